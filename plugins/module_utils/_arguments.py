@@ -1,0 +1,19 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of module arguments that the argument spec cannot express."""
+
+from typing import Any, Mapping
+
+NUMBER_TYPES = ("int", "float")
+
+
+def refuse_booleans(argument_spec: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError that names the first option that wants a number and got a boolean.
+
+    `arguments` are the raw ones as the controller sent them: the argument spec has already turned `true` into 1 or 1.0
+    (in YAML, `yes` and `on` are booleans too).
+    """
+    for name, spec in sorted(argument_spec.items()):
+        for given in [name] + list(spec.get("aliases", ())):
+            if spec.get("type") in NUMBER_TYPES and isinstance(arguments.get(given), bool):
+                raise ValueError("{0} must be a number, not the boolean {1}".format(given, str(arguments[given]).lower()))
