@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# `make` lists the targets. Everything is set up inside the checkout: .venv, build and .ansible. PYTHON=... chooses the
+# interpreter, SCENARIO=... and SUITES=... what Molecule runs.
+
+PYTHON ?= python3
+SCENARIO ?=
+
+# Molecule, ansible-lint and ansible-test call their companions by name.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_HOME := $(CURDIR)/.ansible
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
+export PYTHON
+
+COLLECTION := build/ansible_collections/netops/ephemeral_ports
+HOST_CODE := plugins/modules plugins/module_utils
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint types docs unit integration sanity images molecule system clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it taken back (no root needed)
+	@scripts/demo
+
+test: system  ## everything, in real containers too (installs what is missing on Debian, as root or with sudo)
+	@scripts/test_stages lint types docs unit sanity integration molecule
+
+check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yamllint, unit tests
+	ruff check .
+	mypy
+	yamllint --strict .
+	pytest --quiet tests/unit
+
+lint: .venv/test.stamp $(COLLECTION)  ## ruff, vermin, yamllint, ansible-lint, shellcheck
+	ruff check .
+	vermin --quiet --no-tips --violations --eval-annotations --target=3.6- $(HOST_CODE)
+	yamllint --strict .
+	ansible-lint
+	scripts/shell_lint
+
+types: .venv/test.stamp $(COLLECTION)  ## mypy, strict
+	mypy
+
+docs: .venv/test.stamp $(COLLECTION)  ## what ansible-doc and Galaxy show, and the changelog
+	antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
+	antsibull-changelog lint
+
+unit: .venv/test.stamp $(COLLECTION)  ## unit tests, and the host side's imports under Python 3.6 where there is one
+	pytest tests/unit
+	scripts/check_python36 $(HOST_CODE)
+
+integration: .venv/test.stamp $(COLLECTION)  ## tests against the real kernel, in private namespaces
+	pytest tests/integration
+
+sanity: .venv/test.stamp  ## ansible-test sanity, with nothing ignored
+	scripts/sanity
+
+images: system  ## the container images that Molecule uses
+	scripts/container_images
+
+molecule: .venv/test.stamp $(COLLECTION)  ## real containers; SCENARIO=default SUITES="bookworm trixie" narrows it down
+	scripts/molecule $(SCENARIO)
+
+system:
+	@scripts/system_packages
+
+clean:  ## remove what the targets above made, containers and images too
+	@scripts/molecule --clean-images
+	rm -rf .ansible .venv build .*_cache .hypothesis
+
+# One environment serves all. A stamp is older than the requirements it was made from when those have changed.
+.venv/demo.stamp: requirements/demo.txt
+	@scripts/setup requirements/demo.txt
+	@touch $@
+
+.venv/test.stamp: requirements/demo.txt requirements/test.txt
+	@scripts/setup requirements/test.txt
+	@touch .venv/demo.stamp $@
+
+# Ansible finds the collection by its path, whatever the checkout is called.
+$(COLLECTION):
+	@mkdir -p $(@D)
+	@ln -sfn ../../.. $@

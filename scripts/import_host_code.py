@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Import every Python file of the given plugin directories, as a managed host would.
+
+Runs with the oldest Python that managed hosts may have, where ansible-core and pycurl need not exist: `ansible` is
+replaced by a stand-in, everything else has to come from the standard library.
+
+usage: python3.6 scripts/import_host_code.py DIRECTORY...
+"""
+import importlib
+import os
+import platform
+import sys
+import types
+
+COLLECTION = "ansible_collections.netops.ephemeral_ports"
+
+
+class StandIn(types.ModuleType):
+    """A module that has every name."""
+
+    __path__ = []  # type: ignore[var-annotated]
+
+    def __getattr__(self, name):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+def main(directories):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
+        sys.modules[name] = StandIn(name)
+    sys.path.insert(0, "build")
+    count = 0
+    for directory in directories:
+        for file in sorted(os.listdir(directory)):
+            stem, extension = os.path.splitext(file)
+            if extension == ".py" and stem != "__init__":
+                importlib.import_module(".".join([COLLECTION, directory.replace("/", "."), stem]))
+                count += 1
+    print("Python {}: {} files imported".format(platform.python_version(), count))  # noqa: UP032
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
