@@ -1,0 +1,154 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Port ranges and reserved-port lists as values: parse, format, count, subtract.
+
+A port set is a sorted tuple of disjoint, non-adjacent, inclusive (low, high) pairs, so that 64 K reserved ports cost
+as little as one. The syntax is that of ip_local_reserved_ports: "8080,9000-9010".
+"""
+
+import re
+from bisect import bisect_right
+from typing import Iterable, List, NamedTuple, Tuple
+
+MAX_PORT = 65535
+
+_NUMBER = re.compile(r"[0-9]+\Z")
+
+Spans = Tuple[Tuple[int, int], ...]
+
+
+class PortRange(NamedTuple):
+    """ip_local_port_range: both ends inclusive, 1 to 65535, low <= high."""
+
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        return self.high - self.low + 1
+
+    @property
+    def is_even(self) -> bool:
+        """Whether no port is wasted: one scan of connect() leaves out a port of an odd range (__inet_hash_connect)."""
+        return self.size % 2 == 0
+
+    def __str__(self) -> str:
+        return f"{self.low} {self.high}"
+
+
+class PortSet:
+    """An immutable set of ports."""
+
+    __slots__ = ("_lows", "spans")
+
+    def __init__(self, spans: Iterable[Tuple[int, int]] = ()) -> None:
+        merged: List[Tuple[int, int]] = []
+        for low, high in sorted(spans):
+            if merged and low <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+            else:
+                merged.append((low, high))
+        self.spans: Spans = tuple(merged)
+        self._lows = [low for low, _high in merged]
+
+    @classmethod
+    def of(cls, ports: Iterable[int]) -> "PortSet":
+        return cls((port, port) for port in ports)
+
+    def __contains__(self, port: int) -> bool:
+        index = bisect_right(self._lows, port) - 1
+        return index >= 0 and port <= self.spans[index][1]
+
+    def __len__(self) -> int:
+        return sum(high - low + 1 for low, high in self.spans)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PortSet) and self.spans == other.spans
+
+    def __hash__(self) -> int:
+        return hash(self.spans)
+
+    def __or__(self, other: "PortSet") -> "PortSet":
+        return PortSet(self.spans + other.spans)
+
+    def __sub__(self, other: "PortSet") -> "PortSet":
+        left: List[Tuple[int, int]] = []
+        cuts = iter(other.spans)
+        cut = next(cuts, None)
+        for low, high in self.spans:
+            while cut is not None and cut[1] < low:
+                cut = next(cuts, None)
+            while cut is not None and cut[0] <= high:
+                if cut[0] > low:
+                    left.append((low, cut[0] - 1))
+                low = cut[1] + 1
+                if low > high:
+                    break
+                cut = next(cuts, None)
+            if low <= high:
+                left.append((low, high))
+        return PortSet(left)
+
+    def __and__(self, other: "PortSet") -> "PortSet":
+        return self - (self - other)
+
+    def __str__(self) -> str:
+        """The kernel's own spelling (proc_do_large_bitmap)."""
+        return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in self.spans)
+
+
+def parse_range(text: str) -> PortRange:
+    """Read "LOW HIGH", separated by blanks or tabs as in /proc/sys/net/ipv4/ip_local_port_range.
+
+    The kernel takes a single number too and then changes only the low end; that is refused here.
+    Raises ValueError that says what would be right.
+    """
+    words = text.split()
+    if len(words) != 2 or not all(_is_number(word) for word in words):
+        raise ValueError(f'{text!r} is not a port range: give two numbers, such as "10240 65535"')
+    low, high = (_port(word) for word in words)
+    if low > high:
+        raise ValueError(f"{text!r} is not a port range: the low end {low} is above the high end {high}")
+    return PortRange(low, high)
+
+
+def parse_ports(text: str) -> PortSet:
+    """Read "8080,9000-9010", or nothing for the empty set. Port 0 may be reserved too: the kernel takes it.
+
+    Raises ValueError that names the wrong part.
+    """
+    stripped = text.strip()
+    if not stripped:
+        return PortSet()
+    spans = []
+    for part in stripped.split(","):
+        ends = part.split("-")
+        if len(ends) > 2 or not all(_is_number(end) for end in ends):
+            raise ValueError(f'{part!r} is not a port or a range of ports such as "9000-9010"')
+        low, high = (_port(end, lowest=0) for end in (ends[0], ends[-1]))
+        if low > high:
+            raise ValueError(f"{part!r} is not a range of ports: {low} is above {high}")
+        spans.append((low, high))
+    return PortSet(spans)
+
+
+def range_ports(port_range: PortRange) -> PortSet:
+    return PortSet([(port_range.low, port_range.high)])
+
+
+def usable_ports(port_range: PortRange, unusable: PortSet) -> int:
+    """Ports that connect() can choose from; an odd range loses one."""
+    free = port_range.size - len(range_ports(port_range) & unusable)
+    return max(0, free if port_range.is_even else free - 1)
+
+
+def _is_number(word: str) -> bool:
+    """Decimal ASCII digits only: int() alone would take "+1", "1_0" and other scripts' digits."""
+    return bool(_NUMBER.match(word))
+
+
+def _port(word: str, lowest: int = 1) -> int:
+    port = int(word)
+    if not lowest <= port <= MAX_PORT:
+        raise ValueError(f"port {word} is outside {lowest} to {MAX_PORT}")
+    return port

@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From counted sockets to saturation per destination. Pure: no I/O, no clock."""
+
+import ipaddress
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ._census import STATES, TICK_SHIFT, Census, Destination, fold
+from ._kernel import TIME_WAIT_MS
+from ._port_range import PortRange, PortSet, parse_ports, parse_range, range_ports, usable_ports
+
+LEVELS = ("ok", "warning", "critical", "exhausted")
+
+
+class Thresholds(NamedTuple):
+    """Saturation from which on a destination is at a level."""
+
+    warning: float
+    critical: float
+
+
+class Only(NamedTuple):
+    """Which destinations to report: an address, and a port unless None."""
+
+    address: bytes
+    port: Optional[int]
+
+    def matches(self, destination: Destination) -> bool:
+        return destination[1] == self.address and self.port in (None, destination[2])
+
+
+class Reuse(NamedTuple):
+    """When connect() may take over a TIME_WAIT socket (tcp_twsk_unique).
+
+    mode: tcp_tw_reuse as this kernel understands it: 0 never, 1 always, 2 for loopback addresses.
+    delay_ms: the age from which on it may.
+    """
+
+    mode: int
+    delay_ms: int
+
+    def hold_ms(self, destination: Destination) -> int:
+        """How long a closed connection blocks its port for this destination."""
+        effective = self.mode == 1 or (self.mode == 2 and is_loopback(destination))
+        return self.delay_ms if effective else TIME_WAIT_MS
+
+
+def parse_only(text: str) -> Only:
+    """Read "ADDRESS", "ADDRESS:PORT" or "[IPv6]:PORT". Raises ValueError."""
+    address, port = text, ""
+    if text.startswith("["):
+        address, _bracket, port = text[1:].partition("]")
+        port = port[1:] if port.startswith(":") else port
+    elif text.count(":") == 1:
+        address, _colon, port = text.partition(":")
+    try:
+        number = int(port) if port else None
+        if number is not None and not 1 <= number <= 65535:
+            raise ValueError(number)
+        return Only(fold(ipaddress.ip_address(address).packed), number)
+    except ValueError as error:
+        wanted = "ADDRESS, ADDRESS:PORT or [IPV6]:PORT with a literal address"
+        raise ValueError(f"destination {text!r} is not {wanted}") from error
+
+
+def is_loopback(destination: Destination) -> bool:
+    """The kernel's rule for tcp_tw_reuse = 2: an address of 127.0.0.0/8 or ::1 at either end.
+
+    Any other local address does not count, although its traffic goes over lo too.
+    """
+    return any(ipaddress.ip_address(address).is_loopback for address in destination[:2])
+
+
+def reuse_in_force(kernel: Mapping[str, Any], sysctls: Mapping[str, Optional[str]]) -> Reuse:
+    """What tcp_tw_reuse does on this host at present.
+
+    A socket remembers whether its connection had timestamps, but does not tell: tcp_timestamps stands for it. Where a
+    container on an old kernel cannot see the key, the kernel's default (on) is assumed.
+    """
+    value = int(sysctls["net.ipv4.tcp_tw_reuse"] or 0)
+    if value and value not in kernel["tcp_tw_reuse"]["modes"]:
+        value = 1
+    if sysctls["net.ipv4.tcp_timestamps"] == "0":
+        value = 0
+    return Reuse(value, kernel["reuse_delay"]["milliseconds"])
+
+
+def check_thresholds(warning: float, critical: float) -> Thresholds:
+    """Raises ValueError unless 0 < warning <= critical <= 1."""
+    if not 0 < warning <= critical <= 1:
+        raise ValueError(
+            f"warning_threshold {warning:g} and critical_threshold {critical:g} must rise and be between 0 and 1"
+        )
+    return Thresholds(warning, critical)
+
+
+def level_of(saturation: float, thresholds: Thresholds) -> str:
+    if saturation >= 1:
+        return "exhausted"
+    if saturation >= thresholds.critical:
+        return "critical"
+    return "warning" if saturation >= thresholds.warning else "ok"
+
+
+def ports_in_force(sysctls: Mapping[str, Optional[str]]) -> Tuple[PortRange, PortSet]:
+    """Range and reserved ports from the values of the two keys."""
+    return (
+        parse_range(sysctls["net.ipv4.ip_local_port_range"] or ""),
+        parse_ports(sysctls["net.ipv4.ip_local_reserved_ports"] or ""),
+    )
+
+
+def describe_ports(port_range: PortRange, reserved: PortSet, census: Census) -> Dict[str, int]:
+    """The C(port_range) part of port_usage_info. A held port that is reserved too counts as reserved."""
+    within = range_ports(port_range)
+    held = PortSet.of(census.listening | census.bound)
+    return {
+        "low": port_range.low,
+        "high": port_range.high,
+        "size": port_range.size,
+        "reserved": len(within & reserved),
+        "held": len((within & held) - reserved),
+        "usable": usable_ports(port_range, reserved | held),
+    }
+
+
+def describe_sockets(census: Census) -> Dict[str, int]:
+    """Sockets per state, each of the states of tcp(7) named."""
+    return {name: census.states[number] for number, name in STATES.items()}
+
+
+def describe_destinations(
+    census: Census, usable: int, reuse: Reuse, thresholds: Thresholds, only: Optional[Only] = None
+) -> List[Dict[str, Any]]:
+    """The C(destinations) part of port_usage_info, most saturated first."""
+    wanted: Callable[[Destination], bool] = only.matches if only else _any
+    found = [
+        _describe(destination, census, usable, reuse, thresholds)
+        for destination in set(census.live) | set(census.time_wait)
+        if wanted(destination)
+    ]
+    return sorted(
+        found, key=lambda one: (-one["blocked"], -one["time_wait"], one["address"], one["port"], one["source"])
+    )
+
+
+def worst_level(destinations: Sequence[Mapping[str, Any]]) -> str:
+    return max((one["level"] for one in destinations), key=LEVELS.index, default=LEVELS[0])
+
+
+def _any(_destination: Destination) -> bool:
+    return True
+
+
+def _describe(
+    destination: Destination, census: Census, usable: int, reuse: Reuse, thresholds: Thresholds
+) -> Dict[str, Any]:
+    source, address, port = destination
+    ticks: Mapping[int, int] = census.time_wait.get(destination, {})
+    live = census.live[destination]
+    hold_ms = reuse.hold_ms(destination)
+    blocked = live + sum(number for tick, number in ticks.items() if _youngest_age_ms(tick) < hold_ms)
+    saturation = min(1.0, blocked / usable) if usable else 1.0
+    return {
+        "source": str(ipaddress.ip_address(source)),
+        "address": str(ipaddress.ip_address(address)),
+        "port": port,
+        "blocked": blocked,
+        "time_wait": sum(ticks.values()),
+        "live": live,
+        "hold_seconds": hold_ms / 1000,
+        "saturation": round(saturation, 4),
+        "level": level_of(saturation, thresholds),
+    }
+
+
+def _youngest_age_ms(tick: int) -> int:
+    """The least age of a TIME_WAIT socket with this tick left: in doubt a port counts as blocked."""
+    return TIME_WAIT_MS - ((tick + 1 << TICK_SHIFT) - 1)

@@ -1,0 +1,280 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+DOCUMENTATION = r"""
+---
+module: port_usage_info
+short_description: Tell which destinations use up the ephemeral ports of a host
+version_added: 0.1.0
+description:
+  - Counts the TCP sockets of the network namespace that it runs in and tells, for each destination, how many of
+    the ephemeral ports are blocked by live connections and by TIME_WAIT.
+  - The limit on new connections is the number of usable ports for each triple of source address, destination address
+    and destination port. Saturation is therefore given for each such destination, never for the host.
+  - Nothing is changed, and no privilege is needed.
+author:
+  - netops.ephemeral_ports contributors (@netops)
+options:
+  method:
+    description:
+      - How to read the sockets.
+      - V(netlink) asks the kernel through NETLINK_SOCK_DIAG, which is several times faster than the alternative and
+        also sees ports that are bound but not yet connected (since Linux 6.8).
+      - V(procfs) reads C(/proc/net/tcp) and C(/proc/net/tcp6).
+      - V(auto) takes netlink, and procfs where netlink is refused, as in some sandboxes.
+    type: str
+    choices: [auto, netlink, procfs]
+    default: auto
+  max_destinations:
+    description:
+      - How many destinations to return, the most loaded first. RV(level) regards all of them.
+    type: int
+    default: 10
+  destination:
+    description:
+      - Look at one destination only, as C(ADDRESS), C(ADDRESS:PORT) or C([IPV6]:PORT), with a literal address.
+    type: str
+  warning_threshold:
+    description:
+      - Saturation (more than 0, at most 1) from which on a destination is at level V(warning).
+    type: float
+    default: 0.4
+  critical_threshold:
+    description:
+      - Saturation from which on a destination is at level V(critical). At half of the ports the kernel has used up
+        those that it tries first, and C(connect()) becomes hundreds of times slower;
+        see RV(kernel.two_pass_port_search).
+    type: float
+    default: 0.5
+extends_documentation_fragment:
+  - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.action_group
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Nothing is changed in any mode.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+  platform:
+    platforms: linux
+seealso:
+  - plugin: netops.ephemeral_ports.remediation_plan
+    plugin_type: filter
+    description: Decides from this module's result what to set.
+  - module: netops.ephemeral_ports.sysctl_dropin
+"""
+
+EXAMPLES = r"""
+- name: Look at the ephemeral ports
+  netops.ephemeral_ports.port_usage_info:
+  register: usage
+
+- name: Stop where a destination has less than half of its ports left
+  ansible.builtin.assert:
+    that: usage.level in ["ok", "warning"]
+    fail_msg: "{{ usage.destinations[0] }}"
+
+- name: Look at one upstream, through procfs
+  netops.ephemeral_ports.port_usage_info:
+    destination: 192.0.2.10:8080
+    method: procfs
+"""
+
+RETURN = r"""
+level:
+  description: The worst level of all destinations.
+  type: str
+  returned: success
+  sample: exhausted
+kernel:
+  description: What the running kernel can do, and how that was found out.
+  type: dict
+  returned: success
+  contains:
+    release:
+      description: The kernel release.
+      type: str
+    version:
+      description: Major, minor and patch number of the release.
+      type: list
+      elements: int
+    tcp_tw_recycle:
+      description: Whether C(tcp_tw_recycle) can be set from here.
+      type: dict
+    tcp_tw_reuse:
+      description: The modes of C(tcp_tw_reuse) that this kernel tells apart.
+      type: dict
+    reuse_delay:
+      description: The age in milliseconds from which on a port in TIME_WAIT can be taken over where reuse is effective.
+      type: dict
+    two_pass_port_search:
+      description: Whether C(connect()) tries every second port first.
+      type: dict
+  sample:
+    release: 6.12.107
+    version: [6, 12, 107]
+    tcp_tw_recycle:
+      supported: false
+      how: net.ipv4.tcp_tw_recycle does not exist: Linux removed it in 4.12
+    tcp_tw_reuse:
+      modes: [0, 1, 2]
+      how: net.ipv4.tcp_tw_reuse exists; 2 means loopback only since 4.18, this is 6.12
+    reuse_delay:
+      milliseconds: 1000
+      how: "fixed: the next full second, so at most 1 s, on Linux 4.19 to 6.13 and el8"
+    two_pass_port_search:
+      supported: true
+      how: Linux searches ports in two passes since 4.6; this is 6.12
+sysctls:
+  description: Running values, null where the kernel has no such key or hides it from a container.
+  type: dict
+  returned: success
+  sample:
+    net.ipv4.ip_local_port_range: "32768 60999"
+    net.ipv4.ip_local_reserved_ports: ""
+    net.ipv4.tcp_tw_reuse: "2"
+    net.ipv4.tcp_tw_recycle: null
+port_range:
+  description:
+    - The range of ephemeral ports. C(reserved) and C(held) count ports inside of the range that C(connect()) passes
+      over, because they are reserved, or because a listener or another socket was bound to them.
+    - C(usable) is what remains, less one where the size is odd.
+  type: dict
+  returned: success
+  sample: {low: 32768, high: 60999, size: 28232, reserved: 0, held: 0, usable: 28232}
+listening_ports:
+  description: Local ports of services, TCP and UDP, in ascending order.
+  type: dict
+  returned: success
+  sample: {tcp: [22, 443], udp: [123]}
+sockets:
+  description: Number of TCP sockets in each state, IPv4 and IPv6 together.
+  type: dict
+  returned: success
+  sample: {ESTABLISHED: 12, TIME_WAIT: 26837, LISTEN: 4}
+destinations:
+  description: The most loaded destinations. Those reached from a v4-mapped socket count as IPv4.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    source:
+      description: The local address.
+      type: str
+    address:
+      description: The remote address.
+      type: str
+    port:
+      description: The remote port.
+      type: int
+    blocked:
+      description: Local ports that a new connection to this destination could not take now.
+      type: int
+    time_wait:
+      description: Connections in TIME_WAIT, those included whose port may be taken over already.
+      type: int
+    live:
+      description: Connections in any other state.
+      type: int
+    hold_seconds:
+      description:
+        - For how long a closed connection blocks its port, 60 seconds or the reuse delay. Whether a connection had TCP
+          timestamps, without which it is never taken over, cannot be seen; C(net.ipv4.tcp_timestamps) stands for it.
+      type: float
+    saturation:
+      description: Blocked ports divided by usable ports, from 0 to 1.
+      type: float
+    level:
+      description: V(ok), V(warning), V(critical) or V(exhausted).
+      type: str
+  sample:
+    - source: 192.0.2.1
+      address: 192.0.2.10
+      port: 8080
+      blocked: 26837
+      time_wait: 26830
+      live: 7
+      hold_seconds: 60.0
+      saturation: 0.9506
+      level: critical
+method:
+  description: How the sockets were read, V(netlink) or V(procfs).
+  type: str
+  returned: success
+  sample: netlink
+complete:
+  description: False where the kernel reported several times that sockets changed under its hands while it listed them.
+  type: bool
+  returned: success
+  sample: true
+"""
+
+from typing import Any, Dict, Tuple
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _kernel, _proc_net, _sock_diag, _sysctl, _usage
+from ..module_utils._census import Census
+from ..module_utils._port_range import PortRange, PortSet
+
+ARGUMENTS: Dict[str, Any] = {
+    "method": {"type": "str", "choices": ["auto", "netlink", "procfs"], "default": "auto"},
+    "max_destinations": {"type": "int", "default": 10},
+    "destination": {"type": "str"},
+    "warning_threshold": {"type": "float", "default": 0.4},
+    "critical_threshold": {"type": "float", "default": 0.5},
+}
+
+
+def take_census(method: str, port_range: PortRange, reserved: PortSet) -> Tuple[str, Census]:
+    if method != "procfs":
+        try:
+            return "netlink", _sock_diag.take_census(port_range, reserved)
+        except _sock_diag.SockDiagError:
+            if method == "netlink":
+                raise
+    return "procfs", _proc_net.take_census(port_range, reserved)
+
+
+def observe(params: Dict[str, Any]) -> Dict[str, Any]:
+    thresholds = _usage.check_thresholds(params["warning_threshold"], params["critical_threshold"])
+    if params["max_destinations"] < 1:
+        raise ValueError(f"max_destinations must be 1 or more, not {params['max_destinations']}")
+    only = _usage.parse_only(params["destination"]) if params["destination"] else None
+
+    sysctls = _sysctl.read_all(_kernel.KEYS)
+    kernel = _kernel.describe(_kernel.release(), sysctls)
+    port_range, reserved = _usage.ports_in_force(sysctls)
+    method, census = take_census(params["method"], port_range, reserved)
+    ports = _usage.describe_ports(port_range, reserved, census)
+    reuse = _usage.reuse_in_force(kernel, sysctls)
+    destinations = _usage.describe_destinations(census, ports["usable"], reuse, thresholds, only)
+    return {
+        "level": _usage.worst_level(destinations),
+        "kernel": kernel,
+        "sysctls": sysctls,
+        "port_range": ports,
+        "listening_ports": {"tcp": sorted(census.listening), "udp": sorted(_proc_net.udp_ports())},
+        "sockets": _usage.describe_sockets(census),
+        "destinations": destinations[: params["max_destinations"]],
+        "method": method,
+        "complete": census.complete,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = observe(module.params)
+    except (ValueError, OSError, _sock_diag.SockDiagError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
