@@ -7,13 +7,17 @@ from typing import Any, Mapping
 NUMBER_TYPES = ("int", "float")
 
 
+class OptionError(Exception):
+    """An option has a value that it must not have; the text names the option."""
+
+
 def refuse_booleans(argument_spec: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, Any]) -> None:
-    """Raise ValueError that names the first option that wants a number and got a boolean.
+    """Raise OptionError for the first option that wants a number and got a boolean.
 
     `arguments` are the raw ones as the controller sent them: the argument spec has already turned `true` into 1 or 1.0
     (in YAML, `yes` and `on` are booleans too).
     """
     for name, spec in sorted(argument_spec.items()):
-        for given in [name] + list(spec.get("aliases", ())):
+        for given in [name, *list(spec.get("aliases", ()))]:
             if spec.get("type") in NUMBER_TYPES and isinstance(arguments.get(given), bool):
-                raise ValueError("{0} must be a number, not the boolean {1}".format(given, str(arguments[given]).lower()))
+                raise OptionError(f"{given} must be a number, not the boolean {str(arguments[given]).lower()}")

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A bounded churn of short HTTP connections through libcurl: each one is new, and closed by this side first."""
 
+import collections
+import resource
 import select
 import time
 from array import array
-from collections import Counter
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from contextlib import suppress
+from typing import Counter, Dict, List, NamedTuple, Optional, Set, Tuple
 
 try:
     import pycurl
 
-    IMPORT_ERROR = None  # type: Optional[str]
+    IMPORT_ERROR: Optional[str] = None
 except ImportError as error:
     pycurl = None
     IMPORT_ERROR = str(error)
@@ -44,7 +46,7 @@ class Outcome(NamedTuple):
     """total or time_limit"""
 
 
-class Pace(object):
+class Pace:
     """An even schedule: one start every 1/rate seconds.
 
     A client that was held up makes up for LATE_STARTS seconds at most. What it missed beyond that is let go: a burst of
@@ -63,6 +65,20 @@ class Pace(object):
         self._next = max(self._next, now - LATE_STARTS) + self._interval
 
 
+def constants() -> Dict[str, int]:
+    """Everything that pycurl defines by name, such as {"E_COULDNT_CONNECT": 7}."""
+    return vars(pycurl)
+
+
+def allow_open_files(concurrency: int) -> None:
+    """Raise the soft limit of open files as far as needed and allowed: libcurl's resolver needs two per connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 3 * concurrency + 64
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 def churn(url: str, limits: Limits) -> Outcome:
     """Open connections until the total or the time limit is reached.
 
@@ -71,8 +87,8 @@ def churn(url: str, limits: Limits) -> Outcome:
     """
     engine = _Engine()
     idle = [_easy(url, limits.connect_timeout) for _unused in range(min(limits.concurrency, limits.total))]
-    busy = set()  # type: set[Any]
-    errors = Counter()  # type: Counter[Tuple[int, int]]
+    busy: Set[pycurl.Curl] = set()
+    errors: Counter[Tuple[int, int]] = collections.Counter()
     connect_seconds = array("d")
     attempted = 0
     begin = now = time.monotonic()
@@ -109,7 +125,7 @@ def churn(url: str, limits: Limits) -> Outcome:
     return Outcome(len(connect_seconds), dict(errors), connect_seconds, time.monotonic() - begin, stopped_by)
 
 
-def _easy(url: str, connect_timeout: float) -> Any:
+def _easy(url: str, connect_timeout: float) -> "pycurl.Curl":
     """A handle that can be used again and again, and connects anew each time."""
     easy = pycurl.Curl()
     for option, value in (
@@ -128,13 +144,13 @@ def _easy(url: str, connect_timeout: float) -> Any:
     return easy
 
 
-class _Engine(object):
+class _Engine:
     """libcurl's multi interface on epoll: select() would stop at descriptor 1,023, and walk over all handles."""
 
     def __init__(self) -> None:
         self._poll = select.epoll()
-        self._watched = set()  # type: set[int]
-        self._timer = None  # type: Optional[float]
+        self._watched: Set[int] = set()
+        self._timer: Optional[float] = None
         self._interests = {
             pycurl.POLL_IN: select.EPOLLIN,
             pycurl.POLL_OUT: select.EPOLLOUT,
@@ -154,9 +170,9 @@ class _Engine(object):
             self._timer = None
             self.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
-    def finished(self) -> "List[Tuple[Any, Optional[Tuple[int, int]]]]":
+    def finished(self) -> "List[Tuple[pycurl.Curl, Optional[Tuple[int, int]]]]":
         """Handles that are done, each with None or its (curl code, OS errno)."""
-        done = []  # type: List[Tuple[Any, Optional[Tuple[int, int]]]]
+        done: List[Tuple[pycurl.Curl, Optional[Tuple[int, int]]]] = []
         remaining = 1
         while remaining:
             remaining, succeeded, failed = self.multi.info_read()
@@ -166,20 +182,18 @@ class _Engine(object):
             self.multi.remove_handle(handle)
         return done
 
-    def close(self, busy: "set[Any]") -> None:
+    def close(self, busy: "Set[pycurl.Curl]") -> None:
         for handle in busy:
             self.multi.remove_handle(handle)
         self.multi.close()
         self._poll.close()
 
-    def _watch(self, what: int, descriptor: int, _multi: Any, _data: Any) -> None:
+    def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
         """Called by libcurl: which sockets it waits for, and for what."""
         if what == pycurl.POLL_REMOVE:
             self._watched.discard(descriptor)
-            try:
+            with suppress(OSError):  # closed already, and so forgotten by the kernel
                 self._poll.unregister(descriptor)
-            except OSError:
-                pass  # closed already, and so forgotten by the kernel
         elif descriptor in self._watched:
             self._poll.modify(descriptor, self._interests[what])
         else:

@@ -5,6 +5,8 @@
 from typing import Any, Mapping
 from urllib.parse import urlsplit
 
+from ._arguments import OptionError
+
 # Lowest and highest accepted value, both included. The highest ones bound what a typing error can do to a network.
 BOUNDS = {
     "total": (1, 1000000),
@@ -17,26 +19,35 @@ BOUNDS = {
 }
 
 
+def check(arguments: Mapping[str, Any]) -> None:
+    """Raise OptionError for the first of the module's arguments that is not acceptable."""
+    check_bounds(arguments)
+    if arguments["url"] is not None:
+        check_url(arguments["url"])
+        if arguments["serve_port"]:
+            raise OptionError("serve_port is for serve; the port of url belongs into the URL")
+
+
 def check_bounds(arguments: Mapping[str, Any]) -> None:
-    """Raise ValueError that names the first option outside its bounds; None means not given."""
+    """Raise OptionError for the first option outside its bounds; None means not given."""
     for name, (lowest, highest) in BOUNDS.items():
         value = arguments[name]
         if value is not None and not lowest <= value <= highest:  # written so that NaN is outside too
-            raise ValueError("{0} must be from {1} to {2}, not {3}".format(name, lowest, highest, value))
+            raise OptionError(f"{name} must be from {lowest} to {highest}, not {value}")
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError unless `url` is an http or https URL with a host."""
+    """Raise OptionError unless `url` is an http or https URL with a host."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError("url {0!r} is malformed: {1}".format(url, error))
+        raise OptionError(f"url {url!r} is malformed: {error}") from None
     if parts.scheme not in ("http", "https"):
-        raise ValueError("url {0!r} must begin with http:// or https://".format(url))
+        raise OptionError(f"url {url!r} must begin with http:// or https://")
     if not host:
-        raise ValueError("url {0!r} names no host".format(url))
+        raise OptionError(f"url {url!r} names no host")
     if port == 0:
-        raise ValueError("url {0!r}: nobody can listen on port 0".format(url))
+        raise OptionError(f"url {url!r}: nobody can listen on port 0")
     if not all("!" <= character <= "~" for character in url):
-        raise ValueError("url {0!r} must be ASCII without blanks: percent-encode the rest".format(url))
+        raise OptionError(f"url {url!r} must be ASCII without blanks: percent-encode the rest")

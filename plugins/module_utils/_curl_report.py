@@ -6,17 +6,19 @@ import errno
 import math
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ._curl_churn import Outcome
+
 COULDNT_CONNECT = 7
 EXHAUSTION = (COULDNT_CONNECT, errno.EADDRNOTAVAIL)
 
 NO_FREE_PORT = "no free local port towards this destination (ephemeral port exhaustion)"
 NO_SOURCE = (
-    "no local address to connect from, rather than port exhaustion: nothing succeeded and hardly a socket is in TIME_WAIT"
-    " (is IPv6 off, or does an address of this family lack?)"
+    "likely no local address to connect from, not port exhaustion: nothing succeeded, hardly a socket is in TIME_WAIT"
+    " (is IPv6 switched off, or without an address?)"
 )
 
 # By (curl code, errno); errno None stands for any other one.
-MEANINGS = {
+MEANINGS: Dict[Tuple[int, Optional[int]], str] = {
     EXHAUSTION: NO_FREE_PORT,
     (COULDNT_CONNECT, errno.ECONNREFUSED): "nobody listens on this address and port; not port exhaustion",
     (COULDNT_CONNECT, errno.ETIMEDOUT): "the handshake was not answered; packets are lost or dropped on the way",
@@ -32,7 +34,7 @@ MEANINGS = {
     (52, None): "the server closed the connection without an answer",
     (56, errno.ECONNRESET): "the server, or something on the way, reset the connection",
     (60, None): "the certificate of the server is not trusted",
-}  # type: Dict[Tuple[int, Optional[int]], str]
+}
 
 # Below this many sockets in TIME_WAIT they are not what uses up the ports.
 FEW_TIME_WAIT = 10
@@ -50,7 +52,7 @@ class Counters(NamedTuple):
 
 def curl_names(constants: Mapping[str, Any]) -> Dict[int, str]:
     """Curl code to libcurl's name, such as {7: "CURLE_COULDNT_CONNECT"}, from pycurl's E_* constants."""
-    names = {}  # type: Dict[int, str]
+    names: Dict[int, str] = {}
     for name in sorted(constants):
         if name.startswith("E_") and not name.startswith(OTHER_NAMES):
             names.setdefault(constants[name], "CURL" + name)
@@ -91,39 +93,34 @@ def describe_errors(
     return records
 
 
-def report(
-    succeeded: int,
-    errors: Mapping[Tuple[int, int], int],
-    connect_seconds: Sequence[float],
-    seconds: float,
-    names: Mapping[int, str],
-    before: Counters,
-    after: Counters,
-) -> Dict[str, Any]:
-    """The numbers of one stress as the module returns them."""
-    failed = sum(errors.values())
-    no_source = not succeeded and max(before.time_wait, after.time_wait) < FEW_TIME_WAIT
+def report(url: str, outcome: Outcome, names: Mapping[int, str], before: Counters, after: Counters) -> Dict[str, Any]:
+    """One stress as the module returns it."""
+    failed = sum(outcome.errors.values())
+    attempted = outcome.succeeded + failed
+    no_source = not outcome.succeeded and max(before.time_wait, after.time_wait) < FEW_TIME_WAIT
     return {
-        "attempted": succeeded + failed,
-        "succeeded": succeeded,
+        "url": url,
+        "attempted": attempted,
+        "succeeded": outcome.succeeded,
         "failed": failed,
-        "errors": describe_errors(errors, names, no_source),
-        "port_exhaustion": errors.get(EXHAUSTION, 0),
-        "seconds": round(seconds, 3),
-        "rate": round((succeeded + failed) / seconds, 1),
-        "connect_ms": connect_times(connect_seconds),
+        "errors": describe_errors(outcome.errors, names, no_source),
+        "port_exhaustion": outcome.errors.get(EXHAUSTION, 0),
+        "seconds": round(outcome.seconds, 3),
+        "rate": round(attempted / outcome.seconds, 1),
+        "connect_ms": connect_times(outcome.connect_seconds),
         "time_wait": _change(before.time_wait, after.time_wait),
         "tw_recycled": _change(before.tw_recycled, after.tw_recycled),
+        "stopped_by": outcome.stopped_by,
     }
 
 
-def summarise_failure(url: str, result: Mapping[str, Any], max_failed: int) -> str:
+def summarise_failure(result: Mapping[str, Any], max_failed: int) -> str:
     """One sentence for a task that fails since more than `max_failed` connections failed."""
     top = result["errors"][0]
     return "{failed} of {attempted} connections to {url} failed, more than max_failed={max_failed}: {detail}".format(
         failed=result["failed"],
         attempted=result["attempted"],
-        url=url,
+        url=result["url"],
         max_failed=max_failed,
         detail="{count} x curl error {curl_code} ({curl_name}), errno {errno} ({errno_name}): {meaning}".format(**top),
     )

@@ -11,17 +11,15 @@ import os
 import select
 import signal
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Dict, Iterator
+
+from ._arguments import OptionError
 
 BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 END_OF_REQUEST = b"\r\n\r\n"
 LONGEST_REQUEST = 65536
-
-
-class ServeError(Exception):
-    """The server cannot listen where it was asked to; the text names the option."""
 
 
 @contextmanager
@@ -32,8 +30,8 @@ def keep_alive_server(address: str, port: int) -> Iterator[str]:
     reason: it then reads the end of a pipe of which only the parent holds the other end.
     """
     listener = _listen(address, port)
-    host = "[{0}]".format(address) if ":" in address else address
-    url = "http://{0}:{1}/".format(host, listener.getsockname()[1])
+    host = f"[{address}]" if ":" in address else address
+    url = f"http://{host}:{listener.getsockname()[1]}/"
     lifeline, parents_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -44,20 +42,18 @@ def keep_alive_server(address: str, port: int) -> Iterator[str]:
         yield url
     finally:
         os.close(parents_end)
-        try:
+        with suppress(ProcessLookupError, ChildProcessError):  # where SIGCHLD is ignored, the kernel has reaped it
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass  # where SIGCHLD is ignored, the kernel has reaped it
 
 
 def _listen(address: str, port: int) -> socket.socket:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        raise ServeError("serve must be an IPv4 or IPv6 address, not {0!r}".format(address))
+        raise OptionError(f"serve must be an IPv4 or IPv6 address, not {address!r}") from None
     if parsed.is_unspecified or parsed.is_multicast:
-        raise ServeError("serve must be an address that a client can connect to, not {0}".format(address))
+        raise OptionError(f"serve must be an address that a client can connect to, not {address}")
     listener = socket.socket(socket.AF_INET if parsed.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -66,18 +62,18 @@ def _listen(address: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ServeError(_why_not(address, port, error))
+        raise OptionError(_why_not(address, port, error)) from error
     return listener
 
 
 def _why_not(address: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
-        return "serve: {0} is no address of this host, the server can only listen on one that is".format(address)
+        return f"serve: {address} is no address of this host, the server can only listen on one that is"
     if error.errno == errno.EADDRINUSE:
-        return "serve_port: port {0} of {1} is taken already".format(port, address)
+        return f"serve_port: port {port} of {address} is taken already"
     if error.errno == errno.EACCES:
-        return "serve_port: port {0} needs privilege, it is below net.ipv4.ip_unprivileged_port_start".format(port)
-    return "serve, serve_port: cannot listen on port {0} of {1}: {2}".format(port, address, error.strerror)
+        return f"serve_port: port {port} needs privilege, it is below net.ipv4.ip_unprivileged_port_start"
+    return f"serve, serve_port: cannot listen on port {port} of {address}: {error.strerror}"
 
 
 def _run_child(listener: socket.socket, lifeline: int, parents_end: int) -> None:
@@ -98,7 +94,7 @@ def _serve(listener: socket.socket, lifeline: int) -> None:
     poll = select.epoll()
     poll.register(lifeline, select.EPOLLIN)
     poll.register(listener.fileno(), select.EPOLLIN)
-    clients = {}  # type: Dict[int, _Client]
+    clients: Dict[int, _Client] = {}
     while True:
         for number, _events in poll.poll():
             if number == lifeline:
@@ -122,7 +118,7 @@ def _accept(listener: socket.socket) -> Iterator[socket.socket]:
         yield connection
 
 
-class _Client(object):
+class _Client:
     """One connection, and the part of a request that has come so far."""
 
     __slots__ = ("connection", "pending")
