@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter remediation_plan: what to set on a host, and why."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: remediation_plan
+short_description: Decide which sysctls give a host enough ephemeral ports
+version_added: 0.1.0
+author:
+  - netops.ephemeral_ports contributors (@netops)
+description:
+  - Decides from the result of M(netops.ephemeral_ports.port_usage_info) and a policy what to set, what to keep, what to
+    refuse, and what the kernel does not support, with a reason for each.
+  - A pure function of its input. It regards the configuration of the host, not its load, so that a second run finds
+    nothing to do. The one exception protects services. Ports on which they listen are reserved before the range is
+    widened over them.
+  - It never narrows a range, never drops a reservation, and never asks for C(tcp_tw_recycle) unless the user does.
+  - For C(ip_local_port_range), C(ip_local_reserved_ports), C(tcp_tw_reuse) and C(tcp_timestamps), V(auto) lets the
+    filter decide and V(leave) leaves the key alone. Any other value is what the user wants.
+positional: policy
+options:
+  _input:
+    description: What M(netops.ephemeral_ports.port_usage_info) returned.
+    type: dict
+    required: true
+  policy:
+    description: What the user wants; everything in it may be left out.
+    type: dict
+    default: {}
+    suboptions:
+      ip_local_port_range:
+        description:
+          - V(auto) widens to C(10240 65535), of even size, and not below C(ip_unprivileged_port_start).
+          - A value is two numbers such as V(20000 65535). One that would narrow the range in force is refused.
+        type: raw
+        default: auto
+      ip_local_reserved_ports:
+        description:
+          - V(auto) adds to the list in force the services that the wider range would newly cover and O(policy.reserve).
+          - A value is a list such as V(8080,9000-9010). One that lacks a port that is reserved today is refused.
+        type: raw
+        default: auto
+      tcp_tw_reuse:
+        description: V(auto) means V(1), provided that timestamps are on. A value is V(0), V(1) or V(2).
+        type: raw
+        default: auto
+      tcp_timestamps:
+        description: V(auto) switches timestamps on where they are V(0). A value is V(0), V(1) or V(2).
+        type: raw
+        default: auto
+      tcp_tw_recycle:
+        description:
+          - V(0) switches it off. V(1) switches it on, where the kernel has it (up to Linux 4.11) and
+            O(policy.accept_risk) names it. On other kernels it is neither an error nor a change.
+        type: raw
+        default: leave
+      reserve:
+        description: Ports to reserve besides those that are found, as numbers or ranges such as V(30000-32767).
+        type: list
+        elements: raw
+        default: []
+      accept_risk:
+        description: Names of settings whose risk is accepted; the only one is V(tcp_tw_recycle).
+        type: list
+        elements: str
+        default: []
+seealso:
+  - module: netops.ephemeral_ports.port_usage_info
+  - module: netops.ephemeral_ports.sysctl_dropin
+"""
+
+EXAMPLES = r"""
+- name: Observe
+  netops.ephemeral_ports.port_usage_info:
+  register: usage
+
+- name: Show what would be set, and why
+  ansible.builtin.debug:
+    msg: "{{ usage | netops.ephemeral_ports.remediation_plan }}"
+
+- name: Keep Kubernetes node ports out of the range, and leave timestamps alone
+  ansible.builtin.debug:
+    msg: "{{ usage | netops.ephemeral_ports.remediation_plan(policy) }}"
+  vars:
+    policy:
+      reserve: [30000-32767]
+      tcp_timestamps: leave
+"""
+
+RETURN = r"""
+_value:
+  description: The plan.
+  type: dict
+  contains:
+    settings:
+      description:
+        - A decision on each key, with C(key), C(present) (null where the kernel lacks it), C(wanted) (null where the
+          drop-in shall not carry it), C(action) (V(set), V(keep), V(refuse) or V(unsupported)), C(reason) and
+          C(purpose), which is the same in every run.
+      type: list
+      elements: dict
+    dropin:
+      description: Those settings that the drop-in carries.
+      type: list
+      elements: dict
+    sustainable_rate:
+      description:
+        - New connections per second that one destination other than loopback can take for ever, C(before) and C(after),
+          with the usable ports and the time in seconds for which a closed connection blocks its port.
+      type: dict
+  sample:
+    settings:
+      - key: net.ipv4.tcp_tw_reuse
+        present: "2"
+        wanted: "1"
+        action: set
+        reason: A port is free again 1 s after its connection was closed, not 60 s.
+        purpose: An outgoing connection may take over a port that is in TIME_WAIT.
+      - key: net.ipv4.tcp_tw_recycle
+        present: null
+        wanted: null
+        action: unsupported
+        reason: Linux 6.12 does not have it (removed in 4.12); tcp_tw_reuse does the work.
+        purpose: Drops connections of clients behind NAT; the risk was accepted by name.
+    dropin:
+      - key: net.ipv4.tcp_tw_reuse
+        present: "2"
+        wanted: "1"
+        action: set
+        reason: A port is free again 1 s after its connection was closed, not 60 s.
+        purpose: An outgoing connection may take over a port that is in TIME_WAIT.
+    sustainable_rate:
+      before: 470.5
+      usable_before: 28232
+      hold_seconds_before: 60.0
+      after: 55296.0
+      usable_after: 55296
+      hold_seconds_after: 1.0
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ..plugin_utils import _plan
+
+
+def remediation_plan(usage: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    try:
+        return _plan.make_plan(usage, policy or {})
+    except ValueError as error:
+        raise AnsibleFilterError(f"remediation_plan: {error}") from error
+
+
+class FilterModule:
+    """Entry point for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"remediation_plan": remediation_plan}

@@ -1,0 +1,367 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decision: what to set on a host, from its configuration and the user's policy. Pure: no I/O, no clock.
+
+Nothing here depends on how loaded the host is, so that a second run after a first finds everything in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from ..module_utils import _kernel, _usage
+from ..module_utils._port_range import (
+    MAX_PORT,
+    PortRange,
+    PortSet,
+    parse_ports,
+    parse_range,
+    range_ports,
+    usable_ports,
+)
+
+AUTO, LEAVE = "auto", "leave"
+
+# Most services with a fixed port live below 10240. Taking those ports too would gain a sixth; reuse gains sixty times.
+WIDE = PortRange(10240, MAX_PORT)
+
+RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
+PORT_RANGE = "net.ipv4.ip_local_port_range"
+TIMESTAMPS = "net.ipv4.tcp_timestamps"
+REUSE = "net.ipv4.tcp_tw_reuse"
+RECYCLE = "net.ipv4.tcp_tw_recycle"
+
+PURPOSES = {
+    RESERVED_PORTS: "Ports that belong to services: no outgoing connection takes them.",
+    PORT_RANGE: "Local ports for outgoing connections; this many for each destination.",
+    TIMESTAMPS: "tcp_tw_reuse works for connections that have timestamps only.",
+    REUSE: "An outgoing connection may take over a port that is in TIME_WAIT.",
+    RECYCLE: "Drops connections of clients behind NAT; the risk was accepted by name.",
+}
+
+RISKS = frozenset({"tcp_tw_recycle"})
+
+_CHOICES = {"tcp_tw_reuse": ("0", "1", "2"), "tcp_timestamps": ("0", "1", "2"), "tcp_tw_recycle": ("0", "1")}
+_FIRST_UNPRIVILEGED_PORT = 1024
+
+
+class PolicyError(ValueError):
+    """The policy names something impossible. The message names the option, the value, and what would be right."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One decision.
+
+    wanted is None where the drop-in does not carry the key. reason tells why this action; purpose, what the key is for,
+    which is the same in every run and so can stand in the drop-in.
+    """
+
+    key: str
+    present: str | None
+    wanted: str | None
+    action: str
+    reason: str
+
+    @property
+    def purpose(self) -> str:
+        return PURPOSES[self.key]
+
+    def as_dict(self) -> dict[str, str | None]:
+        return {**asdict(self), "purpose": self.purpose}
+
+    @property
+    def result(self) -> str | None:
+        """The value that will be in force."""
+        return self.present if self.wanted is None else self.wanted
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the user wants of each key: AUTO, LEAVE, or a value."""
+
+    ip_local_port_range: PortRange | str = AUTO
+    ip_local_reserved_ports: PortSet | str = AUTO
+    tcp_tw_reuse: str = AUTO
+    tcp_timestamps: str = AUTO
+    tcp_tw_recycle: str = LEAVE
+    reserve: PortSet = field(default_factory=PortSet)
+    accept_risk: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Host:
+    """What decides of a usage. listening: ports of services, TCP and UDP."""
+
+    kernel: Mapping[str, Any]
+    sysctls: Mapping[str, str | None]
+    port_range: PortRange
+    reserved: PortSet
+    listening: PortSet
+    first_port: int
+
+    @property
+    def version(self) -> _kernel.Version:
+        major, minor, patch = self.kernel["version"]
+        return major, minor, patch
+
+    @property
+    def short_version(self) -> str:
+        return f"{self.version[0]}.{self.version[1]}"
+
+    def value(self, name: str) -> str | None:
+        return self.sysctls[f"net.ipv4.{name}"]
+
+
+def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Decide on every key; the settings come in the order in which the drop-in lists them.
+
+    Returns settings, dropin (those of them that the drop-in carries) and sustainable_rate, in plain types.
+    Raises PolicyError, or ValueError for a usage that is none.
+    """
+    host, wish = read_usage(usage), read_policy(policy)
+    widened = _plan_range(host, wish)
+    reserved = _plan_reserved(host, wish, widened)
+    widened = _refuse_to_cover_listeners(host, widened, reserved)
+    timestamps = _plan_timestamps(host, wish)
+    settings = [reserved, widened, timestamps, _plan_reuse(host, wish, timestamps), _plan_recycle(host, wish)]
+    return {
+        "settings": [setting.as_dict() for setting in settings],
+        "dropin": [setting.as_dict() for setting in settings if setting.wanted is not None],
+        "sustainable_rate": _sustainable_rate(host, settings),
+    }
+
+
+def read_usage(usage: Mapping[str, Any]) -> Host:
+    """Raises ValueError unless it is a result of port_usage_info."""
+    try:
+        sysctls = usage["sysctls"]
+        port_range, reserved = _usage.ports_in_force(sysctls)
+        services = usage["listening_ports"]
+        return Host(
+            kernel=usage["kernel"],
+            sysctls=sysctls,
+            port_range=port_range,
+            reserved=reserved,
+            listening=PortSet.of([*services["tcp"], *services["udp"]]),
+            first_port=int(sysctls["net.ipv4.ip_unprivileged_port_start"] or _FIRST_UNPRIVILEGED_PORT),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the input is not a result of netops.ephemeral_ports.port_usage_info: {error}") from error
+
+
+def read_policy(policy: Mapping[str, Any]) -> Policy:
+    """Raises PolicyError that names the option."""
+    known = [entry.name for entry in fields(Policy)]
+    for name in policy:
+        if name not in known:
+            raise PolicyError(f"{name} is not a part of the policy; known are {', '.join(known)}")
+    return Policy(**{name: _read_option(name, given) for name, given in policy.items()})
+
+
+def _read_option(name: str, given: object) -> Any:  # noqa: ANN401 - the type is that of the field of Policy
+    try:
+        return _parse_option(name, given)
+    except ValueError as error:
+        raise PolicyError(f"{name}: {error}") from error
+
+
+def _parse_option(name: str, given: object) -> object:
+    if name in ("reserve", "accept_risk"):
+        values = [_word(value) for value in (given if isinstance(given, (list, tuple)) else [given])]
+        if name == "reserve":
+            return parse_ports(",".join(values))
+        if not RISKS.issuperset(values):
+            raise ValueError(f"{', '.join(values)} names no risk; known is {', '.join(sorted(RISKS))}")
+        return frozenset(values)
+    value = _word(given)
+    if value in (AUTO, LEAVE) and (name, value) != ("tcp_tw_recycle", AUTO):
+        return value
+    if name == "ip_local_port_range":
+        return parse_range(value)
+    if name == "ip_local_reserved_ports":
+        return parse_ports(value)
+    if value not in _CHOICES[name]:
+        words = [LEAVE] if name == "tcp_tw_recycle" else [AUTO, LEAVE]
+        raise ValueError(f"{value!r} is not one of {', '.join([*words, *_CHOICES[name]])}")
+    return value
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        raise ValueError(f"the boolean {str(value).lower()} is not a value here; give a number or a word in quotes")
+    if not isinstance(value, (int, str)):
+        raise ValueError(f"{value!r} is not a number or a string")
+    return str(value).strip()
+
+
+def _plan_range(host: Host, wish: Policy) -> Setting:
+    key, present = PORT_RANGE, str(host.port_range)
+    if wish.ip_local_port_range == LEAVE:
+        return _left_alone(key, present)
+    if isinstance(wish.ip_local_port_range, PortRange):
+        return _fixed_range(key, host, wish.ip_local_port_range)
+    wanted = _widest(host.port_range, host.first_port)
+    if wanted == host.port_range:
+        return Setting(key, present, present, "keep", f"{wanted.size} ports are as many as this policy gives.")
+    gain = f"{wanted.size} ports per destination instead of {host.port_range.size}"
+    return Setting(key, present, str(wanted), "set", f"{gain}; ports below {wanted.low} stay free for services.")
+
+
+def _fixed_range(key: str, host: Host, wanted: PortRange) -> Setting:
+    present = str(host.port_range)
+    if wanted.low < host.first_port:
+        raise PolicyError(
+            f"ip_local_port_range: {wanted} begins below net.ipv4.ip_unprivileged_port_start, which is "
+            f"{host.first_port} here; let it begin at {host.first_port} or above"
+        )
+    if wanted == host.port_range:
+        return Setting(key, present, present, "keep", "The range is the one that you chose.")
+    if range_ports(host.port_range) - range_ports(wanted):
+        reason = f"{wanted} would narrow the range that is in force; choose one that contains {present}."
+        return Setting(key, present, None, "refuse", reason)
+    odd = "" if wanted.is_even else " Its size is odd: one port of it will not be used."
+    return Setting(key, present, str(wanted), "set", f"You chose this range: {wanted.size} ports per destination.{odd}")
+
+
+def _widest(present: PortRange, first_port: int) -> PortRange:
+    """WIDE, never narrower than at present, and of even size if that is possible."""
+    low = min(present.low, max(WIDE.low, first_port))
+    if PortRange(low, WIDE.high).is_even:
+        return PortRange(low, WIDE.high)
+    if low < present.low:
+        return PortRange(low + 1, WIDE.high)
+    return PortRange(low - 1 if low > first_port else low, WIDE.high)
+
+
+def _plan_reserved(host: Host, wish: Policy, widened: Setting) -> Setting:
+    key, present = RESERVED_PORTS, str(host.reserved)
+    if wish.ip_local_reserved_ports == LEAVE:
+        return _left_alone(key, present)
+    if isinstance(wish.ip_local_reserved_ports, PortSet):
+        wanted = wish.ip_local_reserved_ports | wish.reserve
+        dropped = host.reserved - wanted
+        if dropped:
+            return Setting(
+                key, present, None, "refuse", f"Your list would drop {dropped}; name what is reserved today too."
+            )
+        action = "keep" if wanted == host.reserved else "set"
+        return Setting(key, present, str(wanted), action, "This is the list that you chose.")
+    services = _newly_covered(host, widened)
+    wanted = host.reserved | services | wish.reserve
+    if wanted != host.reserved:
+        why = [f"{services} belong to services that the wider range would cover"] if services else []
+        why += [f"you named {wish.reserve - host.reserved}"] if wish.reserve - host.reserved else []
+        return Setting(key, present, str(wanted), "set", _sentence("; ".join(why)))
+    if not wanted:
+        return Setting(key, present, None, "keep", "No service listens where the range would newly reach.")
+    return Setting(key, present, present, "keep", "All ports that need it are reserved already.")
+
+
+def _newly_covered(host: Host, widened: Setting) -> PortSet:
+    """Ports of services that only the wider range reaches, and that nobody has reserved."""
+    after = parse_range(widened.result or "")
+    return host.listening & (range_ports(after) - range_ports(host.port_range)) - host.reserved
+
+
+def _refuse_to_cover_listeners(host: Host, widened: Setting, reserved: Setting) -> Setting:
+    exposed = _newly_covered(host, widened) - parse_ports(reserved.result or "")
+    if not exposed:
+        return widened
+    reason = f"It would cover {exposed}, where services listen, and ip_local_reserved_ports does not reserve them."
+    return replace(widened, wanted=None, action="refuse", reason=reason)
+
+
+def _plan_timestamps(host: Host, wish: Policy) -> Setting:
+    key, present = TIMESTAMPS, host.value("tcp_timestamps")
+    if present is None:
+        reason = "Before Linux 4.13 only the initial network namespace shows this key: set it on the host."
+        return Setting(key, None, None, "unsupported", reason)
+    if wish.tcp_timestamps == LEAVE:
+        return _left_alone(key, present)
+    if wish.tcp_timestamps != AUTO:
+        return _fixed(key, present, wish.tcp_timestamps)
+    if present == "0":
+        reason = "Without timestamps no port in TIME_WAIT can be taken over, so they are switched on again."
+        return Setting(key, present, "1", "set", reason)
+    return Setting(key, present, present, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
+
+
+def _plan_reuse(host: Host, wish: Policy, timestamps: Setting) -> Setting:
+    key, present, wanted = REUSE, host.value("tcp_tw_reuse"), wish.tcp_tw_reuse
+    if present is None:
+        reason = "Before Linux 4.10 only the initial network namespace shows this key: set it on the host."
+        return Setting(key, None, None, "unsupported", reason)
+    if wanted == LEAVE:
+        return _left_alone(key, present)
+    if wanted != "0" and timestamps.result == "0":
+        reason = "It does nothing while tcp_timestamps is 0; let tcp_timestamps be switched on."
+        return Setting(key, present, None, "refuse", reason)
+    if wanted == "2" and 2 not in host.kernel["tcp_tw_reuse"]["modes"]:
+        reason = f"Linux {host.short_version} takes 2 for 1; loopback only came with 4.18. Choose 0 or 1."
+        return Setting(key, present, None, "refuse", reason)
+    if wanted != AUTO:
+        return _fixed(key, present, wanted)
+    seconds = _seconds(host.kernel["reuse_delay"]["milliseconds"])
+    if present == "1":
+        return Setting(
+            key, present, present, "keep", f"A port is free again {seconds} after its connection was closed."
+        )
+    reason = f"A port is free again {seconds} after its connection was closed, not 60 s."
+    return Setting(key, present, "1", "set", reason)
+
+
+def _plan_recycle(host: Host, wish: Policy) -> Setting:
+    key, present, wanted = RECYCLE, host.value("tcp_tw_recycle"), wish.tcp_tw_recycle
+    if present is None:
+        if host.version < _kernel.RECYCLE_REMOVED:
+            reason = "Not from here: before Linux 4.12 only the initial network namespace shows this key."
+        else:
+            reason = f"Linux {host.short_version} does not have it (removed in 4.12); tcp_tw_reuse does the work."
+        return Setting(key, None, None, "unsupported", reason)
+    if wanted == "1" and "tcp_tw_recycle" not in wish.accept_risk:
+        reason = "It drops connections of clients behind NAT; to insist, name tcp_tw_recycle in accept_risk."
+        return Setting(key, present, None, "refuse", reason)
+    if wanted != LEAVE:
+        return _fixed(key, present, wanted)
+    if present != "0":
+        reason = "It is on and drops connections of clients behind NAT; choose 0 to switch it off."
+        return Setting(key, present, None, "keep", reason)
+    return Setting(
+        key, present, None, "keep", "It is off, as it should be: it drops connections of clients behind NAT."
+    )
+
+
+def _left_alone(key: str, present: str) -> Setting:
+    return Setting(key, present, None, "keep", "You chose to leave it alone.")
+
+
+def _fixed(key: str, present: str, wanted: str) -> Setting:
+    return Setting(key, present, wanted, "keep" if present == wanted else "set", "You chose this value.")
+
+
+def _sustainable_rate(host: Host, settings: list[Setting]) -> dict[str, float]:
+    """New connections per second to one destination that is not loopback, for ever, before and after the plan.
+
+    Ports that listeners hold within the range are not subtracted: they come and go, the configuration stays.
+    """
+    after = {**host.sysctls, **{setting.key: setting.result for setting in settings}}
+    rates: dict[str, float] = {}
+    for when, sysctls in (("before", host.sysctls), ("after", after)):
+        usable = usable_ports(*_usage.ports_in_force(sysctls))
+        reuse = _usage.reuse_in_force(host.kernel, sysctls)
+        hold_ms = reuse.delay_ms if reuse.mode == 1 else _kernel.TIME_WAIT_MS
+        rates[when] = round(usable * 1000 / hold_ms, 1)
+        rates[f"usable_{when}"] = usable
+        rates[f"hold_seconds_{when}"] = hold_ms / 1000
+    return rates
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:g} s"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
