@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter in_words: what a result means, for a person."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: in_words
+short_description: Say a result of this collection in plain words
+version_added: 0.1.0
+author:
+  - netops.ephemeral_ports contributors (@netops)
+description:
+  - Describes a diagnosis, a plan, what was applied, or a stress run, as lines of plain text without colours.
+  - The verdict comes first, then the destinations and the numbers, then why, then the next step.
+  - No line is longer than 88 characters, so that they can be read in Ansible's default output at 100 columns.
+  - A pure function of its input. Characters that could steer a terminal are replaced.
+positional: check
+options:
+  _input:
+    description:
+      - What M(netops.ephemeral_ports.port_usage_info), M(netops.ephemeral_ports.sysctl_dropin),
+        M(netops.ephemeral_ports.curl_stress) or P(netops.ephemeral_ports.remediation_plan#filter) returned.
+      - The filter tells them apart by their keys.
+    type: dict
+    required: true
+  check:
+    description:
+      - Whether the result comes from check mode, so that it tells what would happen, not what has happened.
+      - Matters for M(netops.ephemeral_ports.sysctl_dropin) only.
+    type: bool
+    default: false
+seealso:
+  - module: netops.ephemeral_ports.port_usage_info
+  - module: netops.ephemeral_ports.sysctl_dropin
+  - module: netops.ephemeral_ports.curl_stress
+  - plugin: netops.ephemeral_ports.remediation_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Look at the ports of this host
+  netops.ephemeral_ports.port_usage_info:
+  register: usage
+
+- name: Say what it means
+  ansible.builtin.debug:
+    msg: "{{ usage | netops.ephemeral_ports.in_words }}"
+
+# ok: [client] => {
+#     "msg": [
+#         "EXHAUSTED: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked.",
+#         "  destination      blocked  usable  TIME_WAIT  live  saturation  level",
+#         "  198.18.0.1:8080      500     500        500     0       100 %  exhausted",
+#         "Why:        tcp_tw_reuse is 2, which takes ports back early on 127.0.0.0/8 and ::1 only; a",
+#         "            closed connection blocks its port for 60 s; one destination takes at most 8.3",
+#         "            new connections per second.",
+#         "Ports:      32768-33267 is 500 ports, 500 usable: 0 are reserved, 0 held by listeners or",
+#         "            explicit binders.",
+#         "Next:       ansible-playbook netops.ephemeral_ports.remediate --check --diff",
+#         "            shows what would change on this host; without --check it changes.",
+#         "            The lasting cure is in the client: keep connections alive and use them again."
+#     ]
+# }
+
+- name: Take the drop-in back
+  netops.ephemeral_ports.sysctl_dropin:
+    state: absent
+  register: rollback
+
+- name: Say what was, or in check mode would be, taken back
+  ansible.builtin.debug:
+    msg: "{{ rollback | netops.ephemeral_ports.in_words(check=ansible_check_mode) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Lines of at most 88 printable characters; the first one is the verdict.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ..plugin_utils._present import in_words
+
+
+def _in_words(result: Mapping[str, Any], check: bool = False) -> list[str]:
+    try:
+        return in_words(result, check=check)
+    except ValueError as error:
+        raise AnsibleFilterError(f"in_words: {error}") from error
+
+
+class FilterModule:
+    """Filters that Ansible finds in this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"in_words": _in_words}

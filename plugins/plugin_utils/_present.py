@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say results in plain words: the verdict first, then the numbers, then why, then what to do next.
+
+Every function takes the result of a module or filter of this collection and returns lines of at most WIDTH printable
+characters without double quotes: Ansible's default output shows them as a JSON list, eleven columns wider.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+WIDTH = 88
+LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
+DESTINATIONS_SHOWN = 5
+
+Result = Mapping[str, Any]
+
+
+def in_words(result: Result, check: bool = False) -> list[str]:
+    """Describe a result; which kind it is shows in its keys.
+
+    check: the result comes from check mode, so nothing has happened yet.
+    Raises ValueError for anything that is no result of this collection.
+    """
+    if not isinstance(result, Mapping):
+        raise ValueError(f"expected a result of this collection, not {type(result).__name__}")
+    if {"level", "destinations", "port_range"} <= result.keys():
+        lines = describe_usage(result)
+    elif {"settings", "dropin", "sustainable_rate"} <= result.keys():
+        lines = describe_plan(result)
+    elif {"attempted", "succeeded", "failed"} <= result.keys():
+        lines = describe_stress(result)
+    elif {"changed", "path", "settings"} <= result.keys():
+        lines = describe_apply(result, check)
+    else:
+        raise ValueError("expected a result of port_usage_info, remediation_plan, sysctl_dropin or curl_stress")
+    return [printable(line) for line in lines]
+
+
+def describe_usage(usage: Result) -> list[str]:
+    """Lines for the result of port_usage_info."""
+    destinations: Sequence[Result] = usage["destinations"]
+    ports: Result = usage["port_range"]
+    lines = wrapped(verdict(usage))
+    lines += destination_table(destinations, ports["usable"])
+    if destinations:
+        lines += labelled("Why", reason(usage, destinations[0]))
+    lines += labelled(
+        "Ports",
+        f"{ports['low']}-{ports['high']}, {ports['usable']} of {ports['size']} usable "
+        f"({ports['reserved']} reserved, {ports['held']} held by listeners or explicit binders).",
+    )
+    if not usage.get("complete", True):
+        lines += labelled("Note", "The kernel did not show every socket; the numbers are lower bounds.")
+    return lines + next_steps(usage)
+
+
+def verdict(usage: Result) -> str:
+    level, usable = usage["level"], usage["port_range"]["usable"]
+    if not usage["destinations"]:
+        return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
+    worst = usage["destinations"][0]
+    towards = f"towards {place(worst)}"
+    if level == "exhausted":
+        return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
+    blocked = f"{worst['blocked']} of {usable} local ports {towards} are blocked ({percent(worst['saturation'])})"
+    if level == "critical":
+        return f"CRITICAL: {blocked}. From half on, connect() searches long and slowly."
+    return f"{level.upper()}: {blocked}."
+
+
+def destination_table(destinations: Sequence[Result], usable: int) -> list[str]:
+    if not destinations:
+        return []
+    shown = destinations[:DESTINATIONS_SHOWN]
+    rows: list[Sequence[object]] = [("destination", "blocked", "usable", "TIME_WAIT", "live", "saturation", "level")]
+    rows += [
+        (name, d["blocked"], usable, d["time_wait"], d["live"], percent(d["saturation"]), d["level"])
+        for name, d in zip(names(shown), shown, strict=True)
+    ]
+    lines = table(rows, left=(0, 6))
+    if len(destinations) > len(shown):
+        lines.append(f"  and {len(destinations) - len(shown)} more, less loaded")
+    return lines
+
+
+def names(destinations: Sequence[Result]) -> list[str]:
+    """Each destination by address and port; with its source where that alone tells two apart."""
+    places = [place(destination) for destination in destinations]
+    return [
+        f"{name} from {destination['source']}" if places.count(name) > 1 else name
+        for name, destination in zip(places, destinations, strict=True)
+    ]
+
+
+def place(destination: Result) -> str:
+    address = str(destination["address"])
+    return f"[{address}]:{destination['port']}" if ":" in address else f"{address}:{destination['port']}"
+
+
+def reason(usage: Result, worst: Result) -> str:
+    """Why the ports of the worst destination are blocked, and what rate that leaves."""
+    if worst["live"] > worst["time_wait"]:
+        return (
+            f"{worst['live']} of the blocked ports carry open connections, {worst['time_wait']} are in TIME_WAIT: "
+            "mostly not a matter of closed connections."
+        )
+    hold = worst["hold_seconds"]
+    return (
+        f"A closed connection blocks its port for {hold:g} s ({reuse(usage['sysctls'])}), so one destination "
+        f"takes at most {per_second(usage['port_range']['usable'] / hold)}."
+    )
+
+
+def reuse(sysctls: Result) -> str:
+    """The setting that decides for how long a closed connection blocks its port."""
+    mode = sysctls.get("net.ipv4.tcp_tw_reuse")
+    if mode is None:
+        return "tcp_tw_reuse cannot be seen from here"
+    if mode != "0" and sysctls.get("net.ipv4.tcp_timestamps") == "0":
+        return f"tcp_tw_reuse is {mode} but without effect, because tcp_timestamps is 0"
+    if mode == "2":
+        return "tcp_tw_reuse is 2: less only on 127.0.0.0/8 and ::1"
+    return f"tcp_tw_reuse is {mode}"
+
+
+def next_steps(usage: Result) -> list[str]:
+    if usage["level"] == "ok":
+        return labelled("Next", "Nothing to do.")
+    return [
+        *labelled("Next", "ansible-playbook netops.ephemeral_ports.remediate --check --diff"),
+        *labelled("", "shows what would change on this host; without --check it changes."),
+        *labelled("", "The lasting cure is in the client: keep connections alive."),
+    ]
+
+
+def describe_plan(plan: Result) -> list[str]:
+    """Lines for the result of remediation_plan."""
+    settings: Sequence[Result] = plan["settings"]
+    rate: Result = plan["sustainable_rate"]
+    changes = sum(setting["action"] == "set" for setting in settings)
+    if changes:
+        lines = wrapped(
+            f"CHANGE {changes} of {len(settings)} settings: one remote destination then takes "
+            f"{per_second(rate['after'])} (now {number(rate['before'])})."
+        )
+    else:
+        lines = wrapped(f"NO CHANGE: one remote destination takes {per_second(rate['after'])}.")
+    for setting in settings:
+        lines.append(f"  {setting['action']:<11} {setting['key']}: {change(setting['present'], setting['wanted'])}")
+        lines += wrapped(setting["reason"], indent=14)
+    return lines
+
+
+def describe_apply(result: Result, check: bool) -> list[str]:
+    """Lines for the result of sysctl_dropin."""
+    path = result["path"]
+    if not result["changed"]:
+        head = f"UNCHANGED: {path} and the running kernel already are as they should be."
+    elif check:
+        head = f"WOULD CHANGE {path} and the running kernel; check mode has changed nothing."
+    else:
+        head = f"CHANGED: {path} and the running kernel agree."
+    return [*wrapped(head), *(f"  {s['key']}: {change(s['before'], s['after'])}" for s in result["settings"])]
+
+
+def describe_stress(stress: Result) -> list[str]:
+    """Lines for the result of curl_stress."""
+    attempted, failed, url = stress["attempted"], stress["failed"], stress["url"]
+    if failed:
+        lines = wrapped(f"FAILED: {failed} of {attempted} connections to {url} failed.")
+    else:
+        lines = wrapped(f"PASSED: all {attempted} connections to {url} succeeded.")
+    for error in stress["errors"]:
+        lines += wrapped(f"{error['count']} x {error_in_words(error)}", indent=2, hanging=4)
+    stopped = ", until the time limit" if stress.get("stopped_by") == "time_limit" else ""
+    lines += labelled("Rate", f"{per_second(stress['rate'])} for {stress['seconds']:.1f} s{stopped}.")
+    times = ", ".join(f"{name} {value:.2f} ms" for name, value in stress["connect_ms"].items() if value is not None)
+    if times:
+        lines += labelled("Connect", f"{times}.")
+    waiting, recycled = stress["time_wait"], stress["tw_recycled"]
+    lines += labelled(
+        "TIME_WAIT",
+        f"{waiting['before']} before, {waiting['after']} after; {recycled['delta']} ports taken back early.",
+    )
+    return lines
+
+
+def error_in_words(error: Result) -> str:
+    """Both numbers with their names, and what they mean where that is known."""
+
+    def named(label: str, number: int, name: str | None) -> str:
+        return f"{label} {number} ({name})" if name else f"{label} {number}"
+
+    codes = named("curl", error["curl_code"], error["curl_name"]), named("errno", error["errno"], error["errno_name"])
+    return ", ".join(codes) + (f": {error['meaning']}" if error["meaning"] else "")
+
+
+def change(before: str | None, after: str | None) -> str:
+    """A value, or a value and the one that follows it."""
+    if after is None or before == after:
+        return shown(before)
+    return f"{shown(before)} -> {shown(after)}"
+
+
+def shown(value: str | None) -> str:
+    if value is None:
+        return "not there"
+    text = " ".join(str(value).split())
+    return textwrap.shorten(text.replace(",", ", "), 40, placeholder=" ...").replace(", ", ",") or "empty"
+
+
+def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> list[str]:
+    """Columns two blanks apart; those in `left` start, the others end, at the same column."""
+    aligned = set(left)
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+
+    def cell(column: int, value: object) -> str:
+        return f"{value!s:<{widths[column]}}" if column in aligned else f"{value!s:>{widths[column]}}"
+
+    return ["  " + "  ".join(cell(*pair) for pair in enumerate(row)).rstrip() for row in rows]
+
+
+def labelled(label: str, text: str) -> list[str]:
+    head = f"{label}:" if label else ""
+    return textwrap.wrap(text, WIDTH, initial_indent=f"{head:<{LABEL}} ", subsequent_indent=" " * (LABEL + 1))
+
+
+def wrapped(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging))
+
+
+def percent(share: float) -> str:
+    """Never rounds up to a hundred, nor down to nothing."""
+    return "<1 %" if 0 < share < 0.01 else f"{int(share * 100)} %"
+
+
+def per_second(rate: float) -> str:
+    return f"{number(rate)} new connections per second"
+
+
+def number(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def printable(line: str) -> str:
+    """What a host says may not steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in line).replace('"', "'")
