@@ -67,7 +67,8 @@ class Pace:
 
 def constants() -> Dict[str, int]:
     """Everything that pycurl defines by name, such as {"E_COULDNT_CONNECT": 7}."""
-    return vars(pycurl)
+    names: Dict[str, int] = vars(pycurl)
+    return names
 
 
 def allow_open_files(concurrency: int) -> None:

@@ -25,9 +25,11 @@ notes:
   - To see exhaustion with default kernel settings, serve on a local address outside C(127.0.0.0/8). With
     C(tcp_tw_reuse=2), the default since Linux 4.18, connections to C(127.0.0.0/8) and C(::1) may take over ports in
     TIME_WAIT.
+  - With C(tcp_tw_reuse=1) a port can be used about once per second for each destination. A load as fast as possible
+    then still fails beyond that, so compare before and after at the same O(rate).
 requirements:
-  - pycurl on the managed host, in the interpreter that Ansible uses there. The package is C(python3-pycurl) on Debian, Ubuntu,
-    Fedora, SUSE and Enterprise Linux (in EPEL where the distribution itself lacks it).
+  - pycurl on the managed host, in the interpreter that Ansible uses there. The package is C(python3-pycurl) on Debian,
+    Ubuntu, Fedora, SUSE and Enterprise Linux (in EPEL where the distribution itself lacks it).
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.action_group
@@ -324,7 +326,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     max_failed = module.params["max_failed"]
     if max_failed is not None and result["failed"] > max_failed:
-        module.fail_json(msg=_curl_report.summarise_failure(result, max_failed), **result)
+        module.fail_json(msg=_curl_report.summarise_failure(result, max_failed), changed=False, **result)
     module.exit_json(changed=False, **result)
 
 

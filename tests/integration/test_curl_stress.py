@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The load against the real kernel: 500 ports, a server on an address of its own, default settings unless said."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+InNamespace = Callable[..., "subprocess.CompletedProcess[str]"]
+Stress = Callable[..., dict[str, Any]]
+
+# Does what the module does after checking its arguments. The second argument is run before.
+STRESS = """
+import json, os, socket, sys, time
+from ansible_collections.netops.ephemeral_ports.plugins.modules.curl_stress import stress
+DEFAULTS = dict(url=None, serve="198.18.0.1", serve_port=8080, rate=0.0, concurrency=10, connect_timeout=5.0)
+exec(sys.argv[2])
+result = stress({**DEFAULTS, **json.loads(sys.argv[1])})
+assert not open(f"/proc/self/task/{os.getpid()}/children").read(), "the server is still there"
+print(json.dumps(result))
+"""
+
+
+@pytest.fixture
+def stress(in_namespace: InNamespace) -> Stress:
+    pytest.importorskip("pycurl")
+
+    def run(parameters: dict[str, Any], before: str = "", **namespace: object) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(in_namespace(STRESS, json.dumps(parameters), before, **namespace).stdout)
+        return result
+
+    return run
+
+
+def pairs(result: dict[str, Any]) -> dict[tuple[int, int], int]:
+    return {(error["curl_code"], error["errno"]): error["count"] for error in result["errors"]}
+
+
+AT_RATE = {"total": 1500, "rate": 300.0, "time_limit": 30.0}
+
+
+def test_default_kernel_runs_out_of_ports(stress: Stress) -> None:
+    result = stress(AT_RATE)
+    assert pairs(result) == {(7, errno.EADDRNOTAVAIL): 1000}
+    assert (result["attempted"], result["succeeded"], result["failed"]) == (1500, 500, 1000)
+    assert result["port_exhaustion"] == 1000
+    assert result["errors"][0]["curl_name"] == "CURLE_COULDNT_CONNECT"
+    assert result["errors"][0]["errno_name"] == "EADDRNOTAVAIL"
+    assert "ephemeral port exhaustion" in result["errors"][0]["meaning"]
+    assert result["time_wait"] == {"before": 0, "after": 500, "delta": 500}
+    assert result["tw_recycled"]["delta"] == 0
+    assert result["stopped_by"] == "total"
+    assert result["url"] == "http://198.18.0.1:8080/"
+    assert all(value > 0 for value in result["connect_ms"].values())
+
+
+def test_reuse_keeps_up_the_same_load(stress: Stress) -> None:
+    result = stress(AT_RATE, sysctls={"net.ipv4.tcp_tw_reuse": "1"})
+    assert (result["succeeded"], result["errors"]) == (1500, [])
+    assert result["tw_recycled"]["delta"] >= 1000
+    assert result["time_wait"]["after"] <= 500
+
+
+def test_another_destination_has_ports_of_its_own(stress: Stress) -> None:
+    first = 'stress({**DEFAULTS, "total": 600, "time_limit": 30.0})'
+    result = stress({"total": 400, "time_limit": 30.0, "serve_port": 8081}, first)
+    assert (result["succeeded"], result["errors"]) == (400, [])
+    assert result["time_wait"] == {"before": 500, "after": 900, "delta": 400}
+
+
+def test_refused_is_not_exhausted(stress: Stress) -> None:
+    result = stress({"url": "http://198.18.0.1:9/", "serve": None, "total": 600, "time_limit": 30.0})
+    assert pairs(result) == {(7, errno.ECONNREFUSED): 600}
+    assert result["port_exhaustion"] == 0
+    assert "not port exhaustion" in result["errors"][0]["meaning"]
+    assert set(result["connect_ms"].values()) == {None}
+
+
+def test_no_source_address_is_recognised(stress: Stress) -> None:
+    result = stress(
+        {"url": "http://[::1]:9/", "serve": None, "total": 20, "time_limit": 30.0},
+        sysctls={"net.ipv6.conf.all.disable_ipv6": "1"},
+    )
+    assert pairs(result) == {(7, errno.EADDRNOTAVAIL): 20}
+    assert "no local address to connect from" in result["errors"][0]["meaning"]
+
+
+def test_time_limit(stress: Stress) -> None:
+    result = stress({"total": 100000, "rate": 100.0, "time_limit": 1.0})
+    assert result["stopped_by"] == "time_limit"
+    assert 50 <= result["attempted"] <= 110
+    assert result["errors"] == []
+
+
+# A listener that accepts in the kernel, and never answers.
+SILENT = """
+silent = socket.create_server(("198.18.0.1", 8081))
+"""
+
+
+def test_silence_counts_as_timed_out(stress: Stress) -> None:
+    result = stress(
+        {
+            "url": "http://198.18.0.1:8081/",
+            "serve": None,
+            "total": 1000,
+            "time_limit": 0.5,
+            "connect_timeout": 0.5,
+            "concurrency": 7,
+        },
+        SILENT,
+    )
+    assert pairs(result) == {(28, 0): 7}
+    assert (result["attempted"], result["succeeded"], result["stopped_by"]) == (7, 0, "time_limit")
+    assert 1.0 <= result["seconds"] < 10
+
+
+# A server that answers once with an error.
+BROKEN = """
+if not os.fork():
+    listener = socket.create_server(("198.18.0.1", 8081))
+    while True:
+        client, _ = listener.accept()
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 503 Service Unavailable\\r\\nContent-Length: 0\\r\\n\\r\\n")
+time.sleep(0.5)
+"""
+
+
+def test_http_errors_are_failures(in_namespace: InNamespace) -> None:
+    source = STRESS.replace(
+        "assert not", "os.kill(int(open(f'/proc/self/task/{os.getpid()}/children').read()), 9); 0 and"
+    )
+    parameters = {"url": "http://198.18.0.1:8081/", "serve": None, "total": 20, "time_limit": 20.0}
+    result = json.loads(in_namespace(source, json.dumps(parameters), BROKEN).stdout)
+    assert {error["curl_code"]: error["count"] for error in result["errors"]} == {22: 20}
+    assert "HTTP status" in result["errors"][0]["meaning"]
+
+
+def test_proxies_of_the_environment_are_ignored(stress: Stress) -> None:
+    proxy = {
+        "http_proxy": "http://198.18.0.1:9",
+        "HTTP_PROXY": "http://198.18.0.1:9",
+        "ALL_PROXY": "http://198.18.0.1:9",
+    }
+    assert stress({"total": 10, "time_limit": 20.0}, environment=proxy)["succeeded"] == 10
+
+
+@pytest.mark.parametrize("address", ["::1", "127.0.0.1", "fd99::1"])
+def test_other_addresses(stress: Stress, address: str) -> None:
+    result = stress({"serve": address, "serve_port": 0, "total": 50, "time_limit": 20.0}, addresses=["fd99::1/128"])
+    assert (result["succeeded"], result["errors"]) == (50, [])
+
+
+def test_many_at_a_time(stress: Stress) -> None:
+    wide = {"net.ipv4.ip_local_port_range": "10000 60999"}
+    result = stress({"total": 4000, "time_limit": 60.0, "concurrency": 1000}, sysctls=wide)
+    assert (result["succeeded"], result["errors"]) == (4000, [])
