@@ -8,7 +8,7 @@ replaced by a stand-in, everything else has to come from the standard library.
 usage: python3.6 scripts/import_host_code.py DIRECTORY...
 """
 import importlib
-import os
+import pathlib
 import platform
 import sys
 import types
@@ -19,25 +19,23 @@ COLLECTION = "ansible_collections.netops.ephemeral_ports"
 class StandIn(types.ModuleType):
     """A module that has every name."""
 
-    __path__ = []  # type: ignore[var-annotated]
+    __path__ = ()
 
-    def __getattr__(self, name):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+    def __getattr__(self, name):  # noqa: ANN001, ANN204
         if name.startswith("__"):
             raise AttributeError(name)
         return type(name, (), {})
 
 
-def main(directories):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def main(directories):  # noqa: ANN001, ANN201
     for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
         sys.modules[name] = StandIn(name)
     sys.path.insert(0, "build")
     count = 0
     for directory in directories:
-        for file in sorted(os.listdir(directory)):
-            stem, extension = os.path.splitext(file)
-            if extension == ".py" and stem != "__init__":
-                importlib.import_module(".".join([COLLECTION, directory.replace("/", "."), stem]))
-                count += 1
+        for file in sorted(pathlib.Path(directory).glob("[!.]*.py")):
+            importlib.import_module(".".join((COLLECTION,) + file.with_suffix("").parts))  # noqa: RUF005
+            count += 1
     print("Python {}: {} files imported".format(platform.python_version(), count))  # noqa: UP032
 
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Give ansible-test the pip bootstrap script that it looks for in its cache, where it cannot download that itself.
 
-ansible-test gets `get-pip-VERSION.py` from a host of its own, which is out of reach for machines that know only a package
-index. The stand-in does the same with pip's wheel from that index.
+ansible-test gets `get-pip-VERSION.py` from a host of its own, which is out of reach for machines that know only a
+package index. The stand-in does the same with pip's wheel from that index.
 
 usage: python scripts/pip_bootstrap.py CACHE_DIRECTORY
 """
