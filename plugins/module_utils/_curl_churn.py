@@ -10,6 +10,8 @@ from array import array
 from contextlib import suppress
 from typing import Counter, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from ._arguments import OptionError
+
 try:
     import pycurl
 
@@ -21,6 +23,7 @@ except ImportError as error:
 USER_AGENT = "netops.ephemeral_ports curl_stress"
 TIMED_OUT = 28  # CURLE_OPERATION_TIMEDOUT
 LATE_STARTS = 0.05  # seconds of a delay that are made up for
+OTHER_FILES = 64  # open files besides connections
 
 
 class Limits(NamedTuple):
@@ -72,11 +75,17 @@ def constants() -> Dict[str, int]:
 
 
 def allow_open_files(concurrency: int) -> None:
-    """Raise the soft limit of open files as far as needed and allowed: libcurl's resolver needs two per connection."""
+    """Raise the soft limit of open files as far as needed. Raises OptionError where the hard limit is too low.
+
+    libcurl's resolver takes two more for each connection whose name is being looked up; those are not insisted on.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 3 * concurrency + 64
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    allowed = 3 * concurrency + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        allowed = min(allowed, hard)
+        if hard < concurrency + OTHER_FILES:
+            raise OptionError(f"concurrency {concurrency} is too high: this process may open {hard} files at most")
+    if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 

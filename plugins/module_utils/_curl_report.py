@@ -26,7 +26,6 @@ MEANINGS: Dict[Tuple[int, Optional[int]], str] = {
     (COULDNT_CONNECT, errno.ENETUNREACH): "there is no route to this destination",
     (COULDNT_CONNECT, errno.EACCES): "a local firewall or security policy forbids this connection",
     (COULDNT_CONNECT, errno.EPERM): "a local firewall or security policy forbids this connection",
-    (COULDNT_CONNECT, errno.EMFILE): "this process may not open more files; lower concurrency or raise its limit",
     (6, None): "the name of the host could not be resolved",
     (22, None): "the server answered with HTTP status 400 or higher",
     (28, None): "no answer in time; packets are lost or dropped on the way, or the server is slow",

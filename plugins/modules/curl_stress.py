@@ -298,7 +298,7 @@ def read_counters() -> _curl_report.Counters:
 
 
 def stress(parameters: Mapping[str, Any]) -> Dict[str, Any]:
-    """Run the load. Raises OptionError where the server cannot listen."""
+    """Run the load. Raises OptionError where this host cannot run it like that."""
     limits = _curl_churn.Limits(**{name: parameters[name] for name in _curl_churn.Limits._fields})
     _curl_churn.allow_open_files(limits.concurrency)
     with ExitStack() as stack:

@@ -31,7 +31,7 @@ for key, value in setup["sysctls"].items():
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 
-InNamespace = Callable[..., "subprocess.CompletedProcess[str]"]
+InNamespace = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")

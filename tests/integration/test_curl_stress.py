@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-InNamespace = Callable[..., "subprocess.CompletedProcess[str]"]
+InNamespace = Callable[..., subprocess.CompletedProcess[str]]
 Stress = Callable[..., dict[str, Any]]
 
 # Does what the module does after checking its arguments. The second argument is run before.
@@ -121,7 +121,28 @@ def test_silence_counts_as_timed_out(stress: Stress) -> None:
     assert 1.0 <= result["seconds"] < 10
 
 
-# A server that answers once with an error.
+# The kernel drops what a full queue of new connections cannot take.
+FULL = """
+full = socket.create_server(("198.18.0.1", 8081), backlog=0)
+first = socket.create_connection(("198.18.0.1", 8081))
+"""
+
+
+def test_no_handshake_is_a_timeout_too(stress: Stress) -> None:
+    target = {"url": "http://198.18.0.1:8081/", "serve": None, "total": 20, "concurrency": 20}
+    result = stress({**target, "time_limit": 20.0, "connect_timeout": 0.3}, FULL)
+    assert {error["curl_code"]: error["count"] for error in result["errors"]} == {28: 20}
+    assert result["port_exhaustion"] == 0
+    assert result["stopped_by"] == "total"
+
+
+def test_too_few_open_files_is_said_before(in_namespace: InNamespace) -> None:
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))"
+    done = in_namespace(STRESS, '{"total": 9, "time_limit": 9, "concurrency": 500}', few, check=False)
+    assert "OptionError: concurrency 500 is too high: this process may open 300 files at most" in done.stderr
+
+
+# A server that answers with an error.
 BROKEN = """
 if not os.fork():
     listener = socket.create_server(("198.18.0.1", 8081))

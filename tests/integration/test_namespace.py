@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-InNamespace = Callable[..., "subprocess.CompletedProcess[str]"]
+InNamespace = Callable[..., subprocess.CompletedProcess[str]]
 
 LOOK = """
 import json, socket, sys
