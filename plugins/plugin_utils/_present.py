@@ -31,7 +31,7 @@ def in_words(result: Result, check: bool = False) -> list[str]:
         lines = describe_usage(result)
     elif {"settings", "dropin", "sustainable_rate"} <= result.keys():
         lines = describe_plan(result)
-    elif {"attempted", "succeeded", "failed"} <= result.keys():
+    elif {"attempted", "succeeded", "errors"} <= result.keys():
         lines = describe_stress(result)
     elif {"changed", "path", "settings"} <= result.keys():
         lines = describe_apply(result, check)
@@ -169,7 +169,8 @@ def describe_apply(result: Result, check: bool) -> list[str]:
 
 def describe_stress(stress: Result) -> list[str]:
     """Lines for the result of curl_stress."""
-    attempted, failed, url = stress["attempted"], stress["failed"], stress["url"]
+    attempted, url = stress["attempted"], stress["url"]
+    failed = attempted - stress["succeeded"]
     if failed:
         lines = wrapped(f"FAILED: {failed} of {attempted} connections to {url} failed.")
     else:
