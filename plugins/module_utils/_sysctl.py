@@ -48,9 +48,14 @@ def read(key: str, root: str = PROC_SYS) -> Optional[str]:
 
 
 def read_all(keys: Iterable[str], root: str = PROC_SYS) -> Dict[str, Optional[str]]:
-    """Running values with one blank between their numbers, where the kernel prints tabs."""
+    """Running values in the spelling of with_blanks(), None for keys that do not exist."""
     values = {key: read(key, root) for key in keys}
-    return {key: value and " ".join(value.split()) for key, value in values.items()}
+    return {key: value and with_blanks(value) for key, value in values.items()}
+
+
+def with_blanks(value: str) -> str:
+    """One blank between numbers, where the kernel prints tabs."""
+    return " ".join(value.split())
 
 
 def write(key: str, value: str, root: str = PROC_SYS) -> None:

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that are either old or new, whatever happens in between, and a lock on the directory that holds them."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from typing import Iterator, NamedTuple, Optional
+
+_SELINUX = "security.selinux"
+_POLL_S = 0.05
+
+
+class FileState(NamedTuple):
+    """A regular file: its bytes, permission bits, owner, and SELinux context where there is one."""
+
+    content: bytes
+    mode: int
+    uid: int
+    gid: int
+    context: Optional[bytes]
+
+
+class LockedError(Exception):
+    """Somebody else held the lock for too long."""
+
+
+def read(path: str) -> Optional[FileState]:
+    """The state of a file, None where there is none. Raises OSError, or ValueError where it is no regular file."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path} is not a regular file")
+    with open(path, "rb") as stream:
+        content = stream.read()
+    return FileState(content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, _read_context(path))
+
+
+def write(path: str, state: FileState) -> None:
+    """Replace a file in one step, or create it; it is on the disk when this returns. Raises OSError."""
+    temporary = temporary_path(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            data = state.content
+            while data:
+                data = data[os.write(descriptor, data) :]
+            if (state.uid, state.gid) != (os.geteuid(), os.getegid()):
+                os.fchown(descriptor, state.uid, state.gid)
+            os.fchmod(descriptor, state.mode)
+            if state.context is not None:
+                os.setxattr(descriptor, _SELINUX, state.context)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path))
+
+
+def remove(path: str) -> None:
+    """Remove a file; it is gone from the disk when this returns. No file is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+        sync_directory(os.path.dirname(path))
+
+
+def temporary_path(path: str) -> str:
+    """Where write() prepares a file: beside it, under one fixed name, so that what a crash leaves can be found.
+
+    The name does not end in .conf, so no loader ever reads it.
+    """
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
+
+
+def sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(directory: str, timeout_s: float) -> Iterator[None]:
+    """Hold an exclusive lock on a directory. It leaves no file behind and goes with the process, however that ends.
+
+    Raises LockedError after timeout_s seconds.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        deadline = time.monotonic() + timeout_s
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise LockedError(f"another run has kept {directory} locked for more than {timeout_s:g} s")
+            time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_context(path: str) -> Optional[bytes]:
+    try:
+        return os.getxattr(path, _SELINUX)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return None
+        raise

@@ -1,0 +1,220 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+DOCUMENTATION = r"""
+---
+module: sysctl_dropin
+short_description: Make a sysctl.d file and the running kernel say the same
+version_added: 0.1.0
+description:
+  - Writes a sysctl.d file and sets the running values of all keys in it, in one transaction. Afterwards file and
+    running kernel agree, or both are as they were before.
+  - What is to be changed is written down before it is changed. If a run is killed, the next one first undoes what that
+    left half done.
+  - The first run records how file and running values were. O(state=absent) brings back exactly those.
+  - Ports are reserved before C(ip_local_port_range) is widened over them.
+author:
+  - netops.ephemeral_ports contributors (@netops)
+options:
+  path:
+    description:
+      - The file, whose name must end in C(.conf). A link is followed and stays a link.
+      - The default sorts late, because of several files that set a key the last one wins.
+    type: path
+    default: /etc/sysctl.d/99-zz-ephemeral-ports.conf
+  content:
+    description:
+      - What the file shall contain, in the syntax of sysctl.d(5). Each line sets one key; patterns are not taken.
+      - A key that the kernel lacks is an error unless a C(-) stands before it. Then it is skipped. A value that the
+        kernel refuses is an error in any case.
+      - A key that an earlier run has set and that is no longer named gets back its original value.
+      - Required with O(state=present).
+    type: str
+  state:
+    description:
+      - V(present) writes the file and the running values.
+      - V(absent) takes both back to how they were before the first run. A value that somebody else has changed since is
+        left as it is, with the status C(kept). Where no run is recorded nothing is changed.
+    type: str
+    choices: [present, absent]
+    default: present
+  state_dir:
+    description:
+      - A directory for the record of original values. It is created when needed, and removed when it has become empty.
+    type: path
+    default: /var/lib/netops.ephemeral_ports
+  lock_timeout:
+    description:
+      - For how many seconds to wait for another run that changes a file in the same directory.
+    type: int
+    default: 30
+extends_documentation_fragment:
+  - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.action_group
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - Shows the file and the running values.
+  idempotent:
+    support: full
+  platform:
+    platforms: linux
+seealso:
+  - module: netops.ephemeral_ports.port_usage_info
+  - plugin: netops.ephemeral_ports.remediation_plan
+    plugin_type: filter
+    description: Decides what should stand in the file.
+"""
+
+EXAMPLES = r"""
+- name: Widen the range, but not over the service on 15432, and take over ports in TIME_WAIT
+  netops.ephemeral_ports.sysctl_dropin:
+    content: |
+      net.ipv4.ip_local_reserved_ports = 15432
+      net.ipv4.ip_local_port_range = 10240 65535
+      net.ipv4.tcp_tw_reuse = 1
+
+- name: Set a key only where the kernel has it (Linux 6.14 and newer)
+  netops.ephemeral_ports.sysctl_dropin:
+    path: /etc/sysctl.d/99-zz-reuse-delay.conf
+    content: |
+      -net.ipv4.tcp_tw_reuse_delay = 500
+
+- name: Take it all back
+  netops.ephemeral_ports.sysctl_dropin:
+    state: absent
+"""
+
+RETURN = r"""
+path:
+  description: The file, with links followed.
+  type: str
+  returned: success
+  sample: /etc/sysctl.d/99-zz-ephemeral-ports.conf
+settings:
+  description: What became of each key.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    key:
+      description: The name of the key.
+      type: str
+    wanted:
+      description: The value asked for, null where the key is taken back.
+      type: str
+    before:
+      description: The running value before, null where the kernel has no such key.
+      type: str
+    after:
+      description: The running value after, as read back.
+      type: str
+    status:
+      description:
+        - V(changed), V(unchanged), V(skipped) (the kernel lacks the key, and it is optional), V(restored) (taken back),
+          or V(kept) (not taken back, because somebody else has changed it since).
+      type: str
+  sample:
+    - key: net.ipv4.tcp_tw_reuse
+      wanted: "1"
+      before: "2"
+      after: "1"
+      status: changed
+file:
+  description: What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed) or V(absent).
+  type: str
+  returned: success
+  sample: created
+recovered:
+  description: Whether an earlier run had broken off and was undone first.
+  type: bool
+  returned: success
+  sample: false
+"""
+
+from typing import Any, Dict, List, Optional
+
+from ansible.module_utils.basic import AnsibleModule, _load_params
+
+from ..module_utils import _durable_file, _transaction
+from ..module_utils._arguments import OptionError, refuse_booleans
+
+ARGUMENTS: Dict[str, Any] = {
+    "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
+    "content": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state_dir": {"type": "path", "default": "/var/lib/netops.ephemeral_ports"},
+    "lock_timeout": {"type": "int", "default": 30},
+}
+
+
+def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
+    dropin = _transaction.Dropin(params["path"], params["state_dir"])
+    if params["state"] == "present":
+        outcome = _transaction.apply(dropin, params["content"], params["lock_timeout"], check)
+    else:
+        outcome = _transaction.take_back(dropin, params["lock_timeout"], check)
+    return {
+        "changed": outcome.changed,
+        "path": dropin.target,
+        "settings": [record._asdict() for record in outcome.records],
+        "file": _file_status(outcome, params["state"]),
+        "recovered": outcome.recovered,
+        "diff": _diff(dropin.target, outcome),
+    }
+
+
+def _file_status(outcome: _transaction.Outcome, state: str) -> str:
+    before, after = outcome.file_before, outcome.file_after
+    if before == after:
+        return "unchanged" if after else "absent"
+    if before is None:
+        return "created"
+    if after is None:
+        return "removed"
+    return "changed" if state == "present" else "restored"
+
+
+def _diff(path: str, outcome: _transaction.Outcome) -> List[Dict[str, str]]:
+    present = [record for record in outcome.records if record.before is not None]
+    return [
+        {
+            "before_header": path,
+            "after_header": path,
+            "before": _text(outcome.file_before),
+            "after": _text(outcome.file_after),
+        },
+        {
+            "before_header": "running kernel",
+            "after_header": "running kernel",
+            "before": "".join(f"{record.key} = {record.before}\n" for record in present),
+            "after": "".join(f"{record.key} = {record.after}\n" for record in present),
+        },
+    ]
+
+
+def _text(file: Optional[_durable_file.FileState]) -> str:
+    return file.content.decode("utf-8", "backslashreplace") if file else ""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        required_if=[("state", "present", ["content"])],
+        supports_check_mode=True,
+    )
+    try:
+        refuse_booleans(ARGUMENTS, _load_params())
+        result = run(module.params, module.check_mode)
+    except (OptionError, ValueError, OSError, _transaction.ApplyError, _durable_file.LockedError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
