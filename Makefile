@@ -46,7 +46,8 @@ types: .venv/test.stamp $(COLLECTION)  ## mypy, strict
 	mypy
 
 docs: .venv/test.stamp $(COLLECTION)  ## what ansible-doc and Galaxy show, and the changelog
-	antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
+	@mkdir -p build
+	HOME="$(CURDIR)/build" antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 	antsibull-changelog lint
 
 unit: .venv/test.stamp $(COLLECTION)  ## unit tests, and the host side's imports under Python 3.6 where there is one
