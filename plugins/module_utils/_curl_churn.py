@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
     """One for each success, without the name lookup."""
     seconds: float
     stopped_by: str
-    """total or time_limit"""
+    """total (all of them started and finished) or time_limit"""
 
 
 class Pace:
@@ -107,16 +107,18 @@ def churn(url: str, limits: Limits) -> Outcome:
     pace = Pace(limits.rate, begin)
     try:
         while now < last_moment:
-            while idle and attempted < limits.total and now < last_start and not pace.wait(now):
+            in_time = now < last_start
+            while in_time and idle and attempted < limits.total and not pace.wait(now):
                 handle = idle.pop()
                 busy.add(handle)
                 engine.multi.add_handle(handle)
                 attempted += 1
                 pace.started(now)
-            if not busy and (attempted == limits.total or now >= last_start):
+            more = in_time and attempted < limits.total
+            if not (busy or more):
                 break
-            wait = (last_start if now < last_start else last_moment) - now
-            if idle and attempted < limits.total and now < last_start:
+            wait = (last_start if in_time else last_moment) - now
+            if idle and more:
                 wait = min(wait, pace.wait(now))
             engine.work(wait)
             for handle, error in engine.finished():
@@ -131,7 +133,7 @@ def churn(url: str, limits: Limits) -> Outcome:
             errors[TIMED_OUT, 0] += len(busy)
     finally:
         engine.close(busy)
-    stopped_by = "total" if attempted == limits.total else "time_limit"
+    stopped_by = "total" if attempted == limits.total and not busy else "time_limit"
     return Outcome(len(connect_seconds), dict(errors), connect_seconds, time.monotonic() - begin, stopped_by)
 
 

@@ -256,7 +256,7 @@ tw_recycled:
     after: 0
     delta: 0
 stopped_by:
-  description: Which bound ended the load, V(total) or V(time_limit).
+  description: V(total) when all connections were started and finished, V(time_limit) when that bound ended the load.
   returned: always
   type: str
   sample: total
