@@ -13,7 +13,7 @@ author:
 description:
   - Describes a diagnosis, a plan, what was applied, or a stress run, as lines of plain text without colours.
   - The verdict comes first, then the destinations and the numbers, then why, then the next step.
-  - No line is longer than 88 characters, so that they can be read in Ansible's default output at 100 columns.
+  - Lines are wrapped so that Ansible's default output can be read at 100 columns. The verdict is always one line.
   - A pure function of its input. Characters that could steer a terminal are replaced.
 positional: check
 options:
@@ -52,14 +52,13 @@ EXAMPLES = r"""
 #         "EXHAUSTED: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked.",
 #         "  destination      blocked  usable  TIME_WAIT  live  saturation  level",
 #         "  198.18.0.1:8080      500     500        500     0       100 %  exhausted",
-#         "Why:        tcp_tw_reuse is 2, which takes ports back early on 127.0.0.0/8 and ::1 only; a",
-#         "            closed connection blocks its port for 60 s; one destination takes at most 8.3",
-#         "            new connections per second.",
-#         "Ports:      32768-33267 is 500 ports, 500 usable: 0 are reserved, 0 held by listeners or",
-#         "            explicit binders.",
-#         "Next:       ansible-playbook netops.ephemeral_ports.remediate --check --diff",
-#         "            shows what would change on this host; without --check it changes.",
-#         "            The lasting cure is in the client: keep connections alive and use them again."
+#         "Why:       A closed connection blocks its port for 60 s (tcp_tw_reuse is 2: less only on",
+#         "           127.0.0.0/8 and ::1), so one destination takes at most 8.3 new connections",
+#         "           per second.",
+#         "Ports:     32768-33267, 500 of 500 usable (0 reserved, 0 held by bound sockets).",
+#         "Next:      ansible-playbook netops.ephemeral_ports.remediate --check --diff",
+#         "           shows what would change on this host; without --check it changes.",
+#         "           The lasting cure is in the client: keep connections alive."
 #     ]
 # }
 
@@ -75,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Lines of at most 88 printable characters; the first one is the verdict.
+  description: Lines of printable characters; the first one is the verdict.
   type: list
   elements: str
 """

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Say results in plain words: the verdict first, then the numbers, then why, then what to do next.
 
-Every function takes the result of a module or filter of this collection and returns lines of at most WIDTH printable
-characters without double quotes: Ansible's default output shows them as a JSON list, eleven columns wider.
+Every function takes the result of a module or filter of this collection and returns lines of printable characters
+without double quotes: Ansible's default output shows them as a JSON list. They are wrapped at WIDTH, as the list needs
+eleven columns of its own; a verdict is always one line.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from typing import Any
 WIDTH = 88
 LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
 DESTINATIONS_SHOWN = 5
+
+APPLY_NOTES = {
+    "skipped": " (skipped: this kernel does not have it)",
+    "kept": " (left alone: somebody else has changed it since)",
+}
 
 Result = Mapping[str, Any]
 
@@ -44,14 +50,14 @@ def describe_usage(usage: Result) -> list[str]:
     """Lines for the result of port_usage_info."""
     destinations: Sequence[Result] = usage["destinations"]
     ports: Result = usage["port_range"]
-    lines = wrapped(verdict(usage))
+    lines = [verdict(usage)]
     lines += destination_table(destinations, ports["usable"])
     if destinations:
         lines += labelled("Why", reason(usage, destinations[0]))
     lines += labelled(
         "Ports",
         f"{ports['low']}-{ports['high']}, {ports['usable']} of {ports['size']} usable "
-        f"({ports['reserved']} reserved, {ports['held']} held by listeners or explicit binders).",
+        f"({ports['reserved']} reserved, {ports['held']} held by bound sockets).",
     )
     if not usage.get("complete", True):
         lines += labelled("Note", "The kernel did not show every socket; the numbers are lower bounds.")
@@ -142,13 +148,13 @@ def describe_plan(plan: Result) -> list[str]:
     settings: Sequence[Result] = plan["settings"]
     rate: Result = plan["sustainable_rate"]
     changes = sum(setting["action"] == "set" for setting in settings)
-    if changes:
-        lines = wrapped(
-            f"CHANGE {changes} of {len(settings)} settings: one remote destination then takes "
-            f"{per_second(rate['after'])} (now {number(rate['before'])})."
-        )
+    sustained = f"sustains {number(rate['after'])} new connections/s per destination"
+    if not changes:
+        lines = [f"NO CHANGE: {sustained}."]
+    elif rate["after"] == rate["before"]:
+        lines = [f"CHANGE {changes} of {len(settings)} settings: still {sustained}."]
     else:
-        lines = wrapped(f"NO CHANGE: one remote destination takes {per_second(rate['after'])}.")
+        lines = [f"CHANGE {changes} of {len(settings)} settings: {sustained}, not {number(rate['before'])}."]
     for setting in settings:
         lines.append(f"  {setting['action']:<11} {setting['key']}: {change(setting['present'], setting['wanted'])}")
         lines += wrapped(setting["reason"], indent=14)
@@ -157,14 +163,28 @@ def describe_plan(plan: Result) -> list[str]:
 
 def describe_apply(result: Result, check: bool) -> list[str]:
     """Lines for the result of sysctl_dropin."""
-    path = result["path"]
+    lines = [what_was_applied(result, check)]
+    for setting in result["settings"]:
+        note = APPLY_NOTES.get(setting["status"], "")
+        if note or setting["before"] != setting["after"]:
+            lines.append(f"  {setting['key']}: {change(setting['before'], setting['after'])}{note}")
+    if result.get("recovered"):
+        lines += labelled("Note", "An earlier run had broken off half-way; that was undone first.")
+    return lines
+
+
+def what_was_applied(result: Result, check: bool) -> str:
+    path, file = result["path"], result["file"]
     if not result["changed"]:
-        head = f"UNCHANGED: {path} and the running kernel already are as they should be."
-    elif check:
-        head = f"WOULD CHANGE {path} and the running kernel; check mode has changed nothing."
-    else:
-        head = f"CHANGED: {path} and the running kernel agree."
-    return [*wrapped(head), *(f"  {s['key']}: {change(s['before'], s['after'])}" for s in result["settings"])]
+        if file == "absent":
+            return f"UNCHANGED: there is no {path}, and nothing of it to take back."
+        return f"UNCHANGED: {path} and the kernel already agree."
+    if file in ("removed", "restored", "absent"):
+        what = f"{path} was gone already" if file == "absent" else f"{path} is {file}"
+        return f"WOULD TAKE BACK: {what}." if check else f"TAKEN BACK: {what}."
+    if check:
+        return f"WOULD CHANGE: {path} and the kernel."
+    return f"CHANGED: {path} and the kernel, and they agree."
 
 
 def describe_stress(stress: Result) -> list[str]:
@@ -172,9 +192,9 @@ def describe_stress(stress: Result) -> list[str]:
     attempted, url = stress["attempted"], stress["url"]
     failed = attempted - stress["succeeded"]
     if failed:
-        lines = wrapped(f"FAILED: {failed} of {attempted} connections to {url} failed.")
+        lines = [f"FAILED: {failed} of {attempted} connections to {url} failed."]
     else:
-        lines = wrapped(f"PASSED: all {attempted} connections to {url} succeeded.")
+        lines = [f"PASSED: all {attempted} connections to {url} succeeded."]
     for error in stress["errors"]:
         lines += wrapped(f"{error['count']} x {error_in_words(error)}", indent=2, hanging=4)
     stopped = ", until the time limit" if stress.get("stopped_by") == "time_limit" else ""
