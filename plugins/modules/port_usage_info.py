@@ -216,9 +216,10 @@ complete:
 
 from typing import Any, Dict, Tuple
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, _load_params
 
 from ..module_utils import _kernel, _proc_net, _sock_diag, _sysctl, _usage
+from ..module_utils._arguments import OptionError, refuse_booleans
 from ..module_utils._census import Census
 from ..module_utils._port_range import PortRange, PortSet
 
@@ -270,8 +271,9 @@ def observe(params: Dict[str, Any]) -> Dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
+        refuse_booleans(ARGUMENTS, _load_params())
         result = observe(module.params)
-    except (ValueError, OSError, _sock_diag.SockDiagError) as error:
+    except (OptionError, ValueError, OSError, _sock_diag.SockDiagError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The readers against six real kernels, whose true counts are known (recordings/README.md)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _kernel, _proc_net, _sock_diag, _usage
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._census import Census
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortSet
+
+from . import recorded
+from .recorded import KERNELS, OLD_KERNELS
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+THRESHOLDS = _usage.check_thresholds(0.4, 0.5)
+
+
+def netlink(kernel: str, stretch: int = 0) -> Census:
+    ports = _usage.ports_in_force(recorded.sysctls(kernel))
+    return _sock_diag.count_sockets(recorded.Playback(kernel, stretch), FAMILIES, *ports)
+
+
+def procfs(kernel: str) -> Census:
+    return _proc_net.take_census(
+        *_usage.ports_in_force(recorded.sysctls(kernel)), proc=str(recorded.ROOT / kernel / "proc")
+    )
+
+
+def destinations(kernel: str, census: Census, **sysctls: str) -> dict[str, dict[str, Any]]:
+    values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
+    ports = _usage.describe_ports(*_usage.ports_in_force(values), census)
+    reuse = _usage.reuse_in_force(_kernel.describe(recorded.release(kernel), values), values)
+    found = _usage.describe_destinations(census, ports["usable"], reuse, THRESHOLDS)
+    return {f"{one['address']} {one['port']}": one for one in found}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("read", [netlink, procfs])
+def test_ports(kernel: str, read: Any) -> None:
+    census = read(kernel)
+    assert census.listening == {8080, 40050, 9090}
+    ports = _usage.describe_ports(*_usage.ports_in_force(recorded.sysctls(kernel)), census)
+    assert ports == {"low": 40000, "high": 40199, "size": 200, "reserved": 0, "held": 1, "usable": 199}
+
+
+@pytest.mark.parametrize("kernel", OLD_KERNELS)
+@pytest.mark.parametrize("read", [netlink, procfs])
+def test_true_counts_where_nothing_was_reused(kernel: str, read: Any) -> None:
+    census = read(kernel)
+    assert _usage.describe_sockets(census) == {
+        "ESTABLISHED": 2 * (3 + 2),
+        "SYN_SENT": 0,
+        "SYN_RECV": 0,
+        "FIN_WAIT1": 0,
+        "FIN_WAIT2": 2,
+        "TIME_WAIT": 30 + 4 + 5 + 5 + 1,
+        "CLOSE": 0,
+        "CLOSE_WAIT": 2,
+        "LAST_ACK": 0,
+        "LISTEN": 3,
+        "CLOSING": 0,
+    }
+    found = destinations(kernel, census, tcp_tw_reuse="0")
+    # Four more connections to 8080 were closed by the server: they are in TIME_WAIT at its own port and block nothing.
+    assert {name: (one["time_wait"], one["live"], one["blocked"]) for name, one in found.items()} == {
+        "127.0.0.1 8080": (30 + 1, 3 + 2, 36),  # one of them from an IPv6 socket, v4-mapped
+        "127.0.0.1 9090": (5, 2, 7),
+        "::1 9090": (5, 0, 5),
+    }
+    assert found["127.0.0.1 8080"]["saturation"] == round(36 / 199, 4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_both_ways_agree(kernel: str) -> None:
+    by_netlink, by_procfs = netlink(kernel), procfs(kernel)
+    assert _usage.describe_sockets(by_netlink) == _usage.describe_sockets(by_procfs)
+    assert by_netlink.live == by_procfs.live
+    counts = [{key: sum(ticks.values()) for key, ticks in one.time_wait.items()} for one in (by_netlink, by_procfs)]
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("stretch", [1, 3])
+def test_messages_need_not_have_one_length(kernel: str, stretch: int) -> None:
+    assert netlink(kernel, stretch) == netlink(kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS[3:])
+def test_newer_kernels_took_ports_over(kernel: str) -> None:
+    found = destinations(kernel, netlink(kernel))
+    assert 20 <= found["127.0.0.1 8080"]["time_wait"] <= 31
+    assert found["127.0.0.1 8080"]["live"] == 5
+    assert found["127.0.0.1 8080"]["hold_seconds"] == 1.0  # tcp_tw_reuse is 2, and this is loopback
+
+
+@pytest.mark.parametrize("kernel", OLD_KERNELS)
+def test_reused_ports_are_not_blocked(kernel: str) -> None:
+    """The recording was made 1.2 s after the last connection was closed; those kernels need up to 2 s."""
+    census = netlink(kernel)
+    blocked = destinations(kernel, census)["127.0.0.1 8080"]["blocked"]
+    reused = destinations(kernel, census, tcp_tw_reuse="1")["127.0.0.1 8080"]
+    assert blocked == 36
+    assert 5 <= reused["blocked"] < 36
+    assert reused["hold_seconds"] == 2.0
+    assert destinations(kernel, census, tcp_tw_reuse="2")["127.0.0.1 8080"] == reused  # 2 is taken for 1
+    assert destinations(kernel, census, tcp_tw_reuse="1", tcp_timestamps="0")["127.0.0.1 8080"]["blocked"] == 36
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_many_reserved_ports_do_not_change_the_counts(kernel: str) -> None:
+    """More spans than a filter may have: the range is asked for as a whole, live sockets are still sorted out."""
+    port_range, _none = _usage.ports_in_force(recorded.sysctls(kernel))
+    reserved = PortSet.of(range(30001, 39999, 2))
+    census = _sock_diag.count_sockets(recorded.Playback(kernel), FAMILIES, port_range, reserved)
+    assert census == netlink(kernel)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "recycle", "modes", "delay", "two_pass"),
+    [
+        ("3.10.108", True, [0, 1], 2000, False),
+        ("4.4.178", True, [0, 1], 2000, False),
+        ("4.9.229", True, [0, 1], 2000, True),
+        ("5.10.0", False, [0, 1, 2], 1000, True),
+        ("6.12.107", False, [0, 1, 2], 1000, True),
+        ("6.18.44", False, [0, 1, 2], 1000, True),
+    ],
+)
+def test_what_the_kernel_can(kernel: str, recycle: bool, modes: list[int], delay: int, two_pass: bool) -> None:
+    found = _kernel.describe(recorded.release(kernel), recorded.sysctls(kernel))
+    assert found["release"].startswith(kernel)
+    assert found["tcp_tw_recycle"]["supported"] is recycle
+    assert found["tcp_tw_reuse"]["modes"] == modes
+    assert found["reuse_delay"]["milliseconds"] == delay
+    assert found["two_pass_port_search"]["supported"] is two_pass
+    assert all(part["how"] for part in found.values() if isinstance(part, dict))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_counters(kernel: str) -> None:
+    proc = str(recorded.ROOT / kernel / "proc")
+    assert _proc_net.read_sockstat(proc)["TCP"]["tw"] >= 40
+    counters = _proc_net.read_netstat(proc)
+    assert "TWRecycled" in counters["TcpExt"]
+    assert counters["Tcp"]["ActiveOpens"] >= 52
