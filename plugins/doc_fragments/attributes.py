@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 
-class ModuleDocFragment(object):
+class ModuleDocFragment:
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Returns details on what has changed (or would change in C(check_mode)) in diff mode.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    description: When run twice in a row with the same arguments, the second run changes nothing.
   platform:
     description: Target OS/families that can be operated against.
     support: full
@@ -25,7 +25,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description: Use C(group/netops.ephemeral_ports.all) in C(module_defaults) to set defaults for all modules of the collection.
+    description: Use C(group/netops.ephemeral_ports.all) in C(module_defaults) for all modules of the collection.
     support: full
     membership:
       - netops.ephemeral_ports.all
