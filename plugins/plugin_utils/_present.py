@@ -16,6 +16,7 @@ from typing import Any
 WIDTH = 88
 LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
 DESTINATIONS_SHOWN = 5
+VALUE_WIDTH = 40  # lists of reserved ports can be long
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
@@ -72,10 +73,8 @@ def verdict(usage: Result) -> str:
     towards = f"towards {place(worst)}"
     if level == "exhausted":
         return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
-    blocked = f"{worst['blocked']} of {usable} local ports {towards} are blocked ({percent(worst['saturation'])})"
-    if level == "critical":
-        return f"CRITICAL: {blocked}. From half on, connect() searches long and slowly."
-    return f"{level.upper()}: {blocked}."
+    share = percent(worst["saturation"])
+    return f"{level.upper()}: {worst['blocked']} of {usable} local ports {towards} are blocked ({share})."
 
 
 def destination_table(destinations: Sequence[Result], usable: int) -> list[str]:
@@ -115,9 +114,12 @@ def reason(usage: Result, worst: Result) -> str:
             "mostly not a matter of closed connections."
         )
     hold = worst["hold_seconds"]
+    slow = (
+        " With half of the ports blocked, connect() searches long and slowly." if worst["level"] == "critical" else ""
+    )
     return (
         f"A closed connection blocks its port for {hold:g} s ({reuse(usage['sysctls'])}), so one destination "
-        f"takes at most {per_second(usage['port_range']['usable'] / hold)}."
+        f"takes at most {per_second(usage['port_range']['usable'] / hold)}.{slow}"
     )
 
 
@@ -230,8 +232,8 @@ def change(before: str | None, after: str | None) -> str:
 def shown(value: str | None) -> str:
     if value is None:
         return "not there"
-    text = " ".join(str(value).split())
-    return textwrap.shorten(text.replace(",", ", "), 40, placeholder=" ...").replace(", ", ",") or "empty"
+    text = " ".join(value.split()) or "empty"
+    return text if len(text) <= VALUE_WIDTH else f"{text[:VALUE_WIDTH].rpartition(',')[0]} ..."
 
 
 def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> list[str]:
