@@ -6,7 +6,8 @@ Only what the diagnosis needs is kept, so that a million sockets fit into a few 
 destination, TIME_WAIT sockets also per 256 ms of the time that they have left.
 """
 
-from typing import Counter, Dict, FrozenSet, Iterable, NamedTuple, Tuple
+import collections
+from typing import Counter, Dict, Iterable, Set, Tuple
 
 from ._port_range import PortRange, PortSet, range_ports
 
@@ -25,6 +26,7 @@ STATES = {
     11: "CLOSING",
 }
 SYN_RECV = 3
+FIN_WAIT2 = 5
 TIME_WAIT = 6
 CLOSE = 7
 LISTEN = 10
@@ -35,26 +37,58 @@ TICK_SHIFT = 8
 # Source address, destination address (4 or 16 bytes, network order), destination port.
 Destination = Tuple[bytes, bytes, int]
 
+# Enough to tell how ports were chosen, and small.
+_SAMPLE_SIZE = 8192
+
 _V4_MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
-class Census(NamedTuple):
+class Census:
     """What was counted.
 
     states: sockets per state number, of either side.
     listening: local ports of listeners.
     bound: local ports of sockets that are bound but neither listen nor are connected, where the kernel tells (6.8).
     live: sockets of any state but TIME_WAIT per destination, on client ports only.
-    time_wait: the same for TIME_WAIT, per tick left.
+    fin_wait2: those of them that wait for the peer to close.
+    time_wait: sockets in TIME_WAIT per destination, on client ports only, per tick left.
+    sample: local ports of some of all these sockets, per destination.
     complete: whether the kernel reported no gap.
     """
 
-    states: Counter[int]
-    listening: FrozenSet[int]
-    bound: FrozenSet[int]
-    live: Counter[Destination]
-    time_wait: Dict[Destination, Counter[int]]
-    complete: bool
+    def __init__(self) -> None:
+        self.states: Counter[int] = collections.Counter()
+        self.listening: Set[int] = set()
+        self.bound: Set[int] = set()
+        self.live: Counter[Destination] = collections.Counter()
+        self.fin_wait2: Counter[Destination] = collections.Counter()
+        self.time_wait: Dict[Destination, Counter[int]] = {}
+        self.sample: Dict[Destination, Set[int]] = {}
+        self.complete = True
+        self._room = _SAMPLE_SIZE
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Census) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def add_live(self, destination: Destination, port: int, state: int) -> None:
+        self.live[destination] += 1
+        if state == FIN_WAIT2:
+            self.fin_wait2[destination] += 1
+        self.add_sample(destination, port)
+
+    def add_time_wait(self, destination: Destination, tick: int, number: int = 1) -> None:
+        self.time_wait.setdefault(destination, collections.Counter())[tick] += number
+
+    @property
+    def wants_samples(self) -> bool:
+        return self._room > 0
+
+    def add_sample(self, destination: Destination, port: int) -> None:
+        if self._room > 0:
+            self._room -= 1
+            self.sample.setdefault(destination, set()).add(port)
 
 
 def client_ports(port_range: PortRange, reserved: PortSet, held: Iterable[int]) -> PortSet:

@@ -6,13 +6,12 @@ The way for hosts where netlink is refused; it costs three times as much. Rows a
 shift once a row number has five digits.
 """
 
-import collections
 import itertools
 import os
 import struct
-from typing import Counter, Dict, Iterator, NamedTuple, Set, Tuple
+from typing import Dict, Iterator, NamedTuple, Set, Tuple
 
-from ._census import CLOSE, LISTEN, SYN_RECV, TICK_SHIFT, TIME_WAIT, Census, Destination, client_ports, fold
+from ._census import CLOSE, LISTEN, SYN_RECV, TICK_SHIFT, TIME_WAIT, Census, client_ports, fold
 from ._port_range import PortRange, PortSet
 
 PROC = "/proc"
@@ -46,21 +45,20 @@ def parse_row(line: str) -> Row:
 
 def take_census(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> Census:
     """Count the sockets of this network namespace. Raises OSError where /proc cannot be read."""
-    states: Counter[int] = collections.Counter()
-    live: Counter[Destination] = collections.Counter()
-    time_wait: Dict[Destination, Counter[int]] = {}
-    listening = frozenset(_listening_ports(proc))
-    clients = client_ports(port_range, reserved, listening)
+    census = Census()
+    census.listening.update(_listening_ports(proc))
+    clients = client_ports(port_range, reserved, census.listening)
     for row in _rows(proc, _TCP):
-        states[row.state] += 1
+        census.states[row.state] += 1
         if row.port not in clients or row.state == LISTEN:
             continue
         destination = fold(row.source), fold(row.address), row.remote_port
         if row.state == TIME_WAIT:
-            time_wait.setdefault(destination, collections.Counter())[row.left_ms >> TICK_SHIFT] += 1
+            census.add_time_wait(destination, row.left_ms >> TICK_SHIFT)
+            census.add_sample(destination, row.port)
         else:
-            live[destination] += 1
-    return Census(states, listening, frozenset(), live, time_wait, complete=True)
+            census.add_live(destination, row.port, row.state)
+    return census
 
 
 def udp_ports(proc: str = PROC) -> Set[int]:

@@ -7,14 +7,15 @@ counted without a Python statement per socket.
 """
 
 import collections
+import errno
 import os
 import socket
 import struct
 import sys
 from types import TracebackType
-from typing import Counter, Dict, Iterable, Iterator, Optional, Set, Tuple, Type
+from typing import Counter, Dict, Iterable, Iterator, Optional, Tuple, Type
 
-from ._census import CLOSE, LISTEN, TIME_WAIT, Census, Destination, client_ports, fold
+from ._census import LISTEN, TIME_WAIT, Census, client_ports, fold
 from ._port_range import MAX_PORT, PortRange, PortSet, range_ports
 
 _NETLINK_SOCK_DIAG = 4
@@ -55,7 +56,7 @@ class SockDiagError(Exception):
 
 
 class SockDiag:
-    """A netlink socket that answers dump requests. interrupted: the kernel called an answer inconsistent."""
+    """A netlink socket that answers dump requests. interrupted: an answer was inconsistent or incomplete."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -81,9 +82,16 @@ class SockDiag:
         self._socket.send(_request(family, states, only, self._sequence))
         done = False
         while not done:
-            received = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+            try:
+                received = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self.interrupted = True  # answers were dropped, but more will come
+                continue
             if received > len(self._buffer):
-                raise SockDiagError(f"an answer of {received} bytes did not fit into the buffer")
+                self.interrupted = True  # cut short, so that what follows the cut is not known
+                continue
             answer = self._buffer[:received]
             end, done, interrupted = _inspect(answer)
             self.interrupted |= interrupted
@@ -94,7 +102,7 @@ class SockDiag:
 def take_census(port_range: PortRange, reserved: PortSet) -> Census:
     """Count the sockets of this network namespace. Raises SockDiagError where netlink does not answer.
 
-    A dump that the kernel calls inconsistent is repeated; if it stays so, the census says that it is not complete.
+    A dump that is not consistent is repeated; if it stays so, the census says that it is not complete.
     """
     families = [socket.AF_INET] + ([socket.AF_INET6] if os.path.exists("/proc/net/tcp6") else [])
     try:
@@ -110,50 +118,43 @@ def take_census(port_range: PortRange, reserved: PortSet) -> Census:
 
 def count_sockets(kernel: SockDiag, families: Iterable[int], port_range: PortRange, reserved: PortSet) -> Census:
     """Ask each family who holds ports, what is live and what is in TIME_WAIT."""
-    states: Counter[int] = collections.Counter()
-    live: Counter[Destination] = collections.Counter()
-    time_wait: Dict[Destination, Counter[int]] = {}
-    holders: Dict[int, Set[int]] = {LISTEN: set(), CLOSE: set()}
-
+    census = Census()
     for family in families:
-        _count_holders(kernel, family, states, holders)
-    clients = client_ports(port_range, reserved, holders[LISTEN] | holders[CLOSE])
+        _count_holders(kernel, family, census)
+    clients = client_ports(port_range, reserved, census.listening | census.bound)
     spans = clients if len(clients.spans) <= _MAX_SPANS else range_ports(port_range)
     others = PortSet([(0, MAX_PORT)]) - spans
     for family in families:
-        _count_live(kernel, family, clients, states, live)
-        _count_time_wait(kernel, family, spans, states, time_wait)
-        states[TIME_WAIT] += sum(
+        _count_live(kernel, family, clients, census)
+        _count_time_wait(kernel, family, spans, census)
+        census.states[TIME_WAIT] += sum(
             _messages_in(data) for data in kernel.dump(family, 1 << TIME_WAIT, port_filter(others))
         )
-    listening, bound = frozenset(holders[LISTEN]), frozenset(holders[CLOSE])
-    return Census(+states, listening, bound, live, time_wait, not kernel.interrupted)
+    census.complete = not kernel.interrupted
+    return census
 
 
-def _count_holders(kernel: SockDiag, family: int, states: Counter[int], holders: Dict[int, Set[int]]) -> None:
+def _count_holders(kernel: SockDiag, family: int, census: Census) -> None:
     unpack = _SOCKET[family].unpack_from
     for data in kernel.dump(family, 1 << LISTEN | _BOUND_INACTIVE):
         for offset in _offsets(data):
             state, port = unpack(data, offset)[:2]
-            holders[state].add(socket.ntohs(port))
-            states[state] += 1
+            (census.listening if state == LISTEN else census.bound).add(socket.ntohs(port))
+            census.states[state] += 1
 
 
-def _count_live(
-    kernel: SockDiag, family: int, clients: PortSet, states: Counter[int], live: Counter[Destination]
-) -> None:
+def _count_live(kernel: SockDiag, family: int, clients: PortSet, census: Census) -> None:
     unpack = _SOCKET[family].unpack_from
     for data in kernel.dump(family, _EVERY_STATE & ~(1 << LISTEN | 1 << TIME_WAIT)):
         for offset in _offsets(data):
             state, port, remote_port, source, address = unpack(data, offset)
-            states[state] += 1
+            census.states[state] += 1
             if socket.ntohs(port) in clients:
-                live[fold(source), fold(address), socket.ntohs(remote_port)] += 1
+                destination = fold(source), fold(address), socket.ntohs(remote_port)
+                census.add_live(destination, socket.ntohs(port), state)
 
 
-def _count_time_wait(
-    kernel: SockDiag, family: int, ports: PortSet, states: Counter[int], time_wait: Dict[Destination, Counter[int]]
-) -> None:
+def _count_time_wait(kernel: SockDiag, family: int, ports: PortSet, census: Census) -> None:
     counts: Counter[Tuple[int, bytes, bytes, int]] = collections.Counter()
     head = struct.Struct(_TIME_WAIT_SOCKET[family])
     record = head
@@ -165,10 +166,18 @@ def _count_time_wait(
             counts.update(record.iter_unpack(data))
         else:
             counts.update(head.unpack_from(data, offset) for offset in _offsets(data))
+        if census.wants_samples:
+            _sample(family, data, census)
     for (remote_port, source, address, tick), number in counts.items():
-        destination = fold(source), fold(address), socket.ntohs(remote_port)
-        time_wait.setdefault(destination, collections.Counter())[tick] += number
-        states[TIME_WAIT] += number
+        census.add_time_wait((fold(source), fold(address), socket.ntohs(remote_port)), tick, number)
+        census.states[TIME_WAIT] += number
+
+
+def _sample(family: int, data: memoryview, census: Census) -> None:
+    unpack = _SOCKET[family].unpack_from
+    for offset in _offsets(data):
+        _state, port, remote_port, source, address = unpack(data, offset)
+        census.add_sample((fold(source), fold(address), socket.ntohs(remote_port)), socket.ntohs(port))
 
 
 def port_filter(ports: PortSet) -> bytes:
