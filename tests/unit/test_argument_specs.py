@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parents[1] for path in ROOT.glob("roles/*/tasks/main.yml"))
 
 
-def load(path: Path) -> Any:  # noqa: ANN401 - whatever the YAML holds
+def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text()) or {}
 
 

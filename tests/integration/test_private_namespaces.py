@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The launcher of the demo: what is done inside stays inside, for root and for others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCHER = ROOT / "scripts" / "private_namespaces"
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+SYSCTL_D = Path("/etc/sysctl.d")
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+LOOK = """
+set -e
+id -u
+ls -A /etc/sysctl.d /var/lib/netops.ephemeral_ports | grep -v :$ || :
+touch /etc/sysctl.d/mine.conf /var/lib/netops.ephemeral_ports/mine
+echo 20000 20099 > /proc/sys/net/ipv4/ip_local_port_range
+cat /proc/sys/net/ipv4/tcp_tw_reuse
+"""
+
+
+@pytest.fixture(params=["as it is", "as nobody"])
+def launcher(request: pytest.FixtureRequest) -> list[str]:
+    """The launcher as this user, and as an ordinary user where this one is root."""
+    if request.param == "as it is":
+        return [sys.executable, str(LAUNCHER)]
+    if os.getuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root with setpriv can become somebody else")
+    python = shutil.which("python3", path="/usr/bin:/bin:/usr/local/bin")
+    if python is None:
+        pytest.skip("there is no Python that everybody may run")
+    return [*NOBODY, python, "-c", LAUNCHER.read_text()]
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd="/")
+
+
+def test_inside_is_private(launcher: list[str]) -> None:
+    before = RANGE.read_text(), sorted(SYSCTL_D.iterdir())
+    done = run(*launcher, "--sysctl", "net.ipv4.tcp_tw_reuse=1", "--", "sh", "-c", LOOK)
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "1"]), done.stderr
+    assert (RANGE.read_text(), sorted(SYSCTL_D.iterdir())) == before
+
+
+def test_addresses_are_local(launcher: list[str]) -> None:
+    serve = "import socket; [socket.create_server((a, 0)) for a in ('127.0.0.1', '198.18.0.1', '198.18.0.2')]"
+    addresses = ["--address", "198.18.0.1", "--address", "198.18.0.2"]
+    python = shutil.which("python3", path="/usr/bin:/bin:/usr/local/bin") or sys.executable
+    done = run(*launcher, *addresses, "--", python, "-c", serve)
+    assert done.returncode == 0, done.stderr
+
+
+def test_exit_code_and_signals_are_the_commands() -> None:
+    assert run(str(LAUNCHER), "--", "sh", "-c", "exit 7").returncode == 7
+    assert run(str(LAUNCHER), "--", "sh", "-c", "kill -9 $$").returncode == -9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sysctl", "net.ipv4.none=1", "--", "true"], "cannot set 'net.ipv4.none=1' in the private namespaces"),
+        (["--sysctl", "net.ipv4.tcp_tw_reuse=9", "--", "true"], "tcp_tw_reuse=9' in the private namespaces: Invalid"),
+        (["--", "no-such-command"], "private_namespaces: no-such-command: No such file"),
+    ],
+)
+def test_failures_are_told(arguments: list[str], message: str) -> None:
+    done = run(str(LAUNCHER), *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+def test_where_user_namespaces_are_switched_off() -> None:
+    """In a user namespace of our own the limit can be zero without touching the machine's."""
+    inner = " ".join([*NOBODY, "/usr/bin/python3", "-"])
+    script = f"read go; echo 0 > /proc/sys/user/max_user_namespaces; exec {inner} -- true < '{LAUNCHER}'"
+    command = ["unshare", "--user", "sh", "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while Path(f"/proc/{process.pid}/ns/user").readlink() == Path("/proc/self/ns/user").readlink():
+            pass
+        for kind in ("uid_map", "gid_map"):
+            Path(f"/proc/{process.pid}/{kind}").write_text("0 0 65536\n")
+        _, errors = process.communicate("go\n", timeout=60)
+    assert process.returncode == 1
+    assert "User namespaces are switched off for ordinary users here (user.max_user_namespaces = 0)." in errors
+    assert "as root instead" in errors

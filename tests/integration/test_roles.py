@@ -1,0 +1,306 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The roles as users call them: by ansible-playbook, on a host that is a set of private namespaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
+STATE = Path("/var/lib/netops.ephemeral_ports")
+
+RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
+REUSE, TIMESTAMPS = "net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_timestamps"
+PLAIN = {RANGE: "32768 33267", RESERVED: "", REUSE: "2", TIMESTAMPS: "1"}
+FIXED = {RANGE: "10240 65535", RESERVED: "", REUSE: "1", TIMESTAMPS: "1"}
+
+FIXED_TEXT = """\
+#
+# Ansible managed
+#
+
+# Local ports for outgoing connections; this many for each destination.
+net.ipv4.ip_local_port_range = 10240 65535
+
+# tcp_tw_reuse works for connections that have timestamps only.
+net.ipv4.tcp_timestamps = 1
+
+# An outgoing connection may take over a port that is in TIME_WAIT.
+net.ipv4.tcp_tw_reuse = 1
+"""
+
+# Names that a caller may use for anything, among them all that the role and its template use within.
+HOSTILE = """
+    action content destination dropin errors file item items key method msg name path plan policy present purpose rate
+    reason reserve result sample setting settings state state_dir sustainable_rate template total url usage value wanted
+"""
+
+
+class Host:
+    """A host of its own as long as `keeper` lives: network, sysctls, /etc/sysctl.d and state."""
+
+    def __init__(self, keeper: subprocess.Popen[str], home: Path) -> None:
+        self.home = home
+        self.enter = ["nsenter", f"--target={keeper.pid}", "--net", "--mount"]
+        if Path(f"/proc/{keeper.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink():
+            self.enter += ["--user", "--preserve-credentials"]
+
+    def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        settings = {"check": True, "capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
+        return subprocess.run([*self.enter, *command], **{**settings, **options})
+
+    def play(
+        self, role: str, *options: str, entry: str = "main", play_vars: dict[str, Any] | None = None, **inputs: object
+    ) -> Run:
+        """Run a role by its full name in a play of its own; inputs are its variables without the role's name."""
+        variables = {f"{role}_{name}": value for name, value in inputs.items()}
+        task = {"name": f"netops.ephemeral_ports.{role}", "tasks_from": entry}
+        play = {
+            "hosts": "all",
+            "gather_facts": False,
+            "vars": play_vars or {},
+            "tasks": [{"ansible.builtin.include_role": task, "vars": variables}],
+        }
+        playbook = self.home / "play.yml"
+        playbook.write_text(json.dumps([play]))
+        arguments = ["--inventory=localhost,", "--connection=local", *options]
+        return Run(self.run(sys.executable, "-m", "ansible", "playbook", str(playbook), *arguments, check=False))
+
+    def sysctls(self) -> dict[str, str]:
+        values = [self.run("cat", f"/proc/sys/{key.replace('.', '/')}").stdout for key in PLAIN]
+        return {key: " ".join(value.split()) for key, value in zip(PLAIN, values, strict=True)}
+
+    def text(self, path: Path = DROPIN) -> str | None:
+        done = self.run("cat", str(path), check=False)
+        return None if done.returncode else done.stdout
+
+    def write(self, path: Path, text: str) -> None:
+        self.run("sh", "-c", f"cat > '{path}'", input=text, stdin=None)
+
+    def names(self, path: Path) -> list[str]:
+        return self.run("ls", "-A", str(path), check=False).stdout.split()
+
+
+class Run:
+    """What a run of ansible-playbook printed, and how it ended."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.text = done.stdout + done.stderr
+        self.failed = done.returncode != 0
+        self.changed = sum(map(int, re.findall(r"\bchanged=(\d+)", self.text)))
+
+    def passed(self) -> Run:
+        assert not self.failed, self.text
+        return self
+
+    def said(self, sentence: str) -> bool:
+        """Whether it says this, however Ansible wraps or quotes it."""
+        return sentence in " ".join(re.sub(r'[",\s]+', " ", self.text).split())
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(ROOT / "build"))
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "remote"))
+    monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
+    launcher = [sys.executable, str(ROOT / "scripts" / "private_namespaces"), "--sysctl", f"{RANGE}={PLAIN[RANGE]}"]
+    command = [*launcher, "--", "sh", "-c", "echo ready; exec cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
+        assert keeper.stdout is not None
+        assert keeper.stdin is not None
+        if keeper.stdout.readline() != "ready\n":
+            pytest.skip("neither user namespaces nor root: no private host")
+        yield Host(keeper, tmp_path)
+        keeper.stdin.close()
+
+
+def is_untouched(host: Host) -> bool:
+    return host.sysctls() == PLAIN and host.text() is None and host.names(STATE) == []
+
+
+def test_remediate_then_nothing_left_to_do(host: Host) -> None:
+    first = host.play("timewait_remediate").passed()
+    assert first.changed == 1
+    assert first.said("CHANGE 2 of 5 settings: sustains 55296 new connections/s per destination not 8.3.")
+    assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
+
+    second = host.play("timewait_remediate").passed()
+    assert second.changed == 0
+    assert second.said("NO CHANGE")
+    assert second.said(f"UNCHANGED: {DROPIN} and the kernel already agree.")
+    assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
+
+
+def test_check_mode_predicts_and_touches_nothing(host: Host) -> None:
+    predicted = host.play("timewait_remediate", "--check", "--diff").passed()
+    assert predicted.changed == 1
+    assert is_untouched(host)
+    assert textwrap.indent(FIXED_TEXT, "+").splitlines()[-1] in predicted.text.splitlines()
+    assert "-net.ipv4.tcp_tw_reuse = 2" in predicted.text.splitlines()
+    assert predicted.said(f"WOULD CHANGE: {DROPIN} and the kernel.")
+
+    done = host.play("timewait_remediate", "--diff").passed()
+    assert diff_lines(done) == diff_lines(predicted)
+    assert host.play("timewait_remediate", "--check").passed().changed == 0
+
+
+def diff_lines(run: Run) -> list[str]:
+    return [line for line in run.text.splitlines() if re.match(r"[-+](?![-+])", line)]
+
+
+def test_rollback_twice(host: Host) -> None:
+    host.play("timewait_remediate").passed()
+    predicted = host.play("timewait_remediate", "--check", entry="rollback").passed()
+    assert predicted.changed == 1
+    assert predicted.said(f"WOULD TAKE BACK: {DROPIN} is removed.")
+    assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
+
+    assert host.play("timewait_remediate", entry="rollback").passed().changed == 1
+    assert is_untouched(host)
+    assert host.play("timewait_remediate", entry="rollback").passed().changed == 0
+    assert is_untouched(host)
+
+
+def test_rollback_brings_back_the_file_that_was_there(host: Host) -> None:
+    host.write(DROPIN, "# mine\nvm.swappiness = 10\n")
+    host.play("timewait_remediate").passed()
+    assert host.text() == FIXED_TEXT
+    host.play("timewait_remediate", entry="rollback").passed()
+    assert (host.sysctls(), host.text()) == (PLAIN, "# mine\nvm.swappiness = 10\n")
+
+
+def test_variables_of_the_caller_do_not_hijack_the_role(host: Host) -> None:
+    hostile = dict.fromkeys(HOSTILE.split(), "{{ 'hijacked' }}")
+    host.play("timewait_remediate", play_vars=hostile).passed()
+    assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
+    diagnosis = host.play("timewait_diagnose", play_vars=hostile).passed()
+    assert diagnosis.said("OK: no connection blocks any of the 55296 usable ports.")
+    assert host.play("timewait_remediate", play_vars=hostile).passed().changed == 0
+    host.play("timewait_remediate", play_vars=hostile, entry="rollback").passed()
+    assert is_untouched(host)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("ip_local_port_range", True),
+        ("ip_local_reserved_ports", True),
+        ("tcp_tw_reuse", True),
+        ("tcp_timestamps", False),
+        ("tcp_tw_recycle", True),
+        ("reserve", [True]),
+        ("lock_timeout", True),
+        ("ip_local_port_range", "60000 20000"),
+        ("ip_local_port_range", "80 65535"),
+        ("ip_local_reserved_ports", "80,,90"),
+        ("tcp_tw_reuse", 3),
+        ("accept_risk", ["everything"]),
+        ("path", "/etc/sysctl.d/without-suffix"),
+    ],
+)
+def test_bad_input_is_refused_by_name(host: Host, option: str, value: object) -> None:
+    run = host.play("timewait_remediate", **{option: value})
+    assert run.failed
+    errors = re.findall(r'"msg": "(.*)"', run.text)
+    assert errors
+    assert option in errors[-1], run.text
+    assert is_untouched(host)
+
+
+def test_nothing_left_to_set(host: Host) -> None:
+    names = ("ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps")
+    run = host.play("timewait_remediate", **dict.fromkeys(names, "leave")).passed()
+    assert run.said("Nothing is left to set so nothing was done.")
+    assert run.changed == 0
+    assert is_untouched(host)
+
+
+def test_template_of_the_user(host: Host) -> None:
+    template = host.home / "mine.conf.j2"
+    template.write_text(
+        "{% for setting in __timewait_remediate_plan.dropin %}\n{{ setting.key }}={{ setting.wanted }}\n{% endfor %}\n"
+    )
+    host.play("timewait_remediate", template=str(template), tcp_tw_reuse="leave").passed()
+    assert host.text() == f"{RANGE}=10240 65535\n{TIMESTAMPS}=1\n"
+    assert host.sysctls() == {**FIXED, REUSE: "2"}
+
+
+def test_services_keep_their_ports(host: Host) -> None:
+    serve = "import socket; s = socket.create_server(('198.18.0.1', 20000)); print(flush=True); input()"
+    command = [*host.enter, sys.executable, "-c", serve]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        service.stdout.readline()
+        host.play("timewait_remediate", reserve=[21000, "30000-30002"]).passed()
+        service.communicate("\n")
+    assert host.sysctls() == {**FIXED, RESERVED: "20000,21000,30000-30002"}
+    assert host.play("timewait_remediate").passed().changed == 0
+
+
+LOAD = {"serve": "198.18.0.1", "serve_port": 8080, "total": 600, "time_limit": 20}
+
+
+def test_stress_reports_and_diagnosis_fails_where_asked(host: Host) -> None:
+    stress = host.play("timewait_stress", **LOAD).passed()
+    assert stress.said("FAILED: 100 of 600 connections to http://198.18.0.1:8080/ failed.")
+    assert stress.said("100 x curl 7 (CURLE_COULDNT_CONNECT) errno 99 (EADDRNOTAVAIL)")
+
+    for level in ("warning", "critical", "exhausted"):
+        gate = host.play("timewait_diagnose", fail_at=level)
+        assert gate.failed
+        assert gate.said("EXHAUSTED: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked. The role")
+    host.play("timewait_diagnose").passed()
+    host.play("timewait_diagnose", fail_at="critical", destination="198.18.0.1:8081").passed()
+    host.play("timewait_diagnose", fail_at="critical", critical_threshold=1, warning_threshold=1)
+    assert is_untouched(host)
+
+
+def test_stress_fails_where_asked(host: Host) -> None:
+    assert not host.play("timewait_stress", **LOAD, max_failed=100).failed
+    run = host.play("timewait_stress", **{**LOAD, "total": 3}, max_failed=0)
+    assert run.failed
+    assert run.said("FAILED: 3 of 3 connections to http://198.18.0.1:8080/ failed.")
+
+
+def test_stress_passes_where_ports_suffice(host: Host) -> None:
+    run = host.play("timewait_stress", **{**LOAD, "total": 100}, max_failed=0).passed()
+    assert run.said("PASSED: all 100 connections to http://198.18.0.1:8080/ succeeded.")
+
+
+def test_stress_in_check_mode_sends_nothing(host: Host) -> None:
+    run = host.play("timewait_stress", "--check", **LOAD, max_failed=0).passed()
+    assert "connections to" not in run.text
+
+
+@pytest.mark.parametrize(
+    ("role", "inputs", "named"),
+    [
+        ("timewait_stress", {"serve": "198.18.0.1", "time_limit": 1}, "timewait_stress_total"),
+        ("timewait_stress", {"serve": "198.18.0.1", "total": 1}, "timewait_stress_time_limit"),
+        ("timewait_stress", {"total": 1, "time_limit": 1}, "url, serve"),
+        ("timewait_stress", {**LOAD, "total": True}, "total"),
+        ("timewait_stress", {"url": "http:///", "total": 1, "time_limit": 1}, "url"),
+        ("timewait_diagnose", {"fail_at": "sometimes"}, "timewait_diagnose_fail_at"),
+        ("timewait_diagnose", {"max_destinations": True}, "max_destinations"),
+        ("timewait_diagnose", {"warning_threshold": 2}, "warning_threshold"),
+        ("timewait_diagnose", {"destination": "example.com"}, "destination"),
+    ],
+)
+def test_bad_input_of_the_others(host: Host, role: str, inputs: dict[str, object], named: str) -> None:
+    run = host.play(role, **inputs)
+    assert run.failed
+    assert named in run.text
