@@ -85,8 +85,9 @@ def test_failures_are_told(arguments: list[str], message: str) -> None:
 def test_where_user_namespaces_are_switched_off() -> None:
     """In a user namespace of our own the limit can be zero without touching the machine's."""
     inner = " ".join([*NOBODY, "/usr/bin/python3", "-"])
-    script = f"read go; echo 0 > /proc/sys/user/max_user_namespaces; exec {inner} -- true < '{LAUNCHER}'"
-    command = ["unshare", "--user", "sh", "-c", script]
+    script = f"echo 0 > /proc/sys/user/max_user_namespaces; exec {inner} -- true < '{LAUNCHER}'"
+    # The second shell starts when root is mapped, and so has root's capabilities.
+    command = ["unshare", "--user", "sh", "-c", 'read go; exec sh -c "$0"', script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while Path(f"/proc/{process.pid}/ns/user").readlink() == Path("/proc/self/ns/user").readlink():
             pass
