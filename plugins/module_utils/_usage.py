@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From counted sockets to saturation per destination. Pure: no I/O, no clock."""
 
+import heapq
 import ipaddress
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ._census import STATES, TICK_SHIFT, Census, Destination, fold
+from . import _forecast
+from ._census import STATES, Census, Destination, fold
 from ._kernel import TIME_WAIT_MS
 from ._port_range import PortRange, PortSet, parse_ports, parse_range, range_ports, usable_ports
 
@@ -129,51 +131,49 @@ def describe_sockets(census: Census) -> Dict[str, int]:
     return {name: census.states[number] for number, name in STATES.items()}
 
 
-def describe_destinations(
-    census: Census, usable: int, reuse: Reuse, thresholds: Thresholds, only: Optional[Only] = None
-) -> List[Dict[str, Any]]:
-    """The C(destinations) part of port_usage_info, most saturated first."""
-    wanted: Callable[[Destination], bool] = only.matches if only else _any
-    found = [
-        _describe(destination, census, usable, reuse, thresholds)
-        for destination in set(census.live) | set(census.time_wait)
-        if wanted(destination)
-    ]
-    return sorted(
-        found, key=lambda one: (-one["blocked"], -one["time_wait"], one["address"], one["port"], one["source"])
-    )
+def most_loaded(census: Census, reuse: Reuse, number: int, only: Optional[Only] = None) -> List[Destination]:
+    """The destinations with the most blocked ports, the worst first."""
+
+    def order(destination: Destination) -> Tuple[int, int, Destination]:
+        ticks: Mapping[int, int] = census.time_wait.get(destination, {})
+        blocked = census.live[destination] + _forecast.blocked_now(ticks, reuse.hold_ms(destination))
+        return -blocked, -sum(ticks.values()), destination
+
+    every = set(census.live) | set(census.time_wait)
+    return heapq.nsmallest(number, (one for one in every if only is None or only.matches(one)), key=order)
 
 
 def worst_level(destinations: Sequence[Mapping[str, Any]]) -> str:
-    return max((one["level"] for one in destinations), key=LEVELS.index, default=LEVELS[0])
+    """The level of the most loaded destination: all have the same usable ports."""
+    return str(destinations[0]["level"]) if destinations else LEVELS[0]
 
 
-def _any(_destination: Destination) -> bool:
-    return True
-
-
-def _describe(
+def describe_destination(
     destination: Destination, census: Census, usable: int, reuse: Reuse, thresholds: Thresholds
 ) -> Dict[str, Any]:
+    """One of the C(destinations) of port_usage_info."""
     source, address, port = destination
     ticks: Mapping[int, int] = census.time_wait.get(destination, {})
     live = census.live[destination]
     hold_ms = reuse.hold_ms(destination)
-    blocked = live + sum(number for tick, number in ticks.items() if _youngest_age_ms(tick) < hold_ms)
+    time_wait, waiting = sum(ticks.values()), _forecast.blocked_now(ticks, hold_ms)
+    blocked = live + waiting
     saturation = min(1.0, blocked / usable) if usable else 1.0
     return {
         "source": str(ipaddress.ip_address(source)),
         "address": str(ipaddress.ip_address(address)),
         "port": port,
         "blocked": blocked,
-        "time_wait": sum(ticks.values()),
+        "time_wait": time_wait,
+        "reusable": time_wait - waiting,
         "live": live,
+        "fin_wait2": census.fin_wait2[destination],
         "hold_seconds": hold_ms / 1000,
         "saturation": round(saturation, 4),
         "level": level_of(saturation, thresholds),
+        "rate": {
+            f"last_{seconds}s": round(_forecast.closed_per_second(ticks, seconds * 1000), 1) for seconds in (1, 10, 60)
+        },
+        "trend": _forecast.trend(ticks, hold_ms),
+        "forecast": _forecast.forecast(ticks, live, hold_ms, usable, thresholds.critical)._asdict(),
     }
-
-
-def _youngest_age_ms(tick: int) -> int:
-    """The least age of a TIME_WAIT socket with this tick left: in doubt a port counts as blocked."""
-    return TIME_WAIT_MS - ((tick + 1 << TICK_SHIFT) - 1)

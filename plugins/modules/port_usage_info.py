@@ -176,10 +176,16 @@ destinations:
       description: Local ports that a new connection to this destination could not take now.
       type: int
     time_wait:
-      description: Connections in TIME_WAIT, those included whose port may be taken over already.
+      description: Connections in TIME_WAIT.
+      type: int
+    reusable:
+      description: Those of them whose port may be taken over already, and so is not blocked.
       type: int
     live:
       description: Connections in any other state.
+      type: int
+    fin_wait2:
+      description: Those of them that were closed here and wait for the peer to close too.
       type: int
     hold_seconds:
       description:
@@ -192,16 +198,40 @@ destinations:
     level:
       description: V(ok), V(warning), V(critical) or V(exhausted).
       type: str
+    rate:
+      description:
+        - Connections closed per second in the last second, 10 s and 60 s, as the ages of the TIME_WAIT sockets tell.
+        - Where ports are taken over after C(hold_seconds), older sockets are missing, so that averages over longer
+          times are too low.
+      type: dict
+    trend:
+      description:
+        - V(rising), V(steady) or V(falling), the last 10 s compared with the 50 s before; null where too little is
+          known.
+      type: str
+    forecast:
+      description:
+        - What comes if connections go on to be closed at the rate of the last 10 s (or of C(hold_seconds), where that
+          is shorter).
+        - C(saturation) is that of the steady state and above 1 where more ports are wanted than there are.
+          C(seconds_to_critical) and C(seconds_to_exhausted) are 0 where it is so already, and null where it will not
+          happen.
+      type: dict
   sample:
     - source: 192.0.2.1
       address: 192.0.2.10
       port: 8080
       blocked: 26837
       time_wait: 26830
+      reusable: 0
       live: 7
+      fin_wait2: 0
       hold_seconds: 60.0
       saturation: 0.9506
       level: critical
+      rate: {last_1s: 460.2, last_10s: 452.8, last_60s: 447.2}
+      trend: steady
+      forecast: {saturation: 0.9626, seconds_to_critical: 0.0, seconds_to_exhausted: null}
 method:
   description: How the sockets were read, V(netlink) or V(procfs).
   type: str
@@ -254,7 +284,10 @@ def observe(params: Dict[str, Any]) -> Dict[str, Any]:
     method, census = take_census(params["method"], port_range, reserved)
     ports = _usage.describe_ports(port_range, reserved, census)
     reuse = _usage.reuse_in_force(kernel, sysctls)
-    destinations = _usage.describe_destinations(census, ports["usable"], reuse, thresholds, only)
+    destinations = [
+        _usage.describe_destination(one, census, ports["usable"], reuse, thresholds)
+        for one in _usage.most_loaded(census, reuse, params["max_destinations"], only)
+    ]
     return {
         "level": _usage.worst_level(destinations),
         "kernel": kernel,
@@ -262,7 +295,7 @@ def observe(params: Dict[str, Any]) -> Dict[str, Any]:
         "port_range": ports,
         "listening_ports": {"tcp": sorted(census.listening), "udp": sorted(_proc_net.udp_ports())},
         "sockets": _usage.describe_sockets(census),
-        "destinations": destinations[: params["max_destinations"]],
+        "destinations": destinations,
         "method": method,
         "complete": census.complete,
     }

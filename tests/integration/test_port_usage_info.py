@@ -83,9 +83,14 @@ print(json.dumps([outcome, observe(method="{method}")]))
             "blocked": 500,
             "time_wait": 500,
             "live": 0,
+            "reusable": 0,
+            "fin_wait2": 0,
             "hold_seconds": 60.0,
             "saturation": 1.0,
             "level": "exhausted",
+            "rate": {"last_1s": 500.0, "last_10s": 50.0, "last_60s": 8.3},
+            "trend": "rising",
+            "forecast": {"saturation": 6.0, "seconds_to_critical": 0.0, "seconds_to_exhausted": 0.0},
         }
     ]
     assert usage["sockets"]["TIME_WAIT"] == 500
@@ -173,6 +178,7 @@ server = listen("198.18.0.1", 8080)
 for _ in range(50):
     client = socket.socket(); client.connect(("198.18.0.1", 8080)); peer, _ = server.accept()
     peer.close(); client.recv(1); client.close()
+time.sleep(0.2)
 print(json.dumps(observe()))
 """)
     assert got["sockets"]["TIME_WAIT"] == 50

@@ -35,7 +35,10 @@ def destinations(kernel: str, census: Census, **sysctls: str) -> dict[str, dict[
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
     ports = _usage.describe_ports(*_usage.ports_in_force(values), census)
     reuse = _usage.reuse_in_force(_kernel.describe(recorded.release(kernel), values), values)
-    found = _usage.describe_destinations(census, ports["usable"], reuse, THRESHOLDS)
+    found = [
+        _usage.describe_destination(one, census, ports["usable"], reuse, THRESHOLDS)
+        for one in _usage.most_loaded(census, reuse, 10)
+    ]
     return {f"{one['address']} {one['port']}": one for one in found}
 
 
