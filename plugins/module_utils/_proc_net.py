@@ -67,13 +67,16 @@ def udp_ports(proc: str = PROC) -> Set[int]:
 
 
 def read_sockstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
-    """/proc/net/sockstat as {"TCP": {"inuse": 5, "orphan": 0, "tw": 30, ...}, ...}."""
+    """/proc/net/sockstat and sockstat6 as {"TCP": {"inuse": 5, "orphan": 0, "tw": 30, ...}, "TCP6": ...}."""
     found = {}
-    with open(os.path.join(proc, "net/sockstat"), encoding="ascii") as lines:
-        for line in lines:
-            name, _colon, rest = line.partition(":")
-            words = rest.split()
-            found[name] = {key: int(value) for key, value in zip(words[::2], words[1::2])}
+    for path in (os.path.join(proc, "net", name) for name in ("sockstat", "sockstat6")):
+        if not os.path.exists(path):
+            continue  # sockstat6 is missing where IPv6 is switched off
+        with open(path, encoding="ascii") as lines:
+            for line in lines:
+                name, _colon, rest = line.partition(":")
+                words = rest.split()
+                found[name] = {key: int(value) for key, value in zip(words[::2], words[1::2])}
     return found
 
 

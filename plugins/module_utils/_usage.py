@@ -112,16 +112,37 @@ def ports_in_force(sysctls: Mapping[str, Optional[str]]) -> Tuple[PortRange, Por
     )
 
 
-def describe_ports(port_range: PortRange, reserved: PortSet, census: Census) -> Dict[str, int]:
-    """The C(port_range) part of port_usage_info. A held port that is reserved too counts as reserved."""
+def blocked_at_most(sockstat: Mapping[str, Mapping[str, int]]) -> int:
+    """A number that the blocked ports of no destination exceed, from /proc/net/sockstat and sockstat6.
+
+    C(tw) counts TIME_WAIT, and FIN_WAIT_2 without an owner, of IPv4 and IPv6. Up to Linux 4.10 it counts them for the
+    whole host, so that in a container the number is too large rather than too small.
+    """
+    return sockstat["TCP"]["inuse"] + sockstat["TCP"]["tw"] + sockstat.get("TCP6", {}).get("inuse", 0)
+
+
+def proves_ok(sockstat: Mapping[str, Mapping[str, int]], usable: int, thresholds: Thresholds) -> bool:
+    """Whether no destination can have reached C(warning), however the sockets are spread.
+
+    A socket can also hold a port, bound but not connected, so that it is not usable. C(alloc) counts those too, of
+    IPv4 and IPv6 and the whole host.
+    """
+    return blocked_at_most(sockstat) < (usable - sockstat["TCP"]["alloc"]) * thresholds.warning
+
+
+def describe_ports(port_range: PortRange, reserved: PortSet, census: Optional[Census]) -> Dict[str, Any]:
+    """The C(port_range) part of port_usage_info. A held port that is reserved too counts as reserved.
+
+    Without a census it is not known which ports are held; C(usable) is then what they would be if none were.
+    """
     within = range_ports(port_range)
-    held = PortSet.of(census.listening | census.bound)
+    held = PortSet.of(census.listening | census.bound) if census else PortSet()
     return {
         "low": port_range.low,
         "high": port_range.high,
         "size": port_range.size,
         "reserved": len(within & reserved),
-        "held": len((within & held) - reserved),
+        "held": len((within & held) - reserved) if census else None,
         "usable": usable_ports(port_range, reserved | held),
     }
 

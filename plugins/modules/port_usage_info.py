@@ -27,6 +27,17 @@ options:
     type: str
     choices: [auto, netlink, procfs]
     default: auto
+  detail:
+    description:
+      - V(full) looks at every socket.
+      - V(auto) does so only where it must. Where the counters of C(/proc/net/sockstat) prove that no destination can
+        have reached the level V(warning), the answer is V(ok) and costs a fraction. RV(destinations) is then empty,
+        RV(sockets) and RV(listening_ports) are null, and findings that need the sockets are not drawn.
+      - The proof is on the safe side. It takes all sockets for connections to one destination, and in a container on
+        Linux 4.10 or older the counters are those of the whole host.
+    type: str
+    choices: [auto, full]
+    default: auto
   max_destinations:
     description:
       - How many destinations to return, the most loaded first. RV(level) regards all of them.
@@ -91,6 +102,38 @@ level:
   type: str
   returned: success
   sample: exhausted
+findings:
+  description:
+    - What is wrong or worth knowing, the most severe first.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    id:
+      description: The identifier, which is described in C(docs/findings.md) of the collection.
+      type: str
+    severity:
+      description: V(critical), V(warning) or V(info).
+      type: str
+    summary:
+      description: What was found, in a sentence.
+      type: str
+    remedy:
+      description: What helps, and where no sysctl does.
+      type: str
+    destination:
+      description: The destination that is concerned, if one is.
+      type: str
+    evidence:
+      description: The numbers from which it was concluded.
+      type: dict
+  sample:
+    - id: reuse-loopback-only
+      severity: warning
+      summary: tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not 192.0.2.10:8080.
+      remedy: Set it to 1; the role timewait_remediate does.
+      destination: 192.0.2.10:8080
+      evidence: {tcp_tw_reuse: 2, destinations: 1}
 kernel:
   description: What the running kernel can do, and how that was found out.
   type: dict
@@ -143,20 +186,25 @@ port_range:
   description:
     - The range of ephemeral ports. C(reserved) and C(held) count ports inside of the range that C(connect()) passes
       over, because they are reserved, or because a listener or another socket was bound to them.
-    - C(usable) is what remains, less one where the size is odd.
+    - C(usable) is what remains, less one where the size is odd. Where RV(method) is V(sockstat), C(held) is null.
   type: dict
   returned: success
   sample: {low: 32768, high: 60999, size: 28232, reserved: 0, held: 0, usable: 28232}
 listening_ports:
-  description: Local ports of services, TCP and UDP, in ascending order.
+  description: Local ports of services, TCP and UDP, in ascending order. Null where RV(method) is V(sockstat).
   type: dict
   returned: success
   sample: {tcp: [22, 443], udp: [123]}
 sockets:
-  description: Number of TCP sockets in each state, IPv4 and IPv6 together.
+  description: Number of TCP sockets in each state, IPv4 and IPv6 together. Null where RV(method) is V(sockstat).
   type: dict
   returned: success
   sample: {ESTABLISHED: 12, TIME_WAIT: 26837, LISTEN: 4}
+blocked_at_most:
+  description: A number of blocked ports that no destination exceeds, from the counters of C(/proc/net/sockstat).
+  type: int
+  returned: success
+  sample: 26861
 destinations:
   description: The most loaded destinations. Those reached from a v4-mapped socket count as IPv4.
   type: list
@@ -233,7 +281,7 @@ destinations:
       trend: steady
       forecast: {saturation: 0.9626, seconds_to_critical: 0.0, seconds_to_exhausted: null}
 method:
-  description: How the sockets were read, V(netlink) or V(procfs).
+  description: How the sockets were read, V(netlink) or V(procfs), or V(sockstat) where they need not be.
   type: str
   returned: success
   sample: netlink
@@ -244,17 +292,17 @@ complete:
   sample: true
 """
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
-from ..module_utils import _kernel, _proc_net, _sock_diag, _sysctl, _usage
+from ..module_utils import _observation
 from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._census import Census
-from ..module_utils._port_range import PortRange, PortSet
+from ..module_utils._sock_diag import SockDiagError
 
 ARGUMENTS: Dict[str, Any] = {
     "method": {"type": "str", "choices": ["auto", "netlink", "procfs"], "default": "auto"},
+    "detail": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
     "max_destinations": {"type": "int", "default": 10},
     "destination": {"type": "str"},
     "warning_threshold": {"type": "float", "default": 0.4},
@@ -262,51 +310,12 @@ ARGUMENTS: Dict[str, Any] = {
 }
 
 
-def take_census(method: str, port_range: PortRange, reserved: PortSet) -> Tuple[str, Census]:
-    if method != "procfs":
-        try:
-            return "netlink", _sock_diag.take_census(port_range, reserved)
-        except _sock_diag.SockDiagError:
-            if method == "netlink":
-                raise
-    return "procfs", _proc_net.take_census(port_range, reserved)
-
-
-def observe(params: Dict[str, Any]) -> Dict[str, Any]:
-    thresholds = _usage.check_thresholds(params["warning_threshold"], params["critical_threshold"])
-    if params["max_destinations"] < 1:
-        raise ValueError(f"max_destinations must be 1 or more, not {params['max_destinations']}")
-    only = _usage.parse_only(params["destination"]) if params["destination"] else None
-
-    sysctls = _sysctl.read_all(_kernel.KEYS)
-    kernel = _kernel.describe(_kernel.release(), sysctls)
-    port_range, reserved = _usage.ports_in_force(sysctls)
-    method, census = take_census(params["method"], port_range, reserved)
-    ports = _usage.describe_ports(port_range, reserved, census)
-    reuse = _usage.reuse_in_force(kernel, sysctls)
-    destinations = [
-        _usage.describe_destination(one, census, ports["usable"], reuse, thresholds)
-        for one in _usage.most_loaded(census, reuse, params["max_destinations"], only)
-    ]
-    return {
-        "level": _usage.worst_level(destinations),
-        "kernel": kernel,
-        "sysctls": sysctls,
-        "port_range": ports,
-        "listening_ports": {"tcp": sorted(census.listening), "udp": sorted(_proc_net.udp_ports())},
-        "sockets": _usage.describe_sockets(census),
-        "destinations": destinations,
-        "method": method,
-        "complete": census.complete,
-    }
-
-
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         refuse_booleans(ARGUMENTS, _load_params())
-        result = observe(module.params)
-    except (OptionError, ValueError, OSError, _sock_diag.SockDiagError) as error:
+        result = _observation.observe(_observation.check_options(module.params))
+    except (OptionError, ValueError, OSError, SockDiagError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

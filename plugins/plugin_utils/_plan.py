@@ -135,7 +135,9 @@ def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, 
 
 
 def read_usage(usage: Mapping[str, Any]) -> Host:
-    """Raises ValueError unless it is a result of port_usage_info."""
+    """Raises ValueError unless it is a result of port_usage_info that knows the services."""
+    if usage.get("method") == "sockstat":
+        raise ValueError("the services of this host were not looked at; call port_usage_info with detail: full")
     try:
         sysctls = usage["sysctls"]
         port_range, reserved = _usage.ports_in_force(sysctls)

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._arguments import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._http_server import RESPONSE, keep_alive_server
 

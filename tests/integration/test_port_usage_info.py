@@ -14,13 +14,14 @@ from .conftest import InNamespace
 # Runs inside. `connect` opens and closes connections to a server that never closes first; `observe` is the module's.
 TOOLS = """
 import json, socket, sys, time
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _observation
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 
 DEFAULTS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
 kept = []
 
 def observe(**params):
-    return port_usage_info.observe({**DEFAULTS, **params})
+    return _observation.observe(_observation.check_options({**DEFAULTS, "detail": "full", **params}))
 
 def listen(address, port, family=socket.AF_INET):
     server = socket.socket(family)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._arguments import OptionError, refuse_booleans
 
 SPEC: dict[str, dict[str, Any]] = {

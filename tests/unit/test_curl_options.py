@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _curl_options
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._arguments import OptionError
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._curl_churn import LATE_STARTS, Pace
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._curl_churn import LATE_STARTS, Pace
 
 rates = st.floats(min_value=0.5, max_value=20000)
 delays = st.lists(st.floats(min_value=0, max_value=2), max_size=50)

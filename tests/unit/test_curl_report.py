@@ -8,11 +8,12 @@ import errno
 from array import array
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _curl_report
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._curl_churn import Outcome
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._curl_report import Counters, percentile
-from hypothesis import given
-from hypothesis import strategies as st
 
 NAMES = {7: "CURLE_COULDNT_CONNECT", 28: "CURLE_OPERATION_TIMEDOUT"}
 PROBABLY_NO_SOURCE = "no local address to connect from"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
+
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _curl_churn
 from ansible_collections.netops.ephemeral_ports.plugins.modules import curl_stress
 
