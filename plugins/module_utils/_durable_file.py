@@ -8,7 +8,7 @@ import fcntl
 import os
 import stat
 import time
-from typing import Iterator, NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional, Union
 
 _SELINUX = "security.selinux"
 _POLL_S = 0.05
@@ -44,20 +44,9 @@ def read(path: str) -> Optional[FileState]:
 def write(path: str, state: FileState) -> None:
     """Replace a file in one step, or create it; it is on the disk when this returns. Raises OSError."""
     temporary = temporary_path(path)
+    remove(temporary)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        try:
-            data = state.content
-            while data:
-                data = data[os.write(descriptor, data) :]
-            if (state.uid, state.gid) != (os.geteuid(), os.getegid()):
-                os.fchown(descriptor, state.uid, state.gid)
-            os.fchmod(descriptor, state.mode)
-            if state.context is not None:
-                os.setxattr(descriptor, _SELINUX, state.context)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _create(temporary, state)
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -66,10 +55,35 @@ def write(path: str, state: FileState) -> None:
     sync_directory(os.path.dirname(path))
 
 
+def _create(path: str, state: FileState) -> None:
+    """Write a file that does not exist yet, so that nobody else has prepared or opened it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        data = state.content
+        while data:
+            data = data[os.write(descriptor, data) :]
+        status = os.fstat(descriptor)
+        if (state.uid, state.gid) != (status.st_uid, status.st_gid):
+            os.fchown(descriptor, state.uid, state.gid)
+        os.fchmod(descriptor, state.mode)
+        if state.context is not None and state.context != _read_context(descriptor):
+            os.setxattr(descriptor, _SELINUX, state.context)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: str) -> None:
-    """Remove a file; it is gone from the disk when this returns. No file is no error."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a file; it is gone from the disk when this returns. No file is no error, on a read-only disk either."""
+    if os.path.lexists(path):
         os.unlink(path)
+        sync_directory(os.path.dirname(path))
+
+
+def make_directory(path: str, mode: int) -> None:
+    """Make a directory unless it exists; it is on the disk when this returns."""
+    if not os.path.isdir(path):
+        os.mkdir(path, mode)
         sync_directory(os.path.dirname(path))
 
 
@@ -115,7 +129,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _read_context(path: str) -> Optional[bytes]:
+def _read_context(path: Union[str, int]) -> Optional[bytes]:
+    """The SELinux context of a file or file descriptor, None where there is none."""
     try:
         return os.getxattr(path, _SELINUX)
     except OSError as error:

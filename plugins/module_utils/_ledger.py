@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a drop-in's owner must remember across runs, crashes and reboots: one small JSON file per drop-in.
 
-origin: how file and running values were before the first apply. pending: how they were before the change that is under
-way. Both lie in one file, so that one rename commits a change and its bookkeeping together.
+It is one file, so that one rename commits a change and its bookkeeping together.
 """
 
 import base64
@@ -11,6 +10,7 @@ import contextlib
 import json
 import os
 from typing import Any, Dict, NamedTuple, Optional
+from urllib.parse import quote
 
 from . import _durable_file
 from ._durable_file import FileState
@@ -28,19 +28,22 @@ class Snapshot(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """applied: the value of each key of the origin that the drop-in last set."""
+    """origin: how things were before the first apply. applied: what the last one made of them; both have the same keys.
+
+    pending: how things were before the change that is under way.
+    """
 
     origin: Optional[Snapshot]
-    applied: Dict[str, str]
+    applied: Optional[Snapshot]
     pending: Optional[Snapshot]
 
 
-EMPTY = Ledger(None, {}, None)
+EMPTY = Ledger(None, None, None)
 
 
 def path_for(state_dir: str, dropin: str) -> str:
-    """The ledger of a drop-in. Slashes become dashes, and dashes are doubled, so that no two paths share one."""
-    return os.path.join(state_dir, dropin.strip("/").replace("-", "--").replace("/", "-") + ".json")
+    """The ledger of a drop-in; no two share one."""
+    return os.path.join(state_dir, quote(dropin, safe="") + ".json")
 
 
 def load(path: str) -> Ledger:
@@ -52,30 +55,33 @@ def load(path: str) -> Ledger:
         data = json.loads(state.content.decode())
         if data["format"] != _FORMAT:
             raise ValueError(f"format {data['format']}")
-        return Ledger(_snapshot(data["origin"]), data["applied"], _snapshot(data["pending"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a record of this collection ({error}); move it away to start anew") from error
+        ledger = Ledger(*(_snapshot(data[name]) for name in Ledger._fields))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, str(error)) from error
+    if (ledger.origin and set(ledger.origin.values)) != (ledger.applied and set(ledger.applied.values)):
+        raise _damaged(path, "origin and applied do not match")
+    return ledger
 
 
 def save(path: str, ledger: Ledger) -> None:
-    """Write the ledger, or remove it once there is nothing to remember. Raises OSError."""
+    """Write the ledger unless it is what it should be, or remove it once there is nothing to remember. Raises OSError.
+
+    That a ledger in place is not written again matters on a full disk, where it could not be.
+    """
     directory = os.path.dirname(path)
     if ledger == EMPTY:
         _durable_file.remove(path)
         with contextlib.suppress(OSError):
             os.rmdir(directory)  # unless other drop-ins have theirs in it
-        return
-    if not os.path.isdir(directory):
-        os.makedirs(directory, _DIRECTORY_MODE)
-        _durable_file.sync_directory(os.path.dirname(directory))
-    data = {
-        "format": _FORMAT,
-        "origin": _as_json(ledger.origin),
-        "applied": ledger.applied,
-        "pending": _as_json(ledger.pending),
-    }
-    content = json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
-    _durable_file.write(path, FileState(content, _FILE_MODE, os.geteuid(), os.getegid(), None))
+    elif ledger != load(path):
+        _durable_file.make_directory(directory, _DIRECTORY_MODE)
+        data = {"format": _FORMAT, **{name: _as_json(snapshot) for name, snapshot in ledger._asdict().items()}}
+        content = json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
+        _durable_file.write(path, FileState(content, _FILE_MODE, os.geteuid(), os.getegid(), None))
+
+
+def _damaged(path: str, why: str) -> ValueError:
+    return ValueError(f"{path} is not a record of this collection ({why}); move it away to start anew")
 
 
 def _as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
@@ -103,10 +109,10 @@ def _snapshot(data: Optional[Dict[str, Any]]) -> Optional[Snapshot]:
         file
         and FileState(
             base64.b64decode(file["content"]),
-            file["mode"],
-            file["uid"],
-            file["gid"],
+            int(file["mode"]),
+            int(file["uid"]),
+            int(file["gid"]),
             file["context"] and base64.b64decode(file["context"]),
         ),
-        data["values"],
+        {key: str(value) for key, value in data["values"].items()},
     )

@@ -3,7 +3,7 @@
 """Read and write the running values of sysctls."""
 
 import os
-from typing import Dict, Iterable, Optional
+from typing import Dict, Iterable, Iterator, Optional
 
 from . import _port_range
 
@@ -15,6 +15,12 @@ UNPRIVILEGED_PORT_START = "net.ipv4.ip_unprivileged_port_start"
 
 # The largest value is a reserved list of every other port: 191 KiB.
 _READ_SIZE = 1 << 20
+
+# One write() takes at most a page, and kernels before 5.2 drop the rest of a longer one without a word.
+_WRITE_SIZE = 4000
+
+# Every byte is a character, so that any value comes back as it was.
+_ENCODING = "latin-1"
 
 
 def canonical(name: str) -> str:
@@ -42,7 +48,9 @@ def read(key: str, root: str = PROC_SYS) -> Optional[str]:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        return os.read(descriptor, _READ_SIZE).decode("ascii", "backslashreplace").rstrip("\n")
+        return os.read(descriptor, _READ_SIZE).decode(_ENCODING).rstrip("\n")
+    except IsADirectoryError:
+        return None
     finally:
         os.close(descriptor)
 
@@ -61,21 +69,56 @@ def with_blanks(value: str) -> str:
 def write(key: str, value: str, root: str = PROC_SYS) -> None:
     """Set a running value; raises OSError as the kernel answers.
 
-    One write takes at most a page of ip_local_reserved_ports, hence the loop on one descriptor. A line end is added
-    because a write of nothing would leave the old list in force.
+    A line end is added because a write of nothing would leave the old list of reserved ports in force.
     """
-    data = value.encode("ascii") + b"\n"
     descriptor = os.open(path_of(key, root), os.O_WRONLY)
     try:
-        while data:
-            data = data[os.write(descriptor, data) :]
+        if key == RESERVED_PORTS and len(value) > _WRITE_SIZE:
+            _write_long_list(descriptor, value, _port_range.parse_ports(read(key, root) or ""))
+        else:
+            os.write(descriptor, _line(value))
     finally:
         os.close(descriptor)
 
 
+def _write_long_list(descriptor: int, value: str, present: _port_range.PortSet) -> None:
+    """Set a list of ports that does not fit into one write.
+
+    A write at the start replaces the list, a write anywhere else adds to it. So everything is added first, which never
+    lifts a reservation. Only if there was something to drop, the list is then built anew, piece by piece.
+    """
+    pieces = list(_pieces(value))
+    for piece in pieces:
+        os.pwrite(descriptor, _line(piece), 1)
+    if present - _port_range.parse_ports(value):
+        for number, piece in enumerate(pieces):
+            os.pwrite(descriptor, _line(piece), number)
+
+
+def _pieces(value: str) -> Iterator[str]:
+    """A list cut at commas into lists that are short enough for one write."""
+    while len(value) > _WRITE_SIZE:
+        comma = value.rindex(",", 0, _WRITE_SIZE)
+        yield value[:comma]
+        value = value[comma + 1 :]
+    yield value
+
+
+def _line(value: str) -> bytes:
+    return value.encode(_ENCODING) + b"\n"
+
+
 def same(key: str, left: str, right: str) -> bool:
-    """Whether two spellings of a value mean the same to the kernel."""
+    """Whether two spellings of a value mean the same to the kernel, for sure.
+
+    Numbers are not compared as such: 010, 0x10 and +1 mean to the kernel something else than to most readers.
+    """
     return _meaning(key, left) == _meaning(key, right)
+
+
+def spelled(key: str, value: str) -> str:
+    """A value as the kernel would print it, but with single blanks."""
+    return str(_port_range.parse_ports(value)) if key == RESERVED_PORTS else with_blanks(value)
 
 
 def _meaning(key: str, value: str) -> object:
@@ -84,11 +127,4 @@ def _meaning(key: str, value: str) -> object:
             return _port_range.parse_ports(value)
         except ValueError:
             return value
-    return [_number(word) for word in value.split()]
-
-
-def _number(word: str) -> object:
-    try:
-        return int(word, 10)
-    except ValueError:
-        return word
+    return value.split()

@@ -9,7 +9,8 @@ from . import _sysctl
 
 _GLOB = re.compile(r"[*?\[]")
 _VALUE = re.compile(r"[\t -~]*\Z")
-_KEY = re.compile(r"[^\s/.]+([/.][^\s/.]+)+\Z")
+_KEY = re.compile(r"[!-\-0-~]+([/.][!-\-0-~]+)+\Z")
+_BLANKS = " \t\r"
 
 
 class Assignment(NamedTuple):
@@ -27,8 +28,8 @@ def parse(text: str) -> List[Assignment]:
     Of a key that stands twice the last value counts, as it does for the loaders. Raises ValueError that names the line.
     """
     found: Dict[str, Assignment] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.strip(_BLANKS)
         if stripped and stripped[0] not in "#;":
             assignment = _parse_line(stripped, number)
             found.pop(assignment.key, None)
@@ -37,16 +38,16 @@ def parse(text: str) -> List[Assignment]:
 
 
 def _parse_line(line: str, number: int) -> Assignment:
-    name, equals, value = (part.strip() for part in line.partition("="))
+    name, equals, value = (part.strip(_BLANKS) for part in line.partition("="))
     optional = name.startswith("-")
     if optional:
-        name = name[1:].lstrip()
+        name = name[1:].lstrip(_BLANKS)
     if not equals:
-        raise ValueError(f'line {number}: {line!r} is not of the form "key = value"')
+        raise ValueError(f'content line {number}: {line!r} is not of the form "key = value"')
     if _GLOB.search(name):
-        raise ValueError(f"line {number}: {name!r} is a pattern; name each key")
+        raise ValueError(f"content line {number}: {name!r} is a pattern; name each key")
     if not _KEY.match(name):
-        raise ValueError(f'line {number}: {name!r} is not the name of a sysctl such as "net.ipv4.tcp_tw_reuse"')
+        raise ValueError(f'content line {number}: {name!r} is not the name of a sysctl such as "net.ipv4.tcp_tw_reuse"')
     if not _VALUE.match(value):
-        raise ValueError(f"line {number}: the value of {name} is not plain ASCII text")
+        raise ValueError(f"content line {number}: the value of {name} is not plain ASCII text")
     return Assignment(_sysctl.canonical(name), value, optional, number)

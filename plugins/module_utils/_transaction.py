@@ -8,7 +8,7 @@ back, commit the ledger. Any failure on the way puts back what was there; after 
 
 import errno
 import os
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from . import _durable_file, _ledger, _sysctl, _sysctl_files
 from ._durable_file import FileState
@@ -28,7 +28,7 @@ class Record(NamedTuple):
     """What became of a key. Values are None where the kernel has no such key, or none is wanted.
 
     status: changed, unchanged, skipped (the kernel lacks it, and it is optional), restored (taken back), or kept (it
-    was to be taken back, but somebody else has set it since).
+    was to be taken back, but somebody else has since changed it, or the file that sets it).
     """
 
     key: str
@@ -39,13 +39,18 @@ class Record(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run did, or would do in check mode. recovered: it first undid a run that had broken off."""
+    """What a run did, or would do in check mode.
+
+    recovered: it first undid a run that had broken off. file_kept: the file was to be taken back, but somebody else has
+    changed it since.
+    """
 
     changed: bool
     recovered: bool
     records: List[Record]
     file_before: Optional[FileState]
     file_after: Optional[FileState]
+    file_kept: bool
 
 
 class Dropin:
@@ -60,12 +65,17 @@ class Dropin:
         self.path = path
         self.target = os.path.realpath(path)
         self.directory = os.path.dirname(self.target)
-        self.ledger = _ledger.path_for(state_dir, path)
+        self.ledger = _ledger.path_for(state_dir, self.target)
         self.root = root
         if self.target == os.devnull:
             raise ValueError(f"path {path} is a link to {os.devnull}, which masks it; remove the link first")
         if not os.path.isdir(self.directory):
             raise ValueError(f"path {path} needs the directory {self.directory}, which does not exist")
+        if not os.path.isabs(state_dir):
+            raise ValueError(f"state_dir must be absolute; {state_dir} is not")
+        above = os.path.dirname(os.path.dirname(self.ledger))
+        if not os.path.isdir(above):
+            raise ValueError(f"state_dir {state_dir} needs the directory {above}, which does not exist")
 
 
 class Start(NamedTuple):
@@ -86,43 +96,38 @@ def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool) -> Outc
     with _durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
         origin = start.ledger.origin or Snapshot(start.file, {})
-        named = [assignment.key for assignment in assignments]
+        named = {assignment.key: assignment.value for assignment in assignments}
         values = _read_values(dropin, start, [*named, *origin.values])
         _check_values(assignments, values, _read_values(dropin, start, [_sysctl.UNPRIVILEGED_PORT_START]))
 
-        wanted = {one.key: one.value for one in assignments if values[one.key] is not None}
+        wanted = {key: value for key, value in named.items() if values[key] is not None}
         taken_back = _still_ours(start.ledger, values, [key for key in origin.values if key not in named])
         target = Snapshot(_with_content(start.file, text), {**wanted, **taken_back})
         first = {key: origin.values.get(key, values[key] or "") for key in wanted}
-        changed = _commit(dropin, start, values, target, Ledger(Snapshot(origin.file, first), wanted, None), check)
-        return Outcome(
-            changed or start.recovered,
-            start.recovered,
-            [_record(key, values[key], wanted.get(key), target.values.get(key)) for key in values],
-            start.file,
-            target.file,
-        )
+        ledger = Ledger(Snapshot(origin.file, first), Snapshot(target.file, wanted), None)
+        changed = _commit(dropin, start, values, target, ledger, check)
+        records = [_record(key, values[key], named.get(key), target.values.get(key)) for key in values]
+        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, False)
 
 
 def take_back(dropin: Dropin, lock_timeout_s: float, check: bool) -> Outcome:
     """Bring back file and running values of before the first apply; without one, change nothing.
 
-    Raises as apply().
+    What somebody else has changed since is kept. If that is the file, so are the keys that it sets, and the record of
+    the original stays until the file can be taken back too. Raises as apply().
     """
     with _durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
-        if start.ledger.origin is None:
-            return Outcome(start.recovered, start.recovered, [], start.file, start.file)
-        values = _read_values(dropin, start, start.ledger.origin.values)
-        target = Snapshot(start.ledger.origin.file, _still_ours(start.ledger, values, values))
-        changed = _commit(dropin, start, values, target, _ledger.EMPTY, check)
-        return Outcome(
-            changed or start.recovered,
-            start.recovered,
-            [_record(key, values[key], None, target.values.get(key)) for key in values],
-            start.file,
-            target.file,
-        )
+        origin = start.ledger.origin or Snapshot(start.file, {})
+        values = _read_values(dropin, start, origin.values)
+        file_kept = _is_edited(start)
+        claimed = _keys_set_by(start.file, origin.values) if file_kept else set()
+        taken_back = _still_ours(start.ledger, values, [key for key in values if key not in claimed])
+        target = Snapshot(start.file if file_kept else origin.file, taken_back)
+        ledger = _reduced(start.ledger, claimed) if file_kept else _ledger.EMPTY
+        changed = _commit(dropin, start, values, target, ledger, check)
+        records = [_record(key, values[key], None, target.values.get(key)) for key in values]
+        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, file_kept)
 
 
 def steps(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, str]]:
@@ -153,20 +158,30 @@ def steps(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, 
 def _begin(dropin: Dropin, check: bool) -> Start:
     """Look at file and ledger, and undo what a run left half done (in check mode: assume that it is undone)."""
     ledger = _ledger.load(dropin.ledger)
+    pending = ledger.pending and _that_exist(dropin, ledger.pending)
     if check:
-        if ledger.pending is None:
+        if pending is None:
             return Start(ledger, _durable_file.read(dropin.target), {}, False)
-        return Start(ledger, ledger.pending.file, ledger.pending.values, True)
+        return Start(ledger, pending.file, pending.values, True)
     for path in (dropin.target, dropin.ledger):
         _durable_file.remove(_durable_file.temporary_path(path))
-    if ledger.pending is not None:
-        _restore(dropin, ledger, ledger.pending)
-    recovered = ledger._replace(pending=None)
-    return Start(recovered, _durable_file.read(dropin.target), {}, recovered != ledger)
+    if pending is not None:
+        _restore(dropin, ledger, pending)
+    return Start(ledger._replace(pending=None), _durable_file.read(dropin.target), {}, pending is not None)
+
+
+def _that_exist(dropin: Dropin, snapshot: Snapshot) -> Snapshot:
+    """Without the keys that are gone, as after a reboot into another kernel."""
+    values = {key: value for key, value in snapshot.values.items() if _sysctl.read(key, dropin.root) is not None}
+    return snapshot._replace(values=values)
 
 
 def _read_values(dropin: Dropin, start: Start, keys: Iterable[str]) -> Dict[str, Optional[str]]:
-    return {key: start.values.get(key, _sysctl.read(key, dropin.root)) for key in keys}
+    """Raises ApplyError for a key that only takes writes, such as net.ipv4.route.flush."""
+    try:
+        return {key: start.values.get(key, _sysctl.read(key, dropin.root)) for key in keys}
+    except PermissionError as error:
+        raise ApplyError(f"{error.filename} cannot be read, so a change of it could not be taken back") from error
 
 
 def _check_values(
@@ -175,23 +190,23 @@ def _check_values(
     """Refuse what the kernel would refuse, or worse, take for something else. Raises ValueError that names the line."""
     first_port = {**start, **{one.key: one.value for one in assignments}}.get(_sysctl.UNPRIVILEGED_PORT_START) or "0"
     for one in assignments:
-        wrong = _what_is_wrong(one, values[one.key], first_port)
+        wrong = _what_is_wrong(one, values[one.key], int(first_port) if first_port.isdigit() else 0)
         if wrong:
-            raise ValueError(f"line {one.line}: {one.key} = {one.value}: {wrong}")
+            raise ValueError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
 
 
-def _what_is_wrong(one: Assignment, present: Optional[str], first_port: str) -> Optional[str]:
+def _what_is_wrong(one: Assignment, present: Optional[str], first_port: int) -> Optional[str]:
     if present is None:
         return None if one.optional else f'this kernel has no such key; write "-{one.key} = ..." if it may be missing'
     if one.value.lower() in _BOOLEAN_WORDS and present.replace("-", "").isdigit():
         return "a boolean is no value for a key that holds a number; write 0 or 1"
     try:
-        if one.key == _sysctl.PORT_RANGE and parse_range(one.value).low < int(first_port):
+        if one.key == _sysctl.PORT_RANGE and parse_range(one.value).low < first_port:
             return f"the range must not begin below {_sysctl.UNPRIVILEGED_PORT_START}, which is {first_port}"
         if one.key == _sysctl.RESERVED_PORTS:
             parse_ports(one.value)
-        if one.key == _sysctl.UNPRIVILEGED_PORT_START:
-            int(one.value)
+        if one.key == _sysctl.UNPRIVILEGED_PORT_START and not one.value.isdigit():
+            return "this is not a port"
     except ValueError as error:
         return str(error)
     return None
@@ -207,19 +222,46 @@ def _with_content(file: Optional[FileState], text: str) -> FileState:
 
 def _still_ours(ledger: Ledger, values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
     """The original values of those keys that still have the value applied: the others are somebody else's by now."""
-    ours = {}
-    for key in keys:
-        present = values[key]
-        if ledger.origin and present is not None and _sysctl.same(key, present, ledger.applied[key]):
-            ours[key] = ledger.origin.values[key]
-    return ours
+    if ledger.origin is None or ledger.applied is None:
+        return {}
+    present = {key: values[key] or "" for key in keys if values[key] is not None}
+    return {
+        key: ledger.origin.values[key]
+        for key, value in present.items()
+        if _sysctl.same(key, value, ledger.applied.values[key])
+    }
+
+
+def _is_edited(start: Start) -> bool:
+    """Whether somebody else has changed the file since the last apply, other than back to the original."""
+    known = (start.ledger.origin, start.ledger.applied)
+    contents = [one.file and one.file.content for one in known if one is not None]
+    return bool(contents) and (start.file and start.file.content) not in contents
+
+
+def _keys_set_by(file: Optional[FileState], keys: Iterable[str]) -> Set[str]:
+    """Those of the keys that an edited file may set: all where it cannot be read."""
+    try:
+        named = {one.key for one in _sysctl_files.parse(file.content.decode())} if file else set()
+    except ValueError:
+        return set(keys)
+    return named.intersection(keys)
+
+
+def _reduced(ledger: Ledger, keys: Set[str]) -> Ledger:
+    """The ledger without those keys that have been taken back, or are somebody else's."""
+
+    def only(snapshot: Optional[Snapshot]) -> Optional[Snapshot]:
+        return snapshot and snapshot._replace(values={key: snapshot.values[key] for key in sorted(keys)})
+
+    return Ledger(only(ledger.origin), only(ledger.applied), None)
 
 
 def _record(key: str, present: Optional[str], wanted: Optional[str], target: Optional[str]) -> Record:
     if present is None:
         return Record(key, wanted, None, None, "skipped")
-    before = _sysctl.with_blanks(present)
-    after = before if target is None else _sysctl.with_blanks(target)
+    before = _sysctl.spelled(key, present)
+    after = before if target is None else _sysctl.spelled(key, target)
     if target is None:
         return Record(key, wanted, before, after, "kept")
     if wanted is None:
@@ -239,7 +281,8 @@ def _commit(
     now = Snapshot(start.file, {key: values[key] or "" for key in target.values})
     changes = steps(now.values, target.values)
     if not changes and target.file == now.file:
-        if ledger == _ledger.EMPTY and not check:
+        # What was so from the start is not ours to take back; it is recorded only beside what is.
+        if not check and (start.ledger.origin or ledger == _ledger.EMPTY):
             _ledger.save(dropin.ledger, ledger)
         return False
     _check_permissions(dropin, [key for key, _value in changes], target.file != now.file)
@@ -253,7 +296,7 @@ def _commit(
     except BaseException as error:
         _restore(dropin, start.ledger, now)
         if isinstance(error, OSError):
-            raise ApplyError(f"{_in_words(error)}; everything is as it was before") from error
+            raise ApplyError(f"{in_words(error)}; everything is as it was before") from error
         raise
     return True
 
@@ -270,7 +313,7 @@ def _check_permissions(dropin: Dropin, keys: Iterable[str], writes_file: bool) -
         if not _may_write(path):
             raise ApplyError(f"no permission to set {key}; run this as root (become: true)")
     ledger_directory = os.path.dirname(dropin.ledger)
-    while not os.path.exists(ledger_directory):
+    if not os.path.isdir(ledger_directory):
         ledger_directory = os.path.dirname(ledger_directory)
     for directory in [ledger_directory, *([dropin.directory] if writes_file else [])]:
         if not _may_write(directory):
@@ -319,10 +362,14 @@ def _restore(dropin: Dropin, ledger: Ledger, snapshot: Snapshot) -> None:
         _verify(dropin, snapshot.values)
         _ledger.save(dropin.ledger, ledger._replace(pending=None))
     except OSError as error:
-        words = _in_words(error)
-        raise ApplyError(f"a change broke off and could not be undone: {words}; the next run will try again") from error
+        raise ApplyError(
+            f"a change broke off and could not be undone: {in_words(error)}; "
+            f"the next run will try again (to give up instead, move {dropin.ledger} away)"
+        ) from error
 
 
-def _in_words(error: OSError) -> str:
+def in_words(error: OSError) -> str:
     words = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        words += "; run this as root (become: true)"
     return f"{error.filename}: {words}" if error.filename else words

@@ -35,14 +35,16 @@ options:
   state:
     description:
       - V(present) writes the file and the running values.
-      - V(absent) takes both back to how they were before the first run. A value that somebody else has changed since is
-        left as it is, with the status C(kept). Where no run is recorded nothing is changed.
+      - V(absent) takes both back to how they were before the first run. Where no run is recorded nothing is changed.
+      - What somebody else has changed since is left as it is and gets the status V(kept). If that is the content of the
+        file, so are the running values of the keys that it sets; remove the file and run this again to take back all.
     type: str
     choices: [present, absent]
     default: present
   state_dir:
     description:
       - A directory for the record of original values. It is created when needed, and removed when it has become empty.
+        The directory above it must exist.
     type: path
     default: /var/lib/netops.ephemeral_ports
   lock_timeout:
@@ -117,7 +119,7 @@ settings:
     status:
       description:
         - V(changed), V(unchanged), V(skipped) (the kernel lacks the key, and it is optional), V(restored) (taken back),
-          or V(kept) (not taken back, because somebody else has changed it since).
+          or V(kept) (not taken back, because somebody else has since changed it, or the file that sets it).
       type: str
   sample:
     - key: net.ipv4.tcp_tw_reuse
@@ -126,7 +128,9 @@ settings:
       after: "1"
       status: changed
 file:
-  description: What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed) or V(absent).
+  description:
+    - What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), or V(kept) (not
+      taken back, because somebody else has changed it since).
   type: str
   returned: success
   sample: created
@@ -154,6 +158,8 @@ ARGUMENTS: Dict[str, Any] = {
 
 
 def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
+    if params["lock_timeout"] < 0:
+        raise ValueError(f"lock_timeout must not be negative; {params['lock_timeout']} is")
     dropin = _transaction.Dropin(params["path"], params["state_dir"])
     if params["state"] == "present":
         outcome = _transaction.apply(dropin, params["content"], params["lock_timeout"], check)
@@ -171,6 +177,8 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
 
 def _file_status(outcome: _transaction.Outcome, state: str) -> str:
     before, after = outcome.file_before, outcome.file_after
+    if outcome.file_kept:
+        return "kept"
     if before == after:
         return "unchanged" if after else "absent"
     if before is None:
@@ -211,7 +219,9 @@ def main() -> None:
     try:
         refuse_booleans(ARGUMENTS, _load_params())
         result = run(module.params, module.check_mode)
-    except (OptionError, ValueError, OSError, _transaction.ApplyError, _durable_file.LockedError) as error:
+    except OSError as error:
+        module.fail_json(msg=_transaction.in_words(error))
+    except (OptionError, ValueError, _transaction.ApplyError, _durable_file.LockedError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 
