@@ -52,13 +52,16 @@ EXAMPLES = r"""
 #         "EXHAUSTED: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked.",
 #         "  destination      blocked  usable  TIME_WAIT  live  saturation  level",
 #         "  198.18.0.1:8080      500     500        500     0       100 %  exhausted",
-#         "Why:       A closed connection blocks its port for 60 s (tcp_tw_reuse is 2: less only on",
-#         "           127.0.0.0/8 and ::1), so one destination takes at most 8.3 new connections",
-#         "           per second.",
+#         "Why:       A closed connection blocks its port for 60 s (tcp_tw_reuse is 2), so one",
+#         "           destination takes at most 8.3 new connections per second.",
+#         "Warning:   tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not",
+#         "           198.18.0.1:8080. Set it to 1; the role timewait_remediate does.",
 #         "Ports:     32768-33267, 500 of 500 usable (0 reserved, 0 held by bound sockets).",
-#         "Next:      ansible-playbook netops.ephemeral_ports.remediate --check --diff",
-#         "           shows what would change on this host; without --check it changes.",
-#         "           The lasting cure is in the client: keep connections alive."
+#         "Next:      The role timewait_remediate frees ports after a second (tcp_tw_reuse); better",
+#         "           still, let the client keep its connections (HTTP keep-alive, a pool), or use",
+#         "           more destination addresses.",
+#         "           What would change on this host:",
+#         "           ansible-playbook netops.ephemeral_ports.remediate --check --diff"
 #     ]
 # }
 

@@ -18,6 +18,9 @@ LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
 DESTINATIONS_SHOWN = 5
 VALUE_WIDTH = 40  # lists of reserved ports can be long
 
+# Findings about the present load of a destination: verdict and table are about nothing else.
+TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning")
+
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
     "kept": " (left alone: somebody else has changed it since)",
@@ -51,23 +54,27 @@ def describe_usage(usage: Result) -> list[str]:
     """Lines for the result of port_usage_info."""
     destinations: Sequence[Result] = usage["destinations"]
     ports: Result = usage["port_range"]
-    lines = [verdict(usage)]
-    lines += destination_table(destinations, ports["usable"])
+    lines = [verdict(usage), *destination_table(destinations, ports["usable"])]
     if destinations:
         lines += labelled("Why", reason(usage, destinations[0]))
+    for finding in notable(usage):
+        lines += labelled(finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']}")
+    held = "" if ports["held"] is None else f", {ports['held']} held by bound sockets"
     lines += labelled(
         "Ports",
         f"{ports['low']}-{ports['high']}, {ports['usable']} of {ports['size']} usable "
-        f"({ports['reserved']} reserved, {ports['held']} held by bound sockets).",
+        f"({ports['reserved']} reserved{held}).",
     )
-    if not usage.get("complete", True):
-        lines += labelled("Note", "The kernel did not show every socket; the numbers are lower bounds.")
+    if not usage["complete"]:
+        lines += labelled("Note", "Sockets changed while they were listed; the numbers are a little off.")
     return lines + next_steps(usage)
 
 
 def verdict(usage: Result) -> str:
     level, usable = usage["level"], usage["port_range"]["usable"]
     if not usage["destinations"]:
+        if usage["method"] == "sockstat":
+            return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
     worst = usage["destinations"][0]
     towards = f"towards {place(worst)}"
@@ -75,6 +82,11 @@ def verdict(usage: Result) -> str:
         return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
     share = percent(worst["saturation"])
     return f"{level.upper()}: {worst['blocked']} of {usable} local ports {towards} are blocked ({share})."
+
+
+def notable(usage: Result) -> list[Result]:
+    """The findings that neither verdict nor table have told already."""
+    return [finding for finding in usage["findings"] if finding["id"] not in TOLD_BY_VERDICT]
 
 
 def destination_table(destinations: Sequence[Result], usable: int) -> list[str]:
@@ -113,36 +125,22 @@ def reason(usage: Result, worst: Result) -> str:
             f"{worst['live']} of the blocked ports carry open connections, {worst['time_wait']} are in TIME_WAIT: "
             "mostly not a matter of closed connections."
         )
-    hold = worst["hold_seconds"]
+    hold, mode = worst["hold_seconds"], usage["sysctls"]["net.ipv4.tcp_tw_reuse"]
     slow = (
         " With half of the ports blocked, connect() searches long and slowly." if worst["level"] == "critical" else ""
     )
     return (
-        f"A closed connection blocks its port for {hold:g} s ({reuse(usage['sysctls'])}), so one destination "
-        f"takes at most {per_second(usage['port_range']['usable'] / hold)}.{slow}"
+        f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode or 'not to be seen from here'}), "
+        f"so one destination takes at most {per_second(usage['port_range']['usable'] / hold)}.{slow}"
     )
 
 
-def reuse(sysctls: Result) -> str:
-    """The setting that decides for how long a closed connection blocks its port."""
-    mode = sysctls.get("net.ipv4.tcp_tw_reuse")
-    if mode is None:
-        return "tcp_tw_reuse cannot be seen from here"
-    if mode != "0" and sysctls.get("net.ipv4.tcp_timestamps") == "0":
-        return f"tcp_tw_reuse is {mode} but without effect, because tcp_timestamps is 0"
-    if mode == "2":
-        return "tcp_tw_reuse is 2: less only on 127.0.0.0/8 and ::1"
-    return f"tcp_tw_reuse is {mode}"
-
-
 def next_steps(usage: Result) -> list[str]:
-    if usage["level"] == "ok":
-        return labelled("Next", "Nothing to do.")
-    return [
-        *labelled("Next", "ansible-playbook netops.ephemeral_ports.remediate --check --diff"),
-        *labelled("", "shows what would change on this host; without --check it changes."),
-        *labelled("", "The lasting cure is in the client: keep connections alive."),
-    ]
+    remedies = [finding["remedy"] for finding in usage["findings"] if finding["id"] in TOLD_BY_VERDICT]
+    if remedies:
+        look = "ansible-playbook netops.ephemeral_ports.remediate --check --diff"
+        return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", look)]
+    return [] if usage["findings"] else labelled("Next", "Nothing to do.")
 
 
 def describe_plan(plan: Result) -> list[str]:

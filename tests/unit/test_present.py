@@ -33,13 +33,21 @@ def destination(**different: object) -> Result:
     }
 
 
-def usage(*destinations: Result, reuse: str | None = "2", timestamps: str = "1", **different: object) -> Result:
+def finding(identifier: str, **different: object) -> Result:
+    return {"id": identifier, "severity": "warning", "summary": "It is so.", "remedy": "Do this.", **different}
+
+
+def usage(*destinations: Result, reuse: str | None = "2", **different: object) -> Result:
+    level = destinations[0]["level"] if destinations else "ok"
     return {
-        "level": destinations[0]["level"] if destinations else "ok",
+        "level": level,
+        "findings": [] if level == "ok" else [finding(f"destination-{level}", remedy="Keep connections alive.")],
         "complete": True,
+        "method": "netlink",
         "port_range": {"low": 32768, "high": 33267, "size": 500, "reserved": 0, "held": 0, "usable": 500},
-        "sysctls": {REUSE: reuse, "net.ipv4.tcp_timestamps": timestamps},
+        "sysctls": {REUSE: reuse},
         "destinations": list(destinations),
+        "blocked_at_most": 17,
         **different,
     }
 
@@ -162,30 +170,40 @@ def text(result: Result) -> str:
 
 
 SAID = {
-    "why, with reuse on loopback only": (
+    "why": (
         usage(destination()),
-        "for 60 s (tcp_tw_reuse is 2: less only on 127.0.0.0/8 and ::1), so one destination takes at most 8.3 new",
+        "for 60 s (tcp_tw_reuse is 2), so one destination takes at most 8.3 new connections per second.",
     ),
     "why, with reuse": (
         usage(destination(hold_seconds=1.0), reuse="1"),
         "for 1 s (tcp_tw_reuse is 1), so one destination takes at most 500 new connections per second.",
     ),
-    "why, without timestamps": (
-        usage(destination(), reuse="1", timestamps="0"),
-        "(tcp_tw_reuse is 1 but without effect, because tcp_timestamps is 0)",
-    ),
     "why, in a container on an old kernel": (
         usage(destination(), reuse=None),
-        "(tcp_tw_reuse cannot be seen from here)",
+        "(tcp_tw_reuse is not to be seen from here)",
     ),
     "live connections are not TIME_WAIT": (
         usage(destination(live=400, time_wait=100)),
         "400 of the blocked ports carry open connections, 100 are in TIME_WAIT",
     ),
     "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() searches long and slowly."),
-    "next step": (usage(WARNING), "Next: ansible-playbook netops.ephemeral_ports.remediate --check --diff"),
+    "next step": (
+        usage(WARNING),
+        (
+            "Next: Keep connections alive. What would change on this host: "
+            "ansible-playbook netops.ephemeral_ports.remediate --check --diff"
+        ),
+    ),
     "no next step": (usage(HARDLY), "Next: Nothing to do."),
-    "lower bounds": (usage(HARDLY, complete=False), "the numbers are lower bounds"),
+    "findings": (usage(HARDLY, findings=[finding("recycle-on")]), "Warning: It is so. Do this. Ports:"),
+    "no need to look at sockets": (
+        usage(method="sockstat", port_range={**usage()["port_range"], "held": None}),
+        (
+            "OK: no destination blocks more than 17 of 500 local ports. "
+            "Ports: 32768-33267, 500 of 500 usable (0 reserved). Next: Nothing to do."
+        ),
+    ),
+    "changing sockets": (usage(HARDLY, complete=False), "Sockets changed while they were listed"),
     "what the load met": (
         stress(succeeded=500, errors=[error()]),
         "1000 x curl 7 (CURLE_COULDNT_CONNECT), errno 99 (EADDRNOTAVAIL): no free local port",
