@@ -29,7 +29,21 @@ def read_files(loader: Loader, root: str = "/", changes: Mapping[str, Optional[s
     paths = [found[name] for name in sorted(found, key=os.fsencode)]
     if loader.name == PROCPS:
         paths.append(_LAST_OF_PROCPS)
-    return [SysctlFile(path, _text(_below(root, path), changes)) for path in paths]
+    return [SysctlFile(path, read_text(_below(root, path), changes)) for path in paths]
+
+
+def read_text(path: str, changes: Mapping[str, Optional[str]] = NO_CHANGES) -> str:
+    """The text of one file, empty where there is none; changes as for read_files()."""
+    real = os.path.realpath(path)
+    if real in changes:
+        return changes[real] or ""
+    try:
+        if not stat.S_ISREG(os.stat(real).st_mode):
+            return ""
+        with open(real, "rb") as stream:
+            return stream.read().decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
 
 
 def _directories(loader: Loader) -> Tuple[str, ...]:
@@ -49,19 +63,6 @@ def _names(directory: str, changes: Mapping[str, Optional[str]]) -> Set[str]:
         if os.path.dirname(path) == real:
             (names.discard if text is None else names.add)(os.path.basename(path))
     return names
-
-
-def _text(path: str, changes: Mapping[str, Optional[str]]) -> str:
-    real = os.path.realpath(path)
-    if real in changes:
-        return changes[real] or ""
-    try:
-        if not stat.S_ISREG(os.stat(real).st_mode):
-            return ""
-        with open(real, "rb") as stream:
-            return stream.read().decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
 
 
 def _below(root: str, path: str) -> str:

@@ -59,7 +59,11 @@ class SysctlFile(NamedTuple):
 
 
 class BootValue(NamedTuple):
-    """What a key will be, and the line that decides. All None: no file sets it; it stays at the kernel's default."""
+    """What a key will be, and the line that decides.
+
+    value: None where nothing sets it, and it stays at the kernel's default. Then file and line are those of the "-key"
+    that keeps patterns off it, if there is one.
+    """
 
     value: Optional[str]
     file: Optional[str]
@@ -106,11 +110,13 @@ def boot_values(
     entries = _entries(loader, files)
     results = {}
     for key in keys:
-        applied = [entry for entry in _applied(loader, entries, key) if accepts(key, entry.value or "")]
-        last = applied[-1] if applied else None
-        results[key] = (
-            BootValue(_as_taken(loader, key, last.value or "", page_size), last.file, last.line) if last else UNSET
-        )
+        path = key.translate(_SWAP)
+        applied = [entry for entry in _applied(loader, entries, path) if accepts(key, entry.value or "")]
+        excepted = [entry for entry in entries if entry.value is None and entry.path == path]
+        results[key] = UNSET
+        for last in (applied or excepted)[-1:]:
+            value = last.value and _as_taken(loader, key, last.value, page_size)
+            results[key] = BootValue(value, last.file, last.line)
     return results
 
 
@@ -151,9 +157,8 @@ def _last_of_each(entries: Iterable[_Entry]) -> List[_Entry]:
     return list(table.values())
 
 
-def _applied(loader: Loader, entries: Sequence[_Entry], key: str) -> List[_Entry]:
+def _applied(loader: Loader, entries: Sequence[_Entry], path: str) -> List[_Entry]:
     """The entries that the loader writes to a key, one after the other."""
-    path = key.translate(_SWAP)
     excepted = any(entry.path == path for entry in entries)
 
     def applies(entry: _Entry) -> bool:
