@@ -93,15 +93,15 @@ def describe_errors(
 
 
 def report(url: str, outcome: Outcome, names: Mapping[int, str], before: Counters, after: Counters) -> Dict[str, Any]:
-    """One stress as the module returns it."""
-    failed = sum(outcome.errors.values())
-    attempted = outcome.succeeded + failed
+    """One stress as the module returns it; the number is called failures because Ansible keeps "failed" for itself."""
+    failures = sum(outcome.errors.values())
+    attempted = outcome.succeeded + failures
     no_source = not outcome.succeeded and max(before.time_wait, after.time_wait) < FEW_TIME_WAIT
     return {
         "url": url,
         "attempted": attempted,
         "succeeded": outcome.succeeded,
-        "failed": failed,
+        "failures": failures,
         "errors": describe_errors(outcome.errors, names, no_source),
         "port_exhaustion": outcome.errors.get(EXHAUSTION, 0),
         "seconds": round(outcome.seconds, 3),
@@ -116,12 +116,10 @@ def report(url: str, outcome: Outcome, names: Mapping[int, str], before: Counter
 def summarise_failure(result: Mapping[str, Any], max_failed: int) -> str:
     """One sentence for a task that fails since more than `max_failed` connections failed."""
     top = result["errors"][0]
-    return "{failed} of {attempted} connections to {url} failed, more than max_failed={max_failed}: {detail}".format(
-        failed=result["failed"],
-        attempted=result["attempted"],
-        url=result["url"],
-        max_failed=max_failed,
-        detail="{count} x curl error {curl_code} ({curl_name}), errno {errno} ({errno_name}): {meaning}".format(**top),
+    detail = "{count} x curl error {curl_code} ({curl_name}), errno {errno} ({errno_name}): {meaning}".format(**top)
+    return (
+        f"{result['failures']} of {result['attempted']} connections to {result['url']} failed, "
+        f"more than max_failed={max_failed}: {detail}"
     )
 
 

@@ -114,7 +114,7 @@ EXAMPLES = r"""
 
 - name: Say what failed, if anything
   ansible.builtin.debug:
-    msg: "{{ stress.failed }} of {{ stress.attempted }} failed, {{ stress.port_exhaustion }} for lack of a free port"
+    msg: "{{ stress.failures }} of {{ stress.attempted }} failed, {{ stress.port_exhaustion }} for lack of a free port"
 
 - name: Prove that not one of 2000 connections to the upstream fails
   netops.ephemeral_ports.curl_stress:
@@ -142,7 +142,7 @@ succeeded:
   returned: always
   type: int
   sample: 500
-failed:
+failures:
   description: All others.
   returned: always
   type: int
@@ -325,7 +325,7 @@ def main() -> None:
     except OptionError as error:
         module.fail_json(msg=str(error))
     max_failed = module.params["max_failed"]
-    if max_failed is not None and result["failed"] > max_failed:
+    if max_failed is not None and result["failures"] > max_failed:
         module.fail_json(msg=_curl_report.summarise_failure(result, max_failed), changed=False, **result)
     module.exit_json(changed=False, **result)
 

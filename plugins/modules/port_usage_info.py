@@ -163,7 +163,7 @@ kernel:
     version: [6, 12, 107]
     tcp_tw_recycle:
       supported: false
-      how: net.ipv4.tcp_tw_recycle does not exist: Linux removed it in 4.12
+      how: "net.ipv4.tcp_tw_recycle does not exist: Linux removed it in 4.12"
     tcp_tw_reuse:
       modes: [0, 1, 2]
       how: net.ipv4.tcp_tw_reuse exists; 2 means loopback only since 4.18, this is 6.12

@@ -190,7 +190,7 @@ def what_was_applied(result: Result, check: bool) -> str:
 def describe_stress(stress: Result) -> list[str]:
     """Lines for the result of curl_stress."""
     attempted, url = stress["attempted"], stress["url"]
-    failed = attempted - stress["succeeded"]
+    failed = stress["failures"]
     if failed:
         lines = [f"FAILED: {failed} of {attempted} connections to {url} failed."]
     else:

@@ -48,7 +48,7 @@ AT_RATE = {"total": 1500, "rate": 300.0, "time_limit": 30.0}
 def test_default_kernel_runs_out_of_ports(stress: Stress) -> None:
     result = stress(AT_RATE)
     assert pairs(result) == {(7, errno.EADDRNOTAVAIL): 1000}
-    assert (result["attempted"], result["succeeded"], result["failed"]) == (1500, 500, 1000)
+    assert (result["attempted"], result["succeeded"], result["failures"]) == (1500, 500, 1000)
     assert result["port_exhaustion"] == 1000
     assert result["errors"][0]["curl_name"] == "CURLE_COULDNT_CONNECT"
     assert result["errors"][0]["errno_name"] == "EADDRNOTAVAIL"

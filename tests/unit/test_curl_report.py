@@ -98,7 +98,7 @@ def test_report() -> None:
         "url": "http://x/",
         "attempted": 10,
         "succeeded": 2,
-        "failed": 8,
+        "failures": 8,
         "port_exhaustion": 6,
         "seconds": 2.0,
         "rate": 5.0,

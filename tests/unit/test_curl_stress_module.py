@@ -91,7 +91,7 @@ def test_max_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], max_failed: int | None, fails: bool
 ) -> None:
     error = {"count": 3, "curl_code": 7, "curl_name": "N", "errno": 99, "errno_name": "E", "meaning": "means"}
-    load = {"url": "http://x/", "attempted": 4, "failed": 3, "errors": [error]}
+    load = {"url": "http://x/", "attempted": 4, "failures": 3, "errors": [error]}
     monkeypatch.setattr(curl_stress, "stress", lambda _parameters: load)
     result = call(monkeypatch, capsys, {**TARGET, "max_failed": max_failed})
     assert result["changed"] is False

@@ -60,11 +60,12 @@ def plan(*settings: Result, before: float = 8.3, after: float = 55296.0) -> Resu
     return {"settings": list(settings), "dropin": [], "sustainable_rate": {"before": before, "after": after}}
 
 
-def stress(**different: object) -> Result:
+def stress(succeeded: int = 1500, **different: object) -> Result:
     return {
         "url": "http://198.18.0.1:8080/",
         "attempted": 1500,
-        "succeeded": 1500,
+        "succeeded": succeeded,
+        "failures": 1500 - succeeded,
         "errors": [],
         "seconds": 5.004,
         "rate": 299.8,
