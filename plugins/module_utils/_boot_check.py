@@ -33,7 +33,7 @@ def forecast(
     """
     if not loaders:
         unknown = "neither systemd-sysctl nor the sysctl of procps is installed, so it is unknown what a reboot brings"
-        return Forecast(dict.fromkeys(wanted, UNSET), [], [unknown] if wanted else [])
+        return Forecast(dict.fromkeys(wanted, UNSET), [], [unknown] if any(wanted.values()) else [])
     results = []
     for loader in loaders:
         files = _boot_files.read_files(loader, changes={target: text})
@@ -42,7 +42,7 @@ def forecast(
         results.append((values, list(_differences(loader, values, wanted, target, is_read))))
     (values, conflicts), *others = results
     warnings = [sentence for _values, differences in others for sentence in differences if sentence not in conflicts]
-    return Forecast(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target)])
+    return Forecast(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target, wanted)])
 
 
 def _differences(
@@ -76,8 +76,8 @@ def _ufw(wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
             yield f'{key} = {_short(value)}, but ufw sets it to "{_short(boot.value)}": {boot.file}:{boot.line} decides'
 
 
-def _tuned(target: str) -> Iterator[str]:
-    tuned = _reapply.find_tuned()
+def _tuned(target: str, wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
+    tuned = _reapply.find_tuned() if any(wanted.values()) else None
     if tuned is not None and not (tuned.reapply_sysctl and target.startswith(_TUNED_DIRECTORIES)):
         why = "of another directory than /etc and /run" if tuned.reapply_sysctl else "with reapply_sysctl = 0"
         yield f'tuned does not apply sysctl files {why} again, so its profile "{tuned.profile}" wins where they differ'

@@ -8,7 +8,7 @@ back, commit the ledger. Any failure on the way puts back what was there; after 
 
 import errno
 import os
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from . import _durable_file, _ledger, _sysctl, _sysctl_files
 from ._durable_file import FileState
@@ -87,10 +87,18 @@ class Start(NamedTuple):
     recovered: bool
 
 
-def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool) -> Outcome:
+# Sees what the file and the values will be, before anything is changed, and may raise to prevent it.
+Review = Callable[[Optional[FileState], Mapping[str, Optional[str]]], None]
+
+
+def _agree(_file: Optional[FileState], _wanted: Mapping[str, Optional[str]]) -> None:
+    """A review that finds nothing."""
+
+
+def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _agree) -> Outcome:
     """Make the file and the running values those of the text; keys that it no longer names are taken back.
 
-    Raises ValueError for bad input, ApplyError, LockedError, or OSError.
+    Raises ValueError for bad input, ApplyError, LockedError, OSError, or what review raises.
     """
     assignments = _sysctl_files.parse(text)
     with _durable_file.locked(dropin.directory, lock_timeout_s):
@@ -105,6 +113,7 @@ def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool) -> Outc
         target = Snapshot(_with_content(start.file, text), {**wanted, **taken_back})
         first = {key: origin.values.get(key, values[key] or "") for key in wanted}
         ledger = Ledger(Snapshot(origin.file, first), Snapshot(target.file, wanted), None)
+        review(target.file, wanted)
         changed = _commit(dropin, start, values, target, ledger, check)
         records = [_record(key, values[key], named.get(key), target.values.get(key)) for key in values]
         return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, False)

@@ -41,6 +41,17 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  on_conflict:
+    description:
+      - What to do when a value would not survive a reboot, because another sysctl file decides, because no loader reads
+        O(path), or because the loader writes only part of a long list. Found out by the rules of the loader of this
+        host, in check mode too, before anything is changed.
+      - V(fail) refuses and names key, values and deciding line, V(warn) goes on with warnings, V(ignore) goes on.
+      - The loader is C(systemd-sysctl) where it is installed. Where C(sysctl --system), ufw or tuned would later set
+        another value, that is a warning only.
+    type: str
+    choices: [fail, warn, ignore]
+    default: fail
   state_dir:
     description:
       - A directory for the record of original values. It is created when needed, and removed when it has become empty.
@@ -121,12 +132,20 @@ settings:
         - V(changed), V(unchanged), V(skipped) (the kernel lacks the key, and it is optional), V(restored) (taken back),
           or V(kept) (not taken back, because somebody else has since changed it, or the file that sets it).
       type: str
+    boot_value:
+      description: The value after a reboot, null where no file sets the key, or no loader is known.
+      type: str
+    boot_file:
+      description: The file that decides this, null where there is none.
+      type: str
   sample:
     - key: net.ipv4.tcp_tw_reuse
       wanted: "1"
       before: "2"
       after: "1"
       status: changed
+      boot_value: "1"
+      boot_file: /etc/sysctl.d/99-zz-ephemeral-ports.conf
 file:
   description:
     - What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), or V(kept) (not
@@ -141,17 +160,21 @@ recovered:
   sample: false
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
-from ..module_utils import _durable_file, _transaction
+from ..module_utils import _boot_check, _boot_loaders, _durable_file, _sysctl, _transaction
 from ..module_utils._arguments import OptionError, refuse_booleans
+from ..module_utils._boot_check import Forecast
+from ..module_utils._boot_value import UNSET
+from ..module_utils._durable_file import FileState
 
 ARGUMENTS: Dict[str, Any] = {
     "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
     "content": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "on_conflict": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
     "state_dir": {"type": "path", "default": "/var/lib/netops.ephemeral_ports"},
     "lock_timeout": {"type": "int", "default": 30},
 }
@@ -161,18 +184,40 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     if params["lock_timeout"] < 0:
         raise ValueError(f"lock_timeout must not be negative; {params['lock_timeout']} is")
     dropin = _transaction.Dropin(params["path"], params["state_dir"])
+    loaders = _boot_loaders.find_loaders()
+
+    def foresee(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> Forecast:
+        text = file and file.content.decode("utf-8", "surrogateescape")
+        return _boot_check.forecast(loaders, dropin.target, text, wanted)
+
+    def review(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> None:
+        conflicts = foresee(file, wanted).conflicts
+        if conflicts and params["on_conflict"] == "fail":
+            raise _transaction.ApplyError(
+                f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. "
+                "Change what decides, or allow it with on_conflict: warn"
+            )
+
     if params["state"] == "present":
-        outcome = _transaction.apply(dropin, params["content"], params["lock_timeout"], check)
+        outcome = _transaction.apply(dropin, params["content"], params["lock_timeout"], check, review)
     else:
         outcome = _transaction.take_back(dropin, params["lock_timeout"], check)
+    existing = {record.key: record.wanted for record in outcome.records if record.before is not None}
+    forecast = foresee(outcome.file_after, existing)
     return {
         "changed": outcome.changed,
         "path": dropin.target,
-        "settings": [record._asdict() for record in outcome.records],
+        "settings": [{**record._asdict(), **_boot_of(record.key, forecast)} for record in outcome.records],
         "file": _file_status(outcome, params["state"]),
         "recovered": outcome.recovered,
         "diff": _diff(dropin.target, outcome),
+        "warnings": [] if params["on_conflict"] == "ignore" else [*forecast.conflicts, *forecast.warnings],
     }
+
+
+def _boot_of(key: str, forecast: Forecast) -> Dict[str, Optional[str]]:
+    boot = forecast.values.get(key, UNSET)
+    return {"boot_value": boot.value and _sysctl.with_blanks(boot.value), "boot_file": boot.file}
 
 
 def _file_status(outcome: _transaction.Outcome, state: str) -> str:
@@ -223,6 +268,8 @@ def main() -> None:
         module.fail_json(msg=_transaction.in_words(error))
     except (OptionError, ValueError, _transaction.ApplyError, _durable_file.LockedError) as error:
         module.fail_json(msg=str(error))
+    for sentence in result.pop("warnings"):
+        module.warn(sentence)
     module.exit_json(**result)
 
 

@@ -67,7 +67,8 @@ def absent(*, check: bool = False, **options: object) -> Result:
 
 
 def run_module(check: bool, **options: object) -> Result:
-    return sysctl_dropin.run({"path": str(DROPIN), "state_dir": str(STATE), "lock_timeout": 30, **options}, check)
+    defaults = {"path": str(DROPIN), "state_dir": str(STATE), "lock_timeout": 30, "on_conflict": "fail"}
+    return sysctl_dropin.run({**defaults, **options}, check)
 
 
 def get(key: str) -> str:
@@ -132,11 +133,16 @@ def test_apply_and_take_back() -> None:
     result = present()
     assert result["changed"]
     assert (result["file"], result["path"], result["recovered"]) == ("created", str(DROPIN), False)
-    assert result["settings"] == [
+    expected = [
         {"key": RESERVED, "wanted": "15432", "before": "", "after": "15432", "status": "changed"},
         {"key": RANGE, "wanted": "10240   65535", "before": "32768 60999", "after": "10240 65535", "status": "changed"},
         {"key": REUSE, "wanted": "1", "before": "2", "after": "1", "status": "changed"},
         {"key": MISSING, "wanted": "5", "before": None, "after": None, "status": "skipped"},
+    ]
+    boot_values = ["15432", "10240 65535", "1", None]
+    assert result["settings"] == [
+        {**setting, "boot_value": value, "boot_file": value and str(DROPIN)}
+        for setting, value in zip(expected, boot_values, strict=True)
     ]
     assert DROPIN.read_text() == CONTENT
     assert DROPIN.stat().st_mode & 0o7777 == 0o644
@@ -546,8 +552,9 @@ def test_without_privilege() -> None:
             os.setresuid(65534, 65534, 65534)
         with tempfile.TemporaryDirectory(dir="/tmp") as directory:
             for check in (True, False):
+                options = {"path": f"{directory}/a.conf", "state_dir": f"{directory}/state", "on_conflict": "ignore"}
                 with pytest.raises(_transaction.ApplyError) as error:
-                    present(f"{FIN} = 61\n", check=check, path=f"{directory}/a.conf", state_dir=f"{directory}/state")
+                    present(f"{FIN} = 61\n", check=check, **options)
                 assert str(error.value) == f"no permission to set {FIN}; run this as root (become: true)"
                 assert not list(Path(directory).iterdir())
 
