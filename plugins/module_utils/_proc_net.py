@@ -34,13 +34,14 @@ class Row(NamedTuple):
 
 def parse_row(line: str) -> Row:
     """Read a line of /proc/net/tcp or tcp6 other than the head. Raises ValueError where it is none."""
-    fields = line.split()
-    if len(fields) < 6:
-        raise ValueError(f"not a row of /proc/net/tcp: {line!r}")
-    source, port = _endpoint(fields[1])
-    address, remote_port = _endpoint(fields[2])
-    left = int(fields[5].split(":")[1], 16)
-    return Row(int(fields[3], 16), source, port, address, remote_port, left * _MS_PER_CLOCK_TICK)
+    try:
+        _number, local, remote, state, _queues, timer = line.split(None, 6)[:6]
+        source, port = _endpoint(local)
+        address, remote_port = _endpoint(remote)
+        left = int(timer.partition(":")[2], 16)
+        return Row(int(state, 16), source, port, address, remote_port, left * _MS_PER_CLOCK_TICK)
+    except (ValueError, struct.error) as error:
+        raise ValueError(f"not a row of /proc/net/tcp: {line!r}") from error
 
 
 def take_census(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> Census:
