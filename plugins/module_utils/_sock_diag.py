@@ -2,53 +2,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Count TCP sockets by asking the kernel through NETLINK_SOCK_DIAG (include/uapi/linux/inet_diag.h).
 
-No privilege is needed for the own network namespace. TIME_WAIT sockets are selected by local port in the kernel and
-counted without a Python statement per socket.
+No privilege is needed for the own network namespace. What costs is the kernel's walk over its table of sockets, so it
+is asked once for IPv4 and IPv6 together, and what it tells about TIME_WAIT sockets is taken column by column, without
+a Python statement per socket.
 """
 
 import collections
 import errno
+import itertools
 import os
 import socket
 import struct
 import sys
 from types import TracebackType
-from typing import Counter, Dict, Iterable, Iterator, Optional, Tuple, Type
+from typing import Any, DefaultDict, Iterable, Iterator, Optional, Sequence, Set, Tuple, Type
 
-from ._census import LISTEN, TIME_WAIT, Census, client_ports, fold
+from . import _proc_net
+from ._census import CLOSE, LISTEN, TIME_WAIT, Census, Destination, fold
 from ._port_range import MAX_PORT, PortRange, PortSet, range_ports
 
 _NETLINK_SOCK_DIAG = 4
-_SOCK_DIAG_BY_FAMILY = 20
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+# The older of two requests: it alone answers for both families in one walk. Every kernel since 2.6.14 knows it.
+_TCPDIAG_GETSOCK = 18
+_NLMSG_ERROR, _NLMSG_DONE, _NLMSG_MIN_TYPE = 2, 3, 16
 _NLM_F_DUMP_INTR = 0x10
 _REQUEST_FLAGS = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
-_INET_DIAG_REQ_BYTECODE = 1
-_JMP, _S_GE, _S_LE = 1, 2, 3  # INET_DIAG_BC_*
 
 _EVERY_STATE = (1 << 13) - 2
 _BOUND_INACTIVE = 1 << 13  # since Linux 6.8; older kernels ignore the bit
+_EVERYTHING = _EVERY_STATE | _BOUND_INACTIVE
+_ONE_WALK = (_EVERYTHING,)
+_TWO_WALKS = (_EVERYTHING & ~(1 << TIME_WAIT), 1 << TIME_WAIT)
+# A live socket between others that are in TIME_WAIT costs about as much as a second walk over this many of those.
+_RARE = 100
 
 # The kernel fills at most 32,448 bytes of a larger buffer.
 _BUFFER_SIZE = 32768
 _TIMEOUT_S = 10
 _ATTEMPTS = 3
 
-# Checking a filter costs the kernel the square of its length; a range is hardly ever cut into more pieces than this.
-_MAX_SPANS = 64
-
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence number, port id
-# struct nlmsghdr and the head of struct inet_diag_msg: state, local port, remote port, both addresses.
-_SOCKET: Dict[int, struct.Struct] = {
-    socket.AF_INET: struct.Struct("=17xB2xHH4s12x4s"),
-    socket.AF_INET6: struct.Struct("=17xB2xHH16s16s"),
-}
-# For TIME_WAIT alone: remote port, both addresses, and the milliseconds left, shifted right by 8 bits: those bytes
-# lie at the same place in either byte order.
-_TIME_WAIT_SOCKET: Dict[int, str] = {socket.AF_INET: "=22xH4s12x4s25xH", socket.AF_INET6: "=22xH16s16s13xH"}
+# struct nlmsghdr and the head of struct inet_diag_msg: family, local port; remote port and both addresses.
+_SOCKET = struct.Struct("=16xB3xH34s")
+# The same without the local port: what tells one destination from another.
+_KEY = struct.Struct("=16xB5x34s")
 _SMALLEST = _HEADER.size + 72  # with a struct inet_diag_msg and no attributes
-# Where the low bytes of length, type and flags of a struct nlmsghdr are.
-_LENGTH_AT, _TYPE_AT, _FLAGS_AT = (0, 4, 6) if sys.byteorder == "little" else (3, 5, 7)
+_STATE_AT, _PORT_AT, _LEFT_AT = 17, 20, 68
+# Where the low bytes of length (two), type and flags of a struct nlmsghdr are, and those of a number of 32 bits.
+_HEAD_AT, _BYTES = ((0, 1, 4, 6), (0, 1, 2)) if sys.byteorder == "little" else ((2, 3, 5, 7), (3, 2, 1))
+
+_Key = Tuple[int, bytes]  # family, and remote port with both addresses as the kernel writes them
 
 
 class SockDiagError(Exception):
@@ -73,15 +76,15 @@ class SockDiag:
     ) -> None:
         self._socket.close()
 
-    def dump(self, family: int, states: int, only: bytes = b"") -> Iterator[memoryview]:
-        """Whole messages about the sockets in these states (bit mask), as many as the kernel put into one answer.
+    def dump(self, states: int) -> Iterator[Tuple[memoryview, int]]:
+        """The sockets in these states (bit mask) as runs of messages of one length, and that length.
 
-        The memory is used again for the next answer. Raises SockDiagError, or OSError from the socket.
+        The kernel begins with listeners, then come ports bound but not connected, then the rest in no order. The memory
+        of a run is used again for the next. Raises SockDiagError, or OSError from the socket.
         """
         self._sequence += 1
-        self._socket.send(_request(family, states, only, self._sequence))
-        done = False
-        while not done:
+        self._socket.send(_request(states, self._sequence))
+        while True:
             try:
                 received = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
             except OSError as error:
@@ -92,11 +95,14 @@ class SockDiag:
             if received > len(self._buffer):
                 self.interrupted = True  # cut short, so that what follows the cut is not known
                 continue
-            answer = self._buffer[:received]
-            end, done, interrupted = _inspect(answer)
-            self.interrupted |= interrupted
-            if end:
-                yield answer[:end]
+            for run, length in split(self._buffer[:received]):
+                kind, flags = _HEADER.unpack_from(run)[1:3]
+                self.interrupted |= bool(flags & _NLM_F_DUMP_INTR)
+                if kind in (_NLMSG_ERROR, _NLMSG_DONE):
+                    _raise_error(run)
+                    return
+                if kind >= _NLMSG_MIN_TYPE:
+                    yield run, length
 
 
 def take_census(port_range: PortRange, reserved: PortSet) -> Census:
@@ -104,11 +110,11 @@ def take_census(port_range: PortRange, reserved: PortSet) -> Census:
 
     A dump that is not consistent is repeated; if it stays so, the census says that it is not complete.
     """
-    families = [socket.AF_INET] + ([socket.AF_INET6] if os.path.exists("/proc/net/tcp6") else [])
     try:
+        walks = _ONE_WALK if _are_live_rare() else _TWO_WALKS
         for _attempt in range(_ATTEMPTS):
             with SockDiag() as kernel:
-                census = count_sockets(kernel, families, port_range, reserved)
+                census = count_sockets(kernel, port_range, reserved, walks)
             if census.complete:
                 break
         return census
@@ -116,157 +122,134 @@ def take_census(port_range: PortRange, reserved: PortSet) -> Census:
         raise SockDiagError(f"NETLINK_SOCK_DIAG: {error.strerror or error}") from error
 
 
-def count_sockets(kernel: SockDiag, families: Iterable[int], port_range: PortRange, reserved: PortSet) -> Census:
-    """Ask each family who holds ports, what is live and what is in TIME_WAIT."""
-    census = Census()
-    for family in families:
-        _count_holders(kernel, family, census)
-    clients = client_ports(port_range, reserved, census.listening | census.bound)
-    spans = clients if len(clients.spans) <= _MAX_SPANS else range_ports(port_range)
-    others = PortSet([(0, MAX_PORT)]) - spans
-    for family in families:
-        _count_live(kernel, family, clients, census)
-        _count_time_wait(kernel, family, spans, census)
-        census.states[TIME_WAIT] += sum(
-            _messages_in(data) for data in kernel.dump(family, 1 << TIME_WAIT, port_filter(others))
-        )
+def count_sockets(
+    kernel: SockDiag, port_range: PortRange, reserved: PortSet, walks: Sequence[int] = _TWO_WALKS
+) -> Census:
+    """Ask who holds ports, what is live and what is in TIME_WAIT. walks: which states to ask for in each dump."""
+    tally = _Tally(range_ports(port_range) - reserved)
+    for states in walks:
+        for run, length in kernel.dump(states):
+            tally.add(run, length)
+    census = tally.finish()
     census.complete = not kernel.interrupted
     return census
 
 
-def _count_holders(kernel: SockDiag, family: int, census: Census) -> None:
-    unpack = _SOCKET[family].unpack_from
-    for data in kernel.dump(family, 1 << LISTEN | _BOUND_INACTIVE):
-        for offset in _offsets(data):
-            state, port = unpack(data, offset)[:2]
-            (census.listening if state == LISTEN else census.bound).add(socket.ntohs(port))
-            census.states[state] += 1
+class _Tally:
+    """Sockets on their way into a census, in little memory however many there are."""
 
+    def __init__(self, clients: PortSet) -> None:
+        self._census = Census()
+        self._is_client = _port_table(clients)
+        self._ticks: DefaultDict[_Key, bytearray] = collections.defaultdict(bytearray)  # a byte for each TIME_WAIT
 
-def _count_live(kernel: SockDiag, family: int, clients: PortSet, census: Census) -> None:
-    unpack = _SOCKET[family].unpack_from
-    for data in kernel.dump(family, _EVERY_STATE & ~(1 << LISTEN | 1 << TIME_WAIT)):
-        for offset in _offsets(data):
-            state, port, remote_port, source, address = unpack(data, offset)
-            census.states[state] += 1
-            if socket.ntohs(port) in clients:
-                destination = fold(source), fold(address), socket.ntohs(remote_port)
-                census.add_live(destination, socket.ntohs(port), state)
-
-
-def _count_time_wait(kernel: SockDiag, family: int, ports: PortSet, census: Census) -> None:
-    counts: Counter[Tuple[int, bytes, bytes, int]] = collections.Counter()
-    head = struct.Struct(_TIME_WAIT_SOCKET[family])
-    record = head
-    for data in kernel.dump(family, 1 << TIME_WAIT, port_filter(ports)):
-        stride = _stride(data)
-        if stride:
-            if record.size != stride:
-                record = struct.Struct(f"{_TIME_WAIT_SOCKET[family]}{stride - head.size}x")
-            counts.update(record.iter_unpack(data))
-        else:
-            counts.update(head.unpack_from(data, offset) for offset in _offsets(data))
-        if census.wants_samples:
-            _sample(family, data, census)
-    for (remote_port, source, address, tick), number in counts.items():
-        census.add_time_wait((fold(source), fold(address), socket.ntohs(remote_port)), tick, number)
-        census.states[TIME_WAIT] += number
-
-
-def _sample(family: int, data: memoryview, census: Census) -> None:
-    unpack = _SOCKET[family].unpack_from
-    for offset in _offsets(data):
-        _state, port, remote_port, source, address = unpack(data, offset)
-        census.add_sample((fold(source), fold(address), socket.ntohs(remote_port)), socket.ntohs(port))
-
-
-def port_filter(ports: PortSet) -> bytes:
-    """Machine code for the kernel's socket filter: local port in one of the spans (inet_diag_bc_run).
-
-    An operation names how far to jump if it holds and if not. To arrive at the end is to pass, behind it to fail.
-    The first jump takes 8 bits and leads to the next operation only: the kernel wants every target on that path.
-    """
-    span_size = 20
-    code = b""
-    left = len(ports.spans) * span_size - 4  # the last span needs no jump to the end
-    if not ports.spans:
-        return _operation(_S_GE, 8, 12, MAX_PORT) + _operation(_S_LE, 8, 12, 0)
-    for low, high in ports.spans:
-        is_last = left < span_size
-        code += _operation(_S_GE, 8, left + 4 if is_last else span_size, low)
-        code += _operation(_S_LE, 8, left - 8 + 4 if is_last else span_size - 8, high)
-        if not is_last:
-            code += struct.pack("=BBH", _JMP, 4, left - 16)
-        left -= span_size
-    return code
-
-
-def _operation(code: int, if_true: int, if_false: int, port: int) -> bytes:
-    return struct.pack("=BBHBBH", code, if_true, if_false, 0, 0, port)
-
-
-def _request(family: int, states: int, only: bytes, sequence: int) -> bytes:
-    """A struct inet_diag_req_v2 with an optional filter, in its netlink envelope."""
-    body = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 0, states)
-    if only:
-        body += struct.pack("=HH", 4 + len(only), _INET_DIAG_REQ_BYTECODE) + only
-    return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST_FLAGS, sequence, 0) + body
-
-
-def _inspect(answer: memoryview) -> Tuple[int, bool, bool]:
-    """Where the messages about sockets end, whether the dump is over, and whether the kernel calls it inconsistent.
-
-    Raises SockDiagError for an error message.
-    """
-    stride = _stride(answer)
-    if stride:
-        return len(answer), False, any(flags & _NLM_F_DUMP_INTR for flags in set(bytes(answer[_FLAGS_AT::stride])))
-    offset = 0
-    interrupted = False
-    while offset < len(answer):
-        length, kind, flags = _message(answer, offset)
-        interrupted |= bool(flags & _NLM_F_DUMP_INTR)
-        if kind in (_NLMSG_ERROR, _NLMSG_DONE):
-            code = struct.unpack_from("=i", answer, offset + _HEADER.size)[0] if length >= _HEADER.size + 4 else 0
-            if code:
-                raise SockDiagError(f"NETLINK_SOCK_DIAG: {os.strerror(-code)}")
-            return offset, True, interrupted
-        offset += length
-    return offset, False, interrupted
-
-
-def _message(answer: memoryview, offset: int) -> Tuple[int, int, int]:
-    """Length (padded to 4 bytes), type and flags of the message at offset."""
-    if len(answer) - offset < _HEADER.size:
-        raise SockDiagError("NETLINK_SOCK_DIAG: an answer ends within a message")
-    length, kind, flags = _HEADER.unpack_from(answer, offset)[:3]
-    if not _HEADER.size <= length <= len(answer) - offset:
-        raise SockDiagError(f"NETLINK_SOCK_DIAG: a message claims {length} bytes of {len(answer) - offset}")
-    return length + 3 & ~3, kind, flags
-
-
-def _stride(data: memoryview) -> int:
-    """The length of each message if all are about sockets and alike, else 0."""
-    if len(data) < _HEADER.size:
-        return 0
-    length, kind = _HEADER.unpack_from(data)[:2]
-    if kind != _SOCK_DIAG_BY_FAMILY or length % 4 or not _SMALLEST <= length <= 255 or len(data) % length:
-        return 0
-    number = len(data) // length
-    alike = bytes(data[_LENGTH_AT::length]) == bytes((length,)) * number
-    return length if alike and bytes(data[_TYPE_AT::length]) == bytes((kind,)) * number else 0
-
-
-def _messages_in(data: memoryview) -> int:
-    stride = _stride(data)
-    return len(data) // stride if stride else sum(1 for _offset in _offsets(data))
-
-
-def _offsets(data: memoryview) -> Iterator[int]:
-    offset = 0
-    while offset < len(data):
-        length = _message(data, offset)[0]
+    def add(self, run: memoryview, length: int) -> None:
+        """Count a run of messages of this length, all about sockets in one state."""
         if length < _SMALLEST:
             raise SockDiagError(f"NETLINK_SOCK_DIAG: a message about a socket has only {length} bytes")
-        yield offset
-        offset += length
+        state = run[_STATE_AT]
+        self._census.states[state] += len(run) // length
+        if state in (LISTEN, CLOSE):
+            self._add_holders(run, length, self._census.listening if state == LISTEN else self._census.bound)
+        elif state == TIME_WAIT:
+            self._add_time_wait(run, length)
+        else:
+            for destination, port in self._clients(run, length):
+                self._census.add_live(destination, port, state)
+
+    def finish(self) -> Census:
+        while self._ticks:
+            key, ticks = self._ticks.popitem()
+            counts = self._census.time_wait.setdefault(_destination(key), collections.Counter())
+            counts.update(ticks)
+        return self._census
+
+    def _add_holders(self, run: memoryview, length: int, holders: Set[int]) -> None:
+        """No client can have the port of a holder. Those come first, so that nothing was counted there yet."""
+        for offset in range(0, len(run), length):
+            port = _SOCKET.unpack_from(run, offset)[1]
+            holders.add(socket.ntohs(port))
+            self._is_client[port] = 0
+
+    def _add_time_wait(self, run: memoryview, length: int) -> None:
+        """Each step is one call for the whole run."""
+        chosen = bytes(map(self._is_client.__getitem__, run.cast("H")[_PORT_AT // 2 :: length // 2]))
+        keys: Iterator[Any] = struct.Struct(f"{_KEY.format}{length - _KEY.size}x").iter_unpack(run)
+        ticks: Iterable[int] = _ticks(run, length)
+        if 0 in chosen:
+            keys, ticks = itertools.compress(keys, chosen), itertools.compress(ticks, chosen)
+        collections.deque(map(bytearray.append, map(self._ticks.__getitem__, keys), ticks), maxlen=0)
+        if self._census.wants_samples:
+            for destination, port in self._clients(run, length):
+                self._census.add_sample(destination, port)
+
+    def _clients(self, run: memoryview, length: int) -> Iterator[Tuple[Destination, int]]:
+        """Destination and local port of the sockets on client ports."""
+        for offset in range(0, len(run), length):
+            family, port, rest = _SOCKET.unpack_from(run, offset)
+            if self._is_client[port]:
+                yield _destination((family, rest)), socket.ntohs(port)
+
+
+def split(answer: memoryview) -> Iterator[Tuple[memoryview, int]]:
+    """Messages as runs of the same length, type, flags and state, and that length.
+
+    Raises SockDiagError where a message claims more than there is.
+    """
+    while answer:
+        length = _length(answer)
+        columns = (bytes(answer[at::length]) for at in (*_HEAD_AT, _STATE_AT))
+        end = length * max(1, min(len(column) - len(column.lstrip(column[:1])) for column in columns))
+        if end > len(answer):
+            raise SockDiagError("NETLINK_SOCK_DIAG: an answer ends within a message")
+        yield answer[:end], length
+        answer = answer[end:]
+
+
+def _length(answer: memoryview) -> int:
+    """The length of the first message, padded to 4 bytes."""
+    if len(answer) < _HEADER.size:
+        raise SockDiagError("NETLINK_SOCK_DIAG: an answer ends within a message")
+    length = int(_HEADER.unpack_from(answer)[0])
+    if not _HEADER.size <= length <= len(answer):
+        raise SockDiagError(f"NETLINK_SOCK_DIAG: a message claims {length} bytes of {len(answer)}")
+    return length + 3 & ~3
+
+
+def _ticks(run: memoryview, length: int) -> bytes:
+    """What is left of the timers in ticks. More than 65 s, which some patched kernels have, are taken for the most."""
+    _byte, low, high = (bytes(run[_LEFT_AT + at :: length]) for at in _BYTES)
+    return low if high.count(0) == len(high) else bytes(255 if above else tick for tick, above in zip(low, high))
+
+
+def _destination(key: _Key) -> Destination:
+    family, rest = key
+    size = 4 if family == socket.AF_INET else 16
+    return fold(rest[2 : 2 + size]), fold(rest[18 : 18 + size]), int.from_bytes(rest[:2], "big")
+
+
+def _port_table(ports: PortSet) -> bytearray:
+    """A 1 for each of the ports, found by the port as it is read from a message, in network byte order."""
+    table = bytearray(MAX_PORT + 1)
+    for low, high in ports.spans:
+        table[low : high + 1] = b"\1" * (high - low + 1)
+    return bytearray().join(table[low::256] for low in range(256)) if sys.byteorder == "little" else table
+
+
+def _are_live_rare() -> bool:
+    """Whether nearly all sockets of this network namespace are in TIME_WAIT. Live ones are counted host-wide."""
+    tcp = _proc_net.read_sockstat()["TCP"]
+    return tcp["alloc"] * _RARE < tcp["tw"]
+
+
+def _request(states: int, sequence: int) -> bytes:
+    """A struct inet_diag_req for every socket in these states, in its netlink envelope."""
+    body = struct.pack("=52xII", states, 0)
+    return _HEADER.pack(_HEADER.size + len(body), _TCPDIAG_GETSOCK, _REQUEST_FLAGS, sequence, 0) + body
+
+
+def _raise_error(message: memoryview) -> None:
+    """For an NLMSG_ERROR or NLMSG_DONE that carries one."""
+    code = struct.unpack_from("=i", message, _HEADER.size)[0] if len(message) >= _HEADER.size + 4 else 0
+    if code:
+        raise SockDiagError(f"NETLINK_SOCK_DIAG: {os.strerror(-code)}")
