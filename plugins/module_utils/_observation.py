@@ -4,11 +4,15 @@
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from . import _conntrack, _findings, _kernel, _proc_net, _sock_diag, _sysctl, _usage
+from . import _boot_files, _boot_value, _conntrack, _findings, _kernel, _proc_net, _sock_diag, _sysctl, _usage
+from ._boot_value import PROCPS, Loader
 from ._census import Census
 from ._findings import Facts
 from ._port_range import PortRange, PortSet
 from ._usage import Only, Thresholds
+
+# procps reads /etc/sysctl.conf besides all files that systemd reads.
+_EVERY_FILE = Loader(PROCPS, (4, 0, 0))
 
 
 class Look(NamedTuple):
@@ -64,7 +68,7 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
         census=census,
         overflows=counters["TcpExt"].get("TCPTimeWaitOverflow", 0),
         conntrack=_conntrack.read(proc),
-        stale=(),
+        stale=_stale_recycle_lines(kernel),
     )
     return {
         "level": _usage.worst_level(destinations),
@@ -79,6 +83,15 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
         "method": method,
         "complete": census is None or census.complete,
     }
+
+
+def _stale_recycle_lines(kernel: Mapping[str, Any]) -> List[Tuple[str, int, str]]:
+    """File, line and key of lines that set tcp_tw_recycle, where no kernel of this release has it."""
+    if tuple(kernel["version"]) < _kernel.RECYCLE_REMOVED:
+        return []
+    files = [file for file in _boot_files.read_files(_EVERY_FILE) if "tcp_tw_recycle" in file.text]
+    stale = _boot_value.stale_lines(_EVERY_FILE, files, lambda key: key != "net.ipv4.tcp_tw_recycle")
+    return [(line.file, line.line, line.key) for line in stale]
 
 
 def _take_census(method: str, port_range: PortRange, reserved: PortSet, proc: str) -> Tuple[str, Census]:

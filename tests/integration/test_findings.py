@@ -24,9 +24,7 @@ QUIET = "print(json.dumps(observe()['findings']))"
 def provoke(in_namespace: InNamespace) -> Provoke:
     """Run source that prints findings in a namespace with 500 ports; returns them by identifier."""
 
-    def run(
-        source: str, *, check: bool = True, addresses: tuple[str, ...] = ("198.18.0.1/32",), **sysctls: str
-    ) -> Found:
+    def run(source: str, *, check: bool = True, addresses: tuple[str, ...] = ("198.18.0.1",), **sysctls: str) -> Found:
         names = {f"net.ipv4.{key}": value for key, value in sysctls.items()}
         done = in_namespace(TOOLS + source, sysctls=names, addresses=addresses, check=check)
         if done.returncode == 77:
@@ -188,7 +186,7 @@ assert outcomes == ["open"] * 10 + ["hangs"] * 2, outcomes
 """
         + QUIET,
         check=False,
-        addresses=("198.18.0.1/32", "198.18.0.2/32"),
+        addresses=("198.18.0.1", "198.18.0.2"),
     )
     assert found["nat-failures"]["evidence"]["insert_failed"] >= 2
     assert "never fail with errno 99" in found["nat-failures"]["remedy"]
@@ -217,3 +215,14 @@ for number in range(int(limit * 0.82)):
     )
     evidence = found["conntrack-near-limit"]["evidence"]
     assert evidence["entries"] >= evidence["limit"] * 0.8
+
+
+def test_stale_recycle_line(provoke: Provoke) -> None:
+    """In a file that systemd-sysctl would read; /etc/sysctl.d is private here."""
+    found = provoke(
+        f"""
+with open("/etc/sysctl.d/10-old.conf", "w") as stream:
+    stream.write("# from an old article\\nnet.ipv4.tcp_tw_recycle = 1\\nnet.ipv4.tcp_nonsense = 1\\n")
+{QUIET}"""
+    )
+    assert found["recycle-line-stale"]["evidence"] == {"file": "/etc/sysctl.d/10-old.conf", "line": 2}
