@@ -24,7 +24,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it taken back (no root needed)
-	@scripts/demo
+	@.venv/bin/python scripts/demo.py
 
 # Elsewhere a test that lacks something that has to be fetched first is skipped.
 test: export TEST_EVERYTHING := 1

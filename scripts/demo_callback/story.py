@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Callback for scripts/demo: hands on what happens in a run, one event a line, as JSON, on the descriptor given."""
+"""Callback for scripts/demo.py: hands on what happens in a run, one event a line, as JSON, on the descriptor given."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ InNamespace = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def in_namespace() -> InNamespace:
-    """A function that runs a command, or Python source, in private namespaces (scripts/private_namespaces).
+    """A function that runs a command, or Python source, in private namespaces (scripts/private_namespaces.py).
 
     `command` is a list of arguments, or a string of Python source for this interpreter; `arguments` follow it.
     `sysctls` are written before it starts, on top of the narrow range of 500 ports.
@@ -40,7 +40,7 @@ def in_namespace() -> InNamespace:
         options = [f"--address={address}" for address in addresses]
         options += [f"--sysctl={key}={value}" for key, value in settings.items()]
         done = subprocess.run(
-            [sys.executable, str(ROOT / "scripts/private_namespaces"), *options, "--", *argv, *arguments],
+            [sys.executable, str(ROOT / "scripts/private_namespaces.py"), *options, "--", *argv, *arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT / "build"), **(environment or {})},
             check=False,
             stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 300
 REFUSED = 3
+MOST_WORDS = 60000  # less than a pipe holds
 
 
 def _load_script(path: Path) -> ModuleType:
@@ -34,11 +35,21 @@ def _load_script(path: Path) -> ModuleType:
     return module
 
 
-namespaces = _load_script(ROOT / "scripts" / "private_namespaces")
+namespaces = _load_script(ROOT / "scripts" / "private_namespaces.py")
 
 
 def in_child(function: Callable[[], object]) -> tuple[int, str]:
     """Run a function in a child process: its exit code (negative: the signal that killed it), and its traceback."""
+    return in_children([function])[0]
+
+
+def in_children(functions: Iterable[Callable[[], object]]) -> list[tuple[int, str]]:
+    """As in_child() for several functions at the same time."""
+    started = [_start(function) for function in functions]
+    return [(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), _read(reader)) for pid, reader in started]
+
+
+def _start(function: Callable[[], object]) -> tuple[int, int]:
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -51,19 +62,22 @@ def in_child(function: Callable[[], object]) -> tuple[int, str]:
             os.write(writer, str(error).encode())
             code = REFUSED
         except BaseException:  # noqa: BLE001, RUF100 - a test fails by more than Exception
-            os.write(writer, traceback.format_exc().encode()[-60000:])
+            os.write(writer, traceback.format_exc().encode()[-MOST_WORDS:])
         finally:
             os._exit(code)
     os.close(writer)
+    return pid, reader
+
+
+def _read(reader: int) -> str:
     with os.fdopen(reader, encoding="utf-8", errors="replace") as stream:
-        text = stream.read()
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text
+        return stream.read()
 
 
 def private(test: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a test that has kernel settings, sysctl files and state directory of its own (scripts/private_namespaces).
+    """Decorate a test that has kernel settings, sysctl files and state directory of its own.
 
-    It runs in a child process; 198.18.0.1 is its own address.
+    It runs in a child process, as scripts/private_namespaces.py would run it.
     """
 
     @functools.wraps(test)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts" / "demo"
+SCRIPT = ROOT / "scripts" / "demo.py"
 REPORT = ROOT / "build" / "demo" / "report.json"
 
 

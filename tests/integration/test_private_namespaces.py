@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCHER = ROOT / "scripts" / "private_namespaces"
+LAUNCHER = ROOT / "scripts" / "private_namespaces.py"
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 SYSCTL_D = Path("/etc/sysctl.d")
 
@@ -62,8 +62,8 @@ def test_addresses_are_local(launcher: list[str]) -> None:
 
 
 def test_exit_code_and_signals_are_the_commands() -> None:
-    assert run(str(LAUNCHER), "--", "sh", "-c", "exit 7").returncode == 7
-    assert run(str(LAUNCHER), "--", "sh", "-c", "kill -9 $$").returncode == -9
+    assert run(sys.executable, str(LAUNCHER), "--", "sh", "-c", "exit 7").returncode == 7
+    assert run(sys.executable, str(LAUNCHER), "--", "sh", "-c", "kill -9 $$").returncode == -9
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_exit_code_and_signals_are_the_commands() -> None:
     ],
 )
 def test_failures_are_told(arguments: list[str], message: str) -> None:
-    done = run(str(LAUNCHER), *arguments)
+    done = run(sys.executable, str(LAUNCHER), *arguments)
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -93,7 +93,7 @@ def test_where_user_namespaces_are_switched_off() -> None:
             pass
         for kind in ("uid_map", "gid_map"):
             Path(f"/proc/{process.pid}/{kind}").write_text("0 0 65536\n")
-        _, errors = process.communicate("go\n", timeout=60)
+        _output, errors = process.communicate("go\n", timeout=60)
     assert process.returncode == 1
     assert "User namespaces are switched off for ordinary users here (user.max_user_namespaces = 0)." in errors
     assert "as root instead" in errors

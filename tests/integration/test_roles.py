@@ -56,9 +56,9 @@ class Host:
         if Path(f"/proc/{keeper.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink():
             self.enter += ["--user", "--preserve-credentials"]
 
-    def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        settings = {"check": True, "capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
-        return subprocess.run([*self.enter, *command], **{**settings, **options})
+    def run(self, *command: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        settings = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
+        return subprocess.run([*self.enter, *command], check=check, **{**settings, **options})
 
     def play(
         self, role: str, *options: str, entry: str = "main", play_vars: dict[str, Any] | None = None, **inputs: object
@@ -117,7 +117,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "remote"))
     monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
-    launcher = [sys.executable, str(ROOT / "scripts" / "private_namespaces"), "--sysctl", f"{RANGE}={PLAIN[RANGE]}"]
+    launcher = [sys.executable, str(ROOT / "scripts" / "private_namespaces.py"), "--sysctl", f"{RANGE}={PLAIN[RANGE]}"]
     command = [*launcher, "--", "sh", "-c", "echo ready; exec cat"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
         assert keeper.stdout is not None

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Become a command whose network, sysctl files and kernel settings are its own.
 
-    scripts/private_namespaces --sysctl net.ipv4.tcp_tw_reuse=0 -- sysctl --system
+    python3 scripts/private_namespaces.py --sysctl net.ipv4.tcp_tw_reuse=0 -- sysctl --system
 
 The command sees a network of its own with only lo (127.0.0.1 and the given addresses), the kernel's default net.*
 settings, and an empty /etc/sysctl.d and state directory. Nothing that it does there reaches the machine. No privilege

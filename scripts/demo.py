@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole story on this machine, without touching it: ports run out, are diagnosed, fixed, proven, and taken back.
 
 `make demo` sets up what this needs and runs it. The script starts itself again in private namespaces (see
-scripts/private_namespaces), runs playbooks/demo.yml there, tells what happens, and checks that it is what was promised.
+scripts/private_namespaces.py), runs playbooks/demo.yml there, tells what happens, and checks that it is what was promised.
 It leaves build/demo/report.json and build/demo/ansible.log, and fails unless every promise was kept.
 """
 
@@ -61,7 +60,7 @@ def check_set_up() -> None:
 def enter() -> None:
     """Become this script in private namespaces; it recognises them by the names of those outside."""
     os.environ["DEMO_OUTSIDE"] = " ".join(str(path.readlink()) for path in NAMESPACES)
-    launcher = ROOT / "scripts" / "private_namespaces"
+    launcher = ROOT / "scripts" / "private_namespaces.py"
     os.execv(sys.executable, [sys.executable, str(launcher), "--sysctl", NARROW, "--", sys.executable, __file__])
 
 
