@@ -3,7 +3,7 @@
 """The whole story on this machine, without touching it: ports run out, are diagnosed, fixed, proven, and taken back.
 
 `make demo` sets up what this needs and runs it. The script starts itself again in private namespaces (see
-scripts/private_namespaces.py), runs playbooks/demo.yml there, tells what happens, and checks that it is what was promised.
+scripts/private_namespaces.py), runs playbooks/demo.yml there, tells what happens, and checks that it is as promised.
 It leaves build/demo/report.json and build/demo/ansible.log, and fails unless every promise was kept.
 """
 
