@@ -303,9 +303,12 @@ def _commit(
         _verify(dropin, target.values)
         _ledger.save(dropin.ledger, ledger)
     except BaseException as error:
-        _restore(dropin, start.ledger, now)
+        done = _is_done(dropin, target, ledger)
+        if not done:
+            _restore(dropin, start.ledger, now)
         if isinstance(error, OSError):
-            raise ApplyError(f"{in_words(error)}; everything is as it was before") from error
+            how = "changed, but a power cut may undo that" if done else "as it was before"
+            raise ApplyError(f"{in_words(error)}; everything is {how}") from error
         raise
     return True
 
@@ -362,6 +365,18 @@ def _verify(dropin: Dropin, values: Mapping[str, str]) -> None:
         present = _sysctl.read(key, dropin.root)
         if present is None or not _sysctl.same(key, present, value):
             raise OSError(errno.EINVAL, f"the kernel made {present} of {key} = {value}")
+
+
+def _is_done(dropin: Dropin, target: Snapshot, ledger: Ledger) -> bool:
+    """Whether a change that ended with an error got past the point of no return: nothing says any more how to undo it.
+
+    Only the last sync to the disk can have failed then.
+    """
+    try:
+        _verify(dropin, target.values)
+        return _durable_file.read(dropin.target) == target.file and _ledger.load(dropin.ledger) == ledger
+    except OSError:
+        return False
 
 
 def _restore(dropin: Dropin, ledger: Ledger, snapshot: Snapshot) -> None:

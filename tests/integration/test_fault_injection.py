@@ -1,0 +1,400 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fail every system call of the transaction in turn, and kill the process before and after each.
+
+Each run of the transaction is a process of its own in private namespaces, with strace attached. A first run records its
+system calls. Then, for each call that changes something or that a change depends on (opening and reading), the same
+run is repeated from the same start with
+
+- the call failing once, with each of several errors that fit it,
+- the call failing, and every later one of its kind: a disk that is full or has become read-only stays so,
+- SIGKILL as the call begins, and as the first call after it begins (on entry strace kills before anything is done).
+
+After each, file, running values, record and everything else in their directories must be all old or all new (after
+a SIGKILL, or a failure that cannot be undone: once another run has come by), no temporary file may be left, one more
+normal run must bring about what was asked, and a rollback the original state.
+
+Not covered: power cuts (what the disk loses without fsync; that fsync is called, and where, shows in the calls that are
+failed here), two faults in one run (but runs that clean up after a fault are scenarios of their own), and an
+SELinux context, which a file in memory does not have here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _ledger, _sysctl, _transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortSet
+
+from .inside import REFUSED, in_children, namespaces
+
+DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
+ABOVE_STATE = Path("/var/lib/netops.ephemeral_ports")
+STATE = ABOVE_STATE / "state"
+
+RANGE = "net.ipv4.ip_local_port_range"
+RESERVED = "net.ipv4.ip_local_reserved_ports"
+START = "net.ipv4.ip_unprivileged_port_start"
+REUSE = "net.ipv4.tcp_tw_reuse"
+FIN = "net.ipv4.tcp_fin_timeout"
+KEYS = (START, RANGE, RESERVED, REUSE, FIN)
+
+CONTENT = f"{RESERVED} = 15432\n{RANGE} = 500 65535\n{START} = 400\n{REUSE} = 1\n"
+OTHER = f"# less\n{RANGE} = 2000 65001\n{FIN} = 30\n"
+LONG = f"{RESERVED} = {PortSet.of(range(20001, 21600, 2))}\n"
+REFUSED_BY_KERNEL = f"{RANGE} = 3000 65001\n{FIN} = 30\n{REUSE} = 7\n"
+
+AT_LEAST = 300
+
+# Calls to fail, and the errors that fit. EINTR is no failure: Python has to call again.
+ERRORS = {
+    "openat": ("EIO",),
+    "openat to write": ("EACCES", "ENOSPC", "EROFS", "EINTR"),
+    "read": ("EIO", "EINTR"),
+    "write": ("ENOSPC", "EIO", "EINTR"),
+    "pwrite64": ("EIO", "EINTR"),
+    "fsync": ("EIO", "ENOSPC", "EINTR"),
+    "rename": ("EIO", "ENOSPC", "EROFS", "EACCES"),
+    "unlink": ("EIO", "EROFS", "EACCES"),
+    "fchmod": ("EIO", "EROFS", "EPERM"),
+    "fchown": ("EIO", "EROFS", "EPERM"),
+    "fsetxattr": ("EIO", "ENOSPC", "EPERM"),
+    "mkdir": ("ENOSPC", "EROFS", "EACCES"),
+    "rmdir": ("EIO", "EROFS", "EBUSY"),
+    "flock": ("ENOLCK", "EINTR"),
+    "close": ("EIO",),
+}
+STAYS = ("EROFS", "ENOSPC")
+
+# Exit codes of a run.
+DONE, FAILED, NOT_UNDONE, SURPRISED = 0, 10, 11, 12
+
+# A call as strace prints it, up to its path or descriptor: what follows is not the same in every run.
+LINE = re.compile(r'(?P<name>\w+)\((?:AT_FDCWD, )?(?P<text>"[^"]*"|[^,) ]*)(?P<writes>.*O_WRONLY)?')
+
+Action = Callable[[], object]
+
+
+def apply(content: str) -> Action:
+    return lambda: _transaction.apply(dropin(), content, 5, check=False)
+
+
+def take_back() -> object:
+    return _transaction.take_back(dropin(), 5, check=False)
+
+
+def dropin() -> _transaction.Dropin:
+    return _transaction.Dropin(str(DROPIN), str(STATE))
+
+
+def foreign() -> None:
+    """A file of somebody else's, behind a link."""
+    real = DROPIN.with_name("real")
+    real.write_text("# theirs\n")
+    real.chmod(0o640)
+    if len(Path("/proc/self/uid_map").read_text().split()) == 3 and os.geteuid() == 0:
+        try:
+            os.chown(real, 1234, 5678)
+        except OSError:
+            real.chmod(0o600)  # in a user namespace there is nobody else
+    DROPIN.symlink_to("real")
+
+
+def broken_off(action: Action) -> None:
+    """A run that died with everything changed and nothing committed."""
+
+    def body() -> None:
+        _transaction._verify = lambda *_: os._exit(0)  # type: ignore[assignment]
+        action()
+
+    assert in_children([body])[0][0] == 0
+
+
+class Scenario(NamedTuple):
+    """before: brings about the start. run: what is disturbed. code: how it ends when it is not."""
+
+    before: tuple[Action, ...]
+    run: Action
+    code: int = DONE
+
+
+SCENARIOS = {
+    "first apply": Scenario((), apply(CONTENT)),
+    "other content, keys dropped": Scenario((apply(CONTENT),), apply(OTHER)),
+    "over a foreign file behind a link": Scenario((foreign,), apply(CONTENT)),
+    "long list of ports": Scenario((apply(f"{RESERVED} = 80\n"),), apply(LONG)),
+    "value that the kernel refuses": Scenario((apply(CONTENT),), apply(REFUSED_BY_KERNEL), FAILED),
+    "rollback": Scenario((apply(CONTENT), apply(OTHER)), take_back),
+    "rollback to a foreign file behind a link": Scenario((foreign, apply(CONTENT)), take_back),
+    "apply after a run that died": Scenario((apply(CONTENT), lambda: broken_off(apply(OTHER))), apply(OTHER)),
+    "rollback after a run that died": Scenario((foreign, lambda: broken_off(apply(CONTENT))), take_back),
+    "rollback after a rollback that died": Scenario((apply(CONTENT), lambda: broken_off(take_back)), take_back),
+}
+
+
+# State
+
+
+class State(NamedTuple):
+    """files: path to (content, mode, uid, gid), a link's target, or None for a directory; without empty state
+    directories, which harm nobody. ledger: what it says, as its bytes may differ."""
+
+    files: dict[str, object]
+    values: dict[str, str]
+    ledger: _ledger.Ledger
+
+
+def look() -> State:
+    ledger = dropin().ledger
+    files = {str(path): _look_at(path) for path in _paths() if str(path) not in (ledger, str(STATE))}
+    return State(files, {key: _sysctl.read(key) or "" for key in KEYS}, _ledger.load(ledger))
+
+
+def _paths() -> list[Path]:
+    return sorted([*DROPIN.parent.rglob("*"), *ABOVE_STATE.rglob("*")])
+
+
+def _look_at(path: Path) -> object:
+    if path.is_symlink():
+        return str(path.readlink())
+    status = path.stat()
+    return (path.read_bytes(), status.st_mode, status.st_uid, status.st_gid) if path.is_file() else None
+
+
+class Image(NamedTuple):
+    """A start to come back to."""
+
+    files: dict[str, object]
+    values: dict[str, str]
+
+
+def take_image() -> Image:
+    return Image({str(path): _look_at(path) for path in _paths()}, {key: _sysctl.read(key) or "" for key in KEYS})
+
+
+def put_back(image: Image) -> None:
+    for directory in (DROPIN.parent, ABOVE_STATE):
+        for path in directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    for name, state in image.files.items():
+        path = Path(name)
+        if state is None:
+            path.mkdir(mode=0o700)
+        elif isinstance(state, str):
+            path.symlink_to(state)
+        else:
+            content, mode, uid, gid = state  # type: ignore[misc]
+            path.write_bytes(content)
+            os.chown(path, uid, gid)
+            path.chmod(mode & 0o7777)
+    _sysctl.write(START, "0")
+    for key in reversed(KEYS):
+        _sysctl.write(key, image.values[key])
+
+
+# Faults
+
+
+class Call(NamedTuple):
+    """The number-th call of this name in a run.
+
+    text: the path or descriptor that it works on. errors: what may go wrong with it; nothing with calls that change
+    nothing, and on which no change depends.
+    """
+
+    name: str
+    number: int
+    text: str
+    errors: tuple[str, ...]
+
+
+class Fault(NamedTuple):
+    call: Call
+    what: str  # strace's words: error=EIO, signal=KILL
+    stays: bool = False
+
+    def __str__(self) -> str:
+        what = f"{self.what} from then on" if self.stays else self.what
+        return f"{what} at {self.call.name} {self.call.number} ({self.call.text})"
+
+
+def faults_of(calls: list[Call]) -> Iterator[Fault]:
+    for number, call in enumerate(calls[:-1]):
+        for error in call.errors:
+            yield Fault(call, f"error={error}")
+            if error in STAYS:
+                yield Fault(call, f"error={error}", stays=True)
+        if call.errors:
+            yield Fault(call, "signal=KILL")
+            if not calls[number + 1].errors:  # otherwise it is next
+                yield Fault(calls[number + 1], "signal=KILL")
+
+
+def traced(action: Action, *options: str) -> tuple[int, list[Call]]:
+    """Run an action under strace: its exit code (negative: signal), and the calls that it made or began."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    pid = os.fork()
+    if pid == 0:
+        signal.sigwait([signal.SIGUSR1])  # waiting is no system call of those that are traced
+        os._exit(_exit_code(action))
+    with tempfile.TemporaryFile("w+") as log:
+        to_log = ("-s", "64", "-o", f"/proc/self/fd/{log.fileno()}")
+        strace = subprocess.Popen(
+            ["strace", "-p", str(pid), "-e", "trace=%file,%desc,exit_group", "-e", "signal=none", *to_log, *options],
+            pass_fds=[log.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert strace.stderr is not None
+        attached = strace.stderr.readline()
+        os.kill(pid, signal.SIGUSR1)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        strace.communicate()
+        assert "attached" in attached, attached
+        log.seek(0)
+        return code, _calls(log.read())
+
+
+def _exit_code(action: Action) -> int:
+    try:
+        action()
+    except (_transaction.ApplyError, OSError) as error:
+        return NOT_UNDONE if "could not be undone" in str(error) else FAILED
+    except BaseException:  # noqa: BLE001, RUF100 - whatever it is, it should not be
+        return SURPRISED
+    return DONE
+
+
+def _calls(log: str) -> list[Call]:
+    counts: Counter[str] = Counter()
+    calls = []
+    for match in map(LINE.match, log.splitlines()):
+        if match:
+            counts[match["name"]] += 1
+            errors = ERRORS.get(f"{match['name']} to write" if match["writes"] else match["name"], ())
+            calls.append(Call(match["name"], counts[match["name"]], match["text"], errors))
+    return calls
+
+
+# The test
+
+
+def check(scenario: Scenario, worker: int, workers: int) -> tuple[int, list[str]]:
+    """Inject the faults of a scenario that fall to this worker: how many there were, and what went wrong."""
+    rehearsal = rehearse(scenario)
+    count, violations = 0, []
+    for fault in list(faults_of(rehearsal.calls))[worker::workers]:
+        put_back(rehearsal.image)
+        when = f"{fault.call.number}{'+' if fault.stays else ''}"
+        code, made = traced(scenario.run, "-e", f"inject={fault.call.name}:{fault.what}:when={when}")
+        assert fault.call[:3] in [call[:3] for call in made], f"{fault} was not injected"
+        count += 1
+        violations += [f"{fault}: {words}" for words in judge(scenario, fault, code, rehearsal)]
+    return count, violations
+
+
+class Rehearsal(NamedTuple):
+    """An undisturbed run and the calls it makes.
+
+    original: before the first apply. dead: at the start. old: at the start, once a dead run is undone. new: at the end.
+    """
+
+    original: State
+    image: Image
+    dead: State
+    old: State
+    new: State
+    calls: list[Call]
+
+
+def rehearse(scenario: Scenario) -> Rehearsal:
+    steps = list(scenario.before)
+    if foreign in steps:
+        steps.remove(foreign)
+        foreign()
+    original = look()
+    for step in steps:
+        step()
+    image, dead = take_image(), look()
+    code, calls = traced(scenario.run)
+    assert code == scenario.code
+    new = look()
+    put_back(image)
+    _transaction._begin(dropin(), check=False)
+    old = look()
+    put_back(image)
+    assert traced(scenario.run) == (code, calls), "two runs from the same start make different calls"
+    return Rehearsal(original, image, dead, old, new, calls)
+
+
+def judge(scenario: Scenario, fault: Fault, code: int, rehearsal: Rehearsal) -> Iterator[str]:
+    """Everything that is not as it should be after a fault."""
+    original, _image, dead, old, new, _calls = rehearsal
+    state = look()
+    if (fault.what == "signal=KILL") != (code < 0) or code == SURPRISED:
+        yield f"exit code {code}"
+    if fault.what == "error=EINTR" and code != scenario.code:
+        yield "an interrupted call was not repeated"
+    if code == DONE and state != new:
+        yield f"success was reported, but it is not done: {difference(state, new)}"
+    if code == FAILED and state not in (dead, old, new):
+        yield f"half done: {difference(state, old)}"
+    if code == NOT_UNDONE and state.ledger.pending is None and state != old:
+        yield f"what could not be undone is forgotten: {difference(state, old)}"
+    after = _exit_code(scenario.run)
+    state = look()
+    if after != scenario.code or state != new:
+        yield f"the next run ends with {after}: {difference(state, new)}"
+    after = _exit_code(take_back)
+    state = look()
+    if after != DONE or state != original or STATE.exists():
+        yield f"not rolled back: {difference(state, original)}"
+
+
+def difference(state: State, expected: State) -> str:
+    pairs = zip(State._fields, state, expected, strict=True)
+    return "; ".join(f"{name} {is_!r:.300}, not {wanted!r:.300}" for name, is_, wanted in pairs if is_ != wanted)
+
+
+TALLY: dict[str, int] = {}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_old_or_new_whatever_fails(name: str, tmp_path: Path) -> None:
+    workers = os.cpu_count() or 1
+
+    def body(worker: int) -> None:
+        namespaces.prepare([], [])
+        count, violations = check(SCENARIOS[name], worker, workers)
+        (tmp_path / str(worker)).write_text(str(count))
+        assert not violations, "\n".join([f"{len(violations)} violations", *violations[:8]])
+
+    results = in_children([lambda worker=worker: body(worker) for worker in range(workers)])  # type: ignore[misc]
+    if REFUSED in [code for code, _text in results]:
+        pytest.skip(results[0][1])
+    if any(code for code, _text in results):
+        pytest.fail("\n".join(text or f"exit code {code}" for code, text in results), pytrace=False)
+    TALLY[name] = sum(int(path.read_text()) for path in tmp_path.iterdir())
+
+
+def test_there_were_enough_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    if TALLY.keys() != SCENARIOS.keys():
+        pytest.skip("not all scenarios ran and passed")
+    with capsys.disabled():
+        print(f"\n{sum(TALLY.values())} faults injected, 0 violations")
+    assert sum(TALLY.values()) >= AT_LEAST
