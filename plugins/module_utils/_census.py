@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One look at all TCP sockets of a network namespace, in the form that both readers deliver.
 
-Only what the diagnosis needs is kept, so that a million sockets fit into a few kilobytes: sockets are counted per
+Only what the diagnosis needs is kept, so that a million sockets fit into a megabyte: sockets are counted per
 destination, TIME_WAIT sockets also per 256 ms of the time that they have left.
 """
 
 import collections
-from typing import Counter, Dict, Iterable, Set, Tuple
+from typing import Counter, Dict, Iterable, Iterator, Mapping, Set, Tuple
 
 from ._port_range import PortRange, PortSet, range_ports
 
@@ -33,6 +33,8 @@ LISTEN = 10
 
 # A tick is what remains of a timer in milliseconds, shifted right by this.
 TICK_SHIFT = 8
+# What a longer time is taken for: TIME_WAIT lasts for 235 ticks, save on some patched kernels.
+MAX_TICK = 255
 
 # Source address, destination address (4 or 16 bytes, network order), destination port.
 Destination = Tuple[bytes, bytes, int]
@@ -41,6 +43,29 @@ Destination = Tuple[bytes, bytes, int]
 _SAMPLE_SIZE = 8192
 
 _V4_MAPPED = b"\0" * 10 + b"\xff\xff"
+
+
+class Ages(Mapping[Destination, Counter[int]]):
+    """Sockets in TIME_WAIT per destination, and of each destination per tick left.
+
+    A byte is kept for each socket: ready counters for a thousand destinations would want ten times the memory.
+    """
+
+    def __init__(self) -> None:
+        self._ticks: Dict[Destination, bytearray] = {}
+
+    def __getitem__(self, destination: Destination) -> Counter[int]:
+        return collections.Counter(self._ticks[destination])
+
+    def __iter__(self) -> Iterator[Destination]:
+        return iter(self._ticks)
+
+    def __len__(self) -> int:
+        return len(self._ticks)
+
+    def add(self, destination: Destination, ticks: Iterable[int]) -> None:
+        """Note sockets, each by its ticks, at most MAX_TICK."""
+        self._ticks.setdefault(destination, bytearray()).extend(ticks)
 
 
 class Census:
@@ -62,7 +87,7 @@ class Census:
         self.bound: Set[int] = set()
         self.live: Counter[Destination] = collections.Counter()
         self.fin_wait2: Counter[Destination] = collections.Counter()
-        self.time_wait: Dict[Destination, Counter[int]] = {}
+        self.time_wait = Ages()
         self.sample: Dict[Destination, Set[int]] = {}
         self.complete = True
         self._room = _SAMPLE_SIZE
@@ -77,9 +102,6 @@ class Census:
         if state == FIN_WAIT2:
             self.fin_wait2[destination] += 1
         self.add_sample(destination, port)
-
-    def add_time_wait(self, destination: Destination, tick: int, number: int = 1) -> None:
-        self.time_wait.setdefault(destination, collections.Counter())[tick] += number
 
     @property
     def wants_samples(self) -> bool:

@@ -11,7 +11,7 @@ import os
 import struct
 from typing import Dict, Iterator, NamedTuple, Set, Tuple
 
-from ._census import CLOSE, LISTEN, SYN_RECV, TICK_SHIFT, TIME_WAIT, Census, client_ports, fold
+from ._census import CLOSE, LISTEN, MAX_TICK, SYN_RECV, TICK_SHIFT, TIME_WAIT, Census, client_ports, fold
 from ._port_range import PortRange, PortSet
 
 PROC = "/proc"
@@ -55,7 +55,7 @@ def take_census(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> C
             continue
         destination = fold(row.source), fold(row.address), row.remote_port
         if row.state == TIME_WAIT:
-            census.add_time_wait(destination, row.left_ms >> TICK_SHIFT)
+            census.time_wait.add(destination, (min(row.left_ms >> TICK_SHIFT, MAX_TICK),))
             census.add_sample(destination, row.port)
         else:
             census.add_live(destination, row.port, row.state)

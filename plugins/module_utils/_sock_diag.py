@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, DefaultDict, Iterable, Iterator, Optional, Sequence, Set, Tuple, Type
 
 from . import _proc_net
-from ._census import CLOSE, LISTEN, TIME_WAIT, Census, Destination, fold
+from ._census import CLOSE, LISTEN, MAX_TICK, TIME_WAIT, Census, Destination, fold
 from ._port_range import MAX_PORT, PortRange, PortSet, range_ports
 
 _NETLINK_SOCK_DIAG = 4
@@ -49,7 +49,7 @@ _KEY = struct.Struct("=16xB5x34s")
 _SMALLEST = _HEADER.size + 72  # with a struct inet_diag_msg and no attributes
 _STATE_AT, _PORT_AT, _LEFT_AT = 17, 20, 68
 # Where the low bytes of length (two), type and flags of a struct nlmsghdr are, and those of a number of 32 bits.
-_HEAD_AT, _BYTES = ((0, 1, 4, 6), (0, 1, 2)) if sys.byteorder == "little" else ((2, 3, 5, 7), (3, 2, 1))
+_HEAD_AT, _BYTES = ((0, 1, 4, 6), (0, 1, 2)) if sys.byteorder == "little" else ((3, 2, 5, 7), (3, 2, 1))
 
 _Key = Tuple[int, bytes]  # family, and remote port with both addresses as the kernel writes them
 
@@ -76,11 +76,11 @@ class SockDiag:
     ) -> None:
         self._socket.close()
 
-    def dump(self, states: int) -> Iterator[Tuple[memoryview, int]]:
+    def dump(self, states: int) -> Iterator[Tuple[bytes, int]]:
         """The sockets in these states (bit mask) as runs of messages of one length, and that length.
 
-        The kernel begins with listeners, then come ports bound but not connected, then the rest in no order. The memory
-        of a run is used again for the next. Raises SockDiagError, or OSError from the socket.
+        The kernel begins with listeners, then come ports bound but not connected, then the rest in no order.
+        Raises SockDiagError, or OSError from the socket.
         """
         self._sequence += 1
         self._socket.send(_request(states, self._sequence))
@@ -95,7 +95,7 @@ class SockDiag:
             if received > len(self._buffer):
                 self.interrupted = True  # cut short, so that what follows the cut is not known
                 continue
-            for run, length in split(self._buffer[:received]):
+            for run, length in split(bytes(self._buffer[:received])):
                 kind, flags = _HEADER.unpack_from(run)[1:3]
                 self.interrupted |= bool(flags & _NLM_F_DUMP_INTR)
                 if kind in (_NLMSG_ERROR, _NLMSG_DONE):
@@ -140,10 +140,15 @@ class _Tally:
 
     def __init__(self, clients: PortSet) -> None:
         self._census = Census()
-        self._is_client = _port_table(clients)
+        is_client = bytearray(MAX_PORT + 1)
+        for low, high in clients.spans:
+            is_client[low : high + 1] = b"\1" * (high - low + 1)
+        # By the high byte of a port: whether all of those 256 are clients'. It saves looking up each one.
+        self._is_whole_page = bytearray(0 not in is_client[page : page + 256] for page in range(0, MAX_PORT, 256))
+        self._is_client = _by_network_order(is_client)
         self._ticks: DefaultDict[_Key, bytearray] = collections.defaultdict(bytearray)  # a byte for each TIME_WAIT
 
-    def add(self, run: memoryview, length: int) -> None:
+    def add(self, run: bytes, length: int) -> None:
         """Count a run of messages of this length, all about sockets in one state."""
         if length < _SMALLEST:
             raise SockDiagError(f"NETLINK_SOCK_DIAG: a message about a socket has only {length} bytes")
@@ -160,30 +165,30 @@ class _Tally:
     def finish(self) -> Census:
         while self._ticks:
             key, ticks = self._ticks.popitem()
-            counts = self._census.time_wait.setdefault(_destination(key), collections.Counter())
-            counts.update(ticks)
+            self._census.time_wait.add(_destination(key), ticks)
         return self._census
 
-    def _add_holders(self, run: memoryview, length: int, holders: Set[int]) -> None:
+    def _add_holders(self, run: bytes, length: int, holders: Set[int]) -> None:
         """No client can have the port of a holder. Those come first, so that nothing was counted there yet."""
         for offset in range(0, len(run), length):
             port = _SOCKET.unpack_from(run, offset)[1]
             holders.add(socket.ntohs(port))
             self._is_client[port] = 0
+            self._is_whole_page[run[offset + _PORT_AT]] = 0
 
-    def _add_time_wait(self, run: memoryview, length: int) -> None:
+    def _add_time_wait(self, run: bytes, length: int) -> None:
         """Each step is one call for the whole run."""
-        chosen = bytes(map(self._is_client.__getitem__, run.cast("H")[_PORT_AT // 2 :: length // 2]))
         keys: Iterator[Any] = struct.Struct(f"{_KEY.format}{length - _KEY.size}x").iter_unpack(run)
         ticks: Iterable[int] = _ticks(run, length)
-        if 0 in chosen:
+        if 0 in run[_PORT_AT::length].translate(self._is_whole_page):
+            chosen = bytes(map(self._is_client.__getitem__, memoryview(run).cast("H")[_PORT_AT // 2 :: length // 2]))
             keys, ticks = itertools.compress(keys, chosen), itertools.compress(ticks, chosen)
         collections.deque(map(bytearray.append, map(self._ticks.__getitem__, keys), ticks), maxlen=0)
         if self._census.wants_samples:
             for destination, port in self._clients(run, length):
                 self._census.add_sample(destination, port)
 
-    def _clients(self, run: memoryview, length: int) -> Iterator[Tuple[Destination, int]]:
+    def _clients(self, run: bytes, length: int) -> Iterator[Tuple[Destination, int]]:
         """Destination and local port of the sockets on client ports."""
         for offset in range(0, len(run), length):
             family, port, rest = _SOCKET.unpack_from(run, offset)
@@ -191,14 +196,14 @@ class _Tally:
                 yield _destination((family, rest)), socket.ntohs(port)
 
 
-def split(answer: memoryview) -> Iterator[Tuple[memoryview, int]]:
+def split(answer: bytes) -> Iterator[Tuple[bytes, int]]:
     """Messages as runs of the same length, type, flags and state, and that length.
 
     Raises SockDiagError where a message claims more than there is.
     """
     while answer:
         length = _length(answer)
-        columns = (bytes(answer[at::length]) for at in (*_HEAD_AT, _STATE_AT))
+        columns = [answer[at::length] for at in (*_HEAD_AT, _STATE_AT)]
         end = length * max(1, min(len(column) - len(column.lstrip(column[:1])) for column in columns))
         if end > len(answer):
             raise SockDiagError("NETLINK_SOCK_DIAG: an answer ends within a message")
@@ -206,7 +211,7 @@ def split(answer: memoryview) -> Iterator[Tuple[memoryview, int]]:
         answer = answer[end:]
 
 
-def _length(answer: memoryview) -> int:
+def _length(answer: bytes) -> int:
     """The length of the first message, padded to 4 bytes."""
     if len(answer) < _HEADER.size:
         raise SockDiagError("NETLINK_SOCK_DIAG: an answer ends within a message")
@@ -216,10 +221,10 @@ def _length(answer: memoryview) -> int:
     return length + 3 & ~3
 
 
-def _ticks(run: memoryview, length: int) -> bytes:
+def _ticks(run: bytes, length: int) -> bytes:
     """What is left of the timers in ticks. More than 65 s, which some patched kernels have, are taken for the most."""
-    _byte, low, high = (bytes(run[_LEFT_AT + at :: length]) for at in _BYTES)
-    return low if high.count(0) == len(high) else bytes(255 if above else tick for tick, above in zip(low, high))
+    _byte, low, high = (run[_LEFT_AT + at :: length] for at in _BYTES)
+    return low if high.count(0) == len(high) else bytes(MAX_TICK if above else tick for tick, above in zip(low, high))
 
 
 def _destination(key: _Key) -> Destination:
@@ -228,11 +233,8 @@ def _destination(key: _Key) -> Destination:
     return fold(rest[2 : 2 + size]), fold(rest[18 : 18 + size]), int.from_bytes(rest[:2], "big")
 
 
-def _port_table(ports: PortSet) -> bytearray:
-    """A 1 for each of the ports, found by the port as it is read from a message, in network byte order."""
-    table = bytearray(MAX_PORT + 1)
-    for low, high in ports.spans:
-        table[low : high + 1] = b"\1" * (high - low + 1)
+def _by_network_order(table: bytearray) -> bytearray:
+    """The same table for ports as they are read from a message."""
     return bytearray().join(table[low::256] for low in range(256)) if sys.byteorder == "little" else table
 
 
@@ -248,7 +250,7 @@ def _request(states: int, sequence: int) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), _TCPDIAG_GETSOCK, _REQUEST_FLAGS, sequence, 0) + body
 
 
-def _raise_error(message: memoryview) -> None:
+def _raise_error(message: bytes) -> None:
     """For an NLMSG_ERROR or NLMSG_DONE that carries one."""
     code = struct.unpack_from("=i", message, _HEADER.size)[0] if len(message) >= _HEADER.size + 4 else 0
     if code:

@@ -39,14 +39,14 @@ class Playback(_sock_diag.SockDiag):
         self.kernel = kernel
         self.stretch = stretch
 
-    def dump(self, states: int) -> Iterator[tuple[memoryview, int]]:
+    def dump(self, states: int) -> Iterator[tuple[bytes, int]]:
         recorded = (one for name in FILES for one in messages((ROOT / self.kernel / name).read_bytes()))
         wanted = [one for one in recorded if states >> one[STATE_AT] & 1]
         wanted.sort(key=lambda one: one[STATE_AT] != LISTEN)
         if self.stretch:
             wanted = [longer(message) if index % self.stretch == 0 else message for index, message in enumerate(wanted)]
         for start in range(0, len(wanted), CHUNK):
-            yield from _sock_diag.split(memoryview(b"".join(wanted[start : start + CHUNK])))
+            yield from _sock_diag.split(b"".join(wanted[start : start + CHUNK]))
 
 
 def messages(data: bytes) -> Iterator[bytes]:
