@@ -114,7 +114,7 @@ def bring_up(addresses: Sequence[str]) -> None:
 
 
 def write_sysctl(assignment: str) -> None:
-    key, _, value = assignment.partition("=")
+    key, _equals, value = assignment.partition("=")
     try:
         Path("/proc/sys", key.strip().replace(".", "/")).write_text(value.strip())
     except OSError as error:

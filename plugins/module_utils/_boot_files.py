@@ -12,30 +12,31 @@ from ._boot_value import PROCPS, SYSTEMD, Loader, SysctlFile
 _DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 _LAST_OF_PROCPS = "/etc/sysctl.conf"
 
-NO_CHANGES: Mapping[str, Optional[str]] = {}
+Changes = Mapping[str, Optional[str]]
 
 
-def read_files(loader: Loader, root: str = "/", changes: Mapping[str, Optional[str]] = NO_CHANGES) -> List[SysctlFile]:
+def read_files(loader: Loader, root: str = "/", changes: Optional[Changes] = None) -> List[SysctlFile]:
     """Read every file that the loader would read; the paths in the result are without the root.
 
     changes: files to imagine, real path to text, or to None where there is no file. A file that cannot be read counts
     as empty, as it does for the loaders. Links are followed from "/", whatever the root.
     """
+    imagined: Changes = changes or {}
     found: Dict[str, str] = {}
     for directory in _directories(loader):
-        for name in _names(_below(root, directory), changes):
+        for name in _names(_below(root, directory), imagined):
             if name.endswith(".conf") and not (loader.name == SYSTEMD and name.startswith(".")):
                 found.setdefault(name, os.path.join(directory, name))
     paths = [found[name] for name in sorted(found, key=os.fsencode)]
     if loader.name == PROCPS:
         paths.append(_LAST_OF_PROCPS)
-    return [SysctlFile(path, read_text(_below(root, path), changes)) for path in paths]
+    return [SysctlFile(path, read_text(_below(root, path), imagined)) for path in paths]
 
 
-def read_text(path: str, changes: Mapping[str, Optional[str]] = NO_CHANGES) -> str:
+def read_text(path: str, changes: Optional[Changes] = None) -> str:
     """The text of one file, empty where there is none; changes as for read_files()."""
     real = os.path.realpath(path)
-    if real in changes:
+    if changes is not None and real in changes:
         return changes[real] or ""
     try:
         if not stat.S_ISREG(os.stat(real).st_mode):
@@ -53,7 +54,7 @@ def _directories(loader: Loader) -> Tuple[str, ...]:
     return _DIRECTORIES
 
 
-def _names(directory: str, changes: Mapping[str, Optional[str]]) -> Set[str]:
+def _names(directory: str, changes: Changes) -> Set[str]:
     try:
         names = set(os.listdir(directory))
     except OSError:

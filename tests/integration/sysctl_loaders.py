@@ -108,7 +108,8 @@ def predict(loader: Loader) -> dict[str, str | None]:
     files = _boot_files.read_files(loader)
     values = _boot_value.boot_values(loader, files, KEYS, lambda key, value: taken(key, value) is not None)
     return {
-        key: start if values[key].value is None else taken(key, values[key].value) for key, (start, _) in KEYS.items()
+        key: start if values[key].value is None else taken(key, values[key].value)
+        for key, (start, _pattern) in KEYS.items()
     }
 
 

@@ -672,7 +672,7 @@ def test_failure_to_undo_is_said_and_made_good_later() -> None:
 def test_second_run_waits_and_sees_the_work_of_the_first() -> None:
     reader, writer = os.pipe()
     pids = []
-    for _ in range(2):
+    for _run in range(2):
         pid = os.fork()
         if pid == 0:
             os.read(reader, 1)
