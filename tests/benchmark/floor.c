@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
 // The floor: what the question costs in C. Which TIME_WAIT and live sockets are there, IPv4 and IPv6, per destination, on
-// the ports that connect() may choose, and how old are they? One dump for the listeners, one walk for all the rest.
+// the ports that connect() may choose, and how old are they? One dump, with nothing but the counting around it.
 //
 //     floor LOW HIGH      the range of ephemeral ports
 //
@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TIME_WAIT = 6, LISTEN = 10, STATES = 16, EVERY_STATE = (1 << 13) - 2, BOUND_INACTIVE = 1 << 13 };
+enum { TIME_WAIT = 6, CLOSE = 7, LISTEN = 10, STATES = 16, EVERY_STATE = (1 << 14) - 2 };
 enum { TIME_WAIT_MS = 60000, TICK_SHIFT = 8, TICKS = 256 };
 
 struct key {
@@ -69,10 +69,15 @@ static void grow(void)
     free(old);
 }
 
+// The kernel lists those who hold a port (listeners, and since Linux 6.8 bound sockets) before all others.
 static void count(const struct inet_diag_msg *one)
 {
     uint16_t local = ntohs(one->id.idiag_sport);
     states[one->idiag_state % STATES]++;
+    if (one->idiag_state == LISTEN || one->idiag_state == CLOSE) {
+        is_held[local] = 1;
+        return;
+    }
     if (local < low || local > high || is_held[local])
         return;
     struct key key;
@@ -102,19 +107,13 @@ static void count(const struct inet_diag_msg *one)
         table[slot].live++;
 }
 
-static void hold(const struct inet_diag_msg *one)
-{
-    is_held[ntohs(one->id.idiag_sport)] = 1;
-    states[one->idiag_state % STATES]++;
-}
-
 // TCPDIAG_GETSOCK is the older request: it answers for IPv4 and IPv6 together.
-static void dump(int netlink, uint32_t wanted, void (*take)(const struct inet_diag_msg *))
+static void dump(int netlink)
 {
     static char buffer[32768];
     struct { struct nlmsghdr head; struct inet_diag_req body; } request = {
         .head = {.nlmsg_len = sizeof request, .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .body = {.idiag_states = wanted},
+        .body = {.idiag_states = EVERY_STATE},
     };
     if (send(netlink, &request, sizeof request, 0) < 0)
         die("send");
@@ -127,7 +126,7 @@ static void dump(int netlink, uint32_t wanted, void (*take)(const struct inet_di
                 return;
             if (one->nlmsg_type == NLMSG_ERROR)
                 die("NLMSG_ERROR");
-            take(NLMSG_DATA(one));
+            count(NLMSG_DATA(one));
         }
     }
 }
@@ -156,8 +155,7 @@ int main(int argc, char **argv)
     int netlink = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
     if (netlink < 0)
         die("socket");
-    dump(netlink, 1 << LISTEN | BOUND_INACTIVE, hold);
-    dump(netlink, EVERY_STATE & ~(1 << LISTEN), count);
+    dump(netlink);
     for (size_t n = 0; n < size; n++)
         if (table[n].used)
             print(&table[n]);

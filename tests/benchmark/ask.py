@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One of the ways to ask, run by observe.py as `python -I -S ask.py WAY PLUGINS`, so that it is a process of its own.
+
+netlink and procfs print what floor.c prints: sockets per destination with their ages, then sockets per state. module
+makes the whole result of port_usage_info; healthy does so without a dump, and prints the microseconds of CPU that it
+took the first time and the median of many.
+"""
+
+import sys
+import time
+
+TURNS = 101
+
+
+def histogram(way: str) -> None:
+    from socket import AF_INET, AF_INET6, inet_ntop
+
+    from module_utils import _kernel, _proc_net, _sock_diag, _sysctl, _usage
+
+    reader = _sock_diag if way == "netlink" else _proc_net
+    census = reader.take_census(*_usage.ports_in_force(_sysctl.read_all(_kernel.KEYS)))
+    for destination in set(census.live) | set(census.time_wait):
+        source, address, port = destination
+        ticks = census.time_wait.get(destination, {})
+        family = AF_INET if len(source) == 4 else AF_INET6
+        within = [sum(n for tick, n in ticks.items() if 60000 - (tick << 8) - 255 < ms) for ms in (1000, 10000, 60001)]
+        live = census.live[destination]
+        print(inet_ntop(family, source), inet_ntop(family, address), port, within[-1], live, *within)
+    print(*(census.states[state] for state in range(16)))
+
+
+def result(detail: str) -> None:
+    """What port_usage_info returns, without Ansible around it."""
+    from module_utils import _observation
+
+    options = {
+        "method": "auto",
+        "detail": detail,
+        "max_destinations": 10,
+        "destination": None,
+        "warning_threshold": 0.4,
+        "critical_threshold": 0.5,
+    }
+    look = _observation.check_options(options)
+    spent = []
+    for _turn in range(TURNS if detail == "auto" else 1):
+        begin = time.process_time()
+        usage = _observation.observe(look)
+        spent.append(time.process_time() - begin)
+    print(usage["method"], spent[0] * 1e6, sorted(spent)[len(spent) // 2] * 1e6)
+
+
+def main() -> None:
+    way, plugins = sys.argv[1:]
+    sys.path.insert(0, plugins)
+    if way == "sockstat":
+        from module_utils import _proc_net
+
+        print(_proc_net.read_sockstat()["TCP"]["tw"])
+    elif way in ("module", "healthy"):
+        result("full" if way == "module" else "auto")
+    else:
+        histogram(way)
+
+
+if __name__ == "__main__":
+    main()
