@@ -18,7 +18,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs unit integration sanity images molecule system clean
+.PHONY: help demo test check lint types docs unit integration sanity images molecule bench system clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ images: system  ## the container images that Molecule uses
 
 molecule: .venv/test.stamp $(COLLECTION)  ## real containers; SCENARIO=default SUITES="bookworm trixie" narrows it down
 	scripts/molecule $(SCENARIO)
+
+bench:  ## what asking for sockets costs, side by side (about ten minutes; wants gcc)
+	@$(PYTHON) tests/benchmark/observe.py
 
 system:
 	@scripts/system_packages
