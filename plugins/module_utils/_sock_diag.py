@@ -9,6 +9,7 @@ a Python statement per socket.
 
 import collections
 import errno
+import functools
 import itertools
 import os
 import socket
@@ -227,6 +228,7 @@ def _ticks(run: bytes, length: int) -> bytes:
     return low if high.count(0) == len(high) else bytes(MAX_TICK if above else tick for tick, above in zip(low, high))
 
 
+@functools.lru_cache(maxsize=1024)
 def _destination(key: _Key) -> Destination:
     family, rest = key
     size = 4 if family == socket.AF_INET else 16
