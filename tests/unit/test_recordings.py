@@ -113,6 +113,13 @@ def test_reused_ports_are_not_blocked(kernel: str) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("stretch", [0, 3])
+def test_one_walk_counts_what_two_count(kernel: str, stretch: int) -> None:
+    ports = _usage.ports_in_force(recorded.sysctls(kernel))
+    assert _sock_diag.count_sockets(recorded.Playback(kernel, stretch), *ports, walks=(~0,)) == netlink(kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_many_reserved_ports_do_not_change_the_counts(kernel: str) -> None:
     port_range, _none = _usage.ports_in_force(recorded.sysctls(kernel))
     reserved = PortSet.of(range(30001, 39999, 2))
