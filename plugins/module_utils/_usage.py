@@ -4,12 +4,15 @@
 
 import heapq
 import ipaddress
+import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import _forecast
 from ._census import STATES, Census, Destination, fold
 from ._kernel import TIME_WAIT_MS
-from ._port_range import PortRange, PortSet, parse_ports, parse_range, range_ports, usable_ports
+from ._port_range import MAX_PORT, PortRange, PortSet, parse_ports, parse_range, range_ports, usable_ports
+
+_ADDRESS_AND_PORT = re.compile(r"(?:\[([^]]*)]|([^:]*))(?::([0-9]+))?\Z")
 
 LEVELS = ("ok", "warning", "critical", "exhausted")
 
@@ -49,15 +52,11 @@ class Reuse(NamedTuple):
 
 def parse_only(text: str) -> Only:
     """Read "ADDRESS", "ADDRESS:PORT" or "[IPv6]:PORT". Raises ValueError."""
-    address, port = text, ""
-    if text.startswith("["):
-        address, _bracket, port = text[1:].partition("]")
-        port = port[1:] if port.startswith(":") else port
-    elif text.count(":") == 1:
-        address, _colon, port = text.partition(":")
+    match = _ADDRESS_AND_PORT.match(text)
+    address, port = (match.group(1) or match.group(2), match.group(3)) if match else (text, None)
     try:
-        number = int(port) if port else None
-        if number is not None and not 1 <= number <= 65535:
+        number = None if port is None else int(port)
+        if number is not None and not 1 <= number <= MAX_PORT:
             raise ValueError(number)
         return Only(fold(ipaddress.ip_address(address).packed), number)
     except ValueError as error:

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The netlink reader on answers that no kernel should give, and on dumps that break off."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _sock_diag
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortRange, PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sock_diag import SockDiag, SockDiagError
+
+from . import recorded
+
+PORTS = PortRange(40000, 40199)
+RECORDED = [(recorded.ROOT / kernel / name).read_bytes() for kernel in recorded.KERNELS for name in recorded.FILES]
+
+DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
+NO_PERMISSION = struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -errno.EPERM)
+
+
+class Scripted(SockDiag):
+    """A netlink socket that answers as told: bytes, or an error number."""
+
+    def __init__(self, *answers: bytes | int) -> None:
+        self.interrupted = False
+        self._sequence = 0
+        self._buffer = memoryview(bytearray(32768))
+        self._socket: Any = self
+        self._answers: Iterator[bytes | int] = iter(answers)
+
+    def send(self, _request: bytes) -> None:
+        pass
+
+    def recv_into(self, buffer: memoryview, _size: int, _flags: int) -> int:
+        answer = next(self._answers)
+        if isinstance(answer, int):
+            raise OSError(answer, "as told")
+        buffer[: len(answer)] = answer[: len(buffer)]
+        return len(answer)
+
+
+def count(*answers: bytes | int) -> _sock_diag.Census:
+    return _sock_diag.count_sockets(Scripted(*answers), PORTS, PortSet(), walks=(1,))
+
+
+def sockets(number: int, **fields: int) -> bytes:
+    """Messages as the kernel sends them, about sockets in TIME_WAIT."""
+    message = bytearray(next(one for one in recorded.messages(RECORDED[0]) if one[17] == 6))
+    struct.pack_into("=H", message, 6, fields.get("flags", 2))
+    return bytes(message) * number
+
+
+@given(st.sampled_from(RECORDED), st.data())
+def test_damaged_answers_are_counted_or_refused(answer: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(answer)
+    for _time in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(damaged)))
+    try:
+        census = count(bytes(damaged[:cut]), DONE)
+    except (SockDiagError, StopIteration):
+        return
+    assert all(number >= 0 for number in census.states.values())
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_counted_or_refused(answer: bytes) -> None:
+    try:
+        count(answer, DONE)
+    except (SockDiagError, StopIteration):
+        return
+
+
+def test_answers_end_where_the_kernel_says() -> None:
+    whole = count(sockets(3), sockets(2) + DONE, sockets(1))
+    assert whole.states[6] == 5
+    assert whole.complete
+
+
+def test_a_broken_off_dump_is_an_error_not_a_short_count() -> None:
+    with pytest.raises(SockDiagError, match="ends within a message"):
+        count(sockets(3) + sockets(1)[:50], DONE)
+    with pytest.raises(SockDiagError, match="not permitted"):
+        count(sockets(3), NO_PERMISSION)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (sockets(3, flags=2 | 0x10), DONE),  # NLM_F_DUMP_INTR
+        (sockets(3), errno.ENOBUFS, DONE),  # answers were dropped
+        (sockets(3), sockets(400), DONE),  # cut short: more than fits
+    ],
+    ids=["inconsistent", "dropped", "cut"],
+)
+def test_a_dump_with_gaps_is_not_complete(answers: tuple[bytes | int, ...]) -> None:
+    assert not count(*answers).complete
+
+
+def test_a_dump_with_gaps_is_repeated_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    gap, whole = (sockets(3), errno.ENOBUFS, DONE), (sockets(5), DONE)
+    monkeypatch.setattr(_sock_diag, "_are_live_rare", lambda: True)
+
+    def take(*dumps: tuple[bytes | int, ...]) -> tuple[_sock_diag.Census, int]:
+        left = list(dumps)
+        monkeypatch.setattr(_sock_diag, "SockDiag", lambda: Context(*left.pop(0)))
+        return _sock_diag.take_census(PORTS, PortSet()), len(dumps) - len(left)
+
+    class Context(Scripted):
+        def __exit__(self, *_error: object) -> None:
+            pass
+
+    census, asked = take(gap, whole, whole)
+    assert (census.states[6], census.complete, asked) == (5, True, 2)
+    census, asked = take(gap, gap, gap, whole)
+    assert (census.states[6], census.complete, asked) == (3, False, 3)
