@@ -57,6 +57,7 @@ def describe_usage(usage: Result) -> list[str]:
     lines = [verdict(usage), *destination_table(destinations, ports["usable"])]
     if destinations:
         lines += labelled("Why", reason(usage, destinations[0]))
+        lines += labelled("Rate", outlook(destinations[0]))
     for finding in notable(usage):
         lines += labelled(finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']}")
     held = "" if ports["held"] is None else f", {ports['held']} held by bound sockets"
@@ -82,6 +83,23 @@ def verdict(usage: Result) -> str:
         return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
     share = percent(worst["saturation"])
     return f"{level.upper()}: {worst['blocked']} of {usable} local ports {towards} are blocked ({share})."
+
+
+def outlook(worst: Result) -> str:
+    """How fast connections to the worst destination are closed, and what comes of it."""
+    window = "10s" if worst["hold_seconds"] >= 10 else "1s"
+    trend = f", {worst['trend']}" if worst["trend"] else ""
+    rate = f"{number(worst['rate'][f'last_{window}'])} connections/s closed over the last {window[:-1]} s{trend}"
+    forecast = worst["forecast"]
+    critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
+    if exhausted:
+        soon = f"critical in {critical:.0f} s, " if critical else ""
+        return f"{rate}; at that rate {soon}exhausted in {exhausted:.0f} s."
+    if critical:
+        return f"{rate}; at that rate critical in {critical:.0f} s, with {percent(forecast['saturation'])} in the end."
+    if exhausted is None:
+        return f"{rate}; at that rate {percent(forecast['saturation'])} of the ports are blocked in the end."
+    return f"{rate}."
 
 
 def notable(usage: Result) -> list[Result]:

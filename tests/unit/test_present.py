@@ -10,7 +10,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netops.ephemeral_ports.plugins.filter.in_words import FilterModule
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._present import WIDTH, in_words
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._present import WIDTH, in_words, outlook
 
 PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 REUSE = "net.ipv4.tcp_tw_reuse"
@@ -29,6 +29,9 @@ def destination(**different: object) -> Result:
         "saturation": 1.0,
         "level": "exhausted",
         "hold_seconds": 60.0,
+        "rate": {"last_1s": 500.0, "last_10s": 50.0, "last_60s": 8.3},
+        "trend": "rising",
+        "forecast": {"saturation": 6.0, "seconds_to_critical": 0.0, "seconds_to_exhausted": 0.0},
         **different,
     }
 
@@ -278,3 +281,34 @@ def test_a_host_cannot_steer_the_terminal() -> None:
 def test_anything_else_is_refused(result: Result) -> None:
     with pytest.raises(AnsibleFilterError, match="in_words: expected a result of"):
         FilterModule().filters()["in_words"](result)
+
+
+def course(saturation: float, critical: float | None, exhausted: float | None) -> Result:
+    return {"saturation": saturation, "seconds_to_critical": critical, "seconds_to_exhausted": exhausted}
+
+
+@pytest.mark.parametrize(
+    ("different", "expected"),
+    [
+        ({}, "50 connections/s closed over the last 10 s, rising."),
+        (
+            {"forecast": course(1.5, 12.4, 40.0)},
+            "50 connections/s closed over the last 10 s, rising; at that rate critical in 12 s, exhausted in 40 s.",
+        ),
+        (
+            {"forecast": course(1.5, 0.0, 7.6), "trend": None},
+            "50 connections/s closed over the last 10 s; at that rate exhausted in 8 s.",
+        ),
+        (
+            {"forecast": course(0.82, 30.0, None), "trend": "steady"},
+            "50 connections/s closed over the last 10 s, steady; at that rate critical in 30 s, with 82 % in the end.",
+        ),
+        (
+            {"forecast": course(0.1, None, None), "trend": None, "hold_seconds": 1.0},
+            "500 connections/s closed over the last 1 s; at that rate 10 % of the ports are blocked in the end.",
+        ),
+    ],
+    ids=["already", "both ahead", "exhausted ahead", "critical ahead", "never"],
+)
+def test_outlook(different: dict[str, object], expected: str) -> None:
+    assert outlook(destination(**different)) == expected
