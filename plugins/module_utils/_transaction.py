@@ -375,7 +375,7 @@ def _is_done(dropin: Dropin, target: Snapshot, ledger: Ledger) -> bool:
     try:
         _verify(dropin, target.values)
         return _durable_file.read(dropin.target) == target.file and _ledger.load(dropin.ledger) == ledger
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
