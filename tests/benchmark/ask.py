@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One of the ways to ask, run by observe.py as `python -I -S ask.py WAY PLUGINS`, so that it is a process of its own.
+"""One of the ways to ask, run by observe.py as `python -I -S ask.py PLUGINS WAY [LOW HIGH]`: a process of its own.
 
 netlink and procfs print what floor.c prints: sockets per destination with their ages, then sockets per state. module
 makes the whole result of port_usage_info; healthy does so without a dump, and prints the microseconds of CPU that it
@@ -13,18 +13,19 @@ import time
 TURNS = 101
 
 
-def histogram(way: str) -> None:
+def histogram(way: str, low: str, high: str) -> None:
     from socket import AF_INET, AF_INET6, inet_ntop
 
-    from module_utils import _kernel, _proc_net, _sock_diag, _sysctl, _usage
+    from module_utils import _proc_net, _sock_diag
+    from module_utils._port_range import PortRange, PortSet
 
     reader = _sock_diag if way == "netlink" else _proc_net
-    census = reader.take_census(*_usage.ports_in_force(_sysctl.read_all(_kernel.KEYS)))
+    census = reader.take_census(PortRange(int(low), int(high)), PortSet())
     for destination in set(census.live) | set(census.time_wait):
         source, address, port = destination
         ticks = census.time_wait.get(destination, {})
         family = AF_INET if len(source) == 4 else AF_INET6
-        within = [sum(n for tick, n in ticks.items() if 60000 - (tick << 8) - 255 < ms) for ms in (1000, 10000, 60001)]
+        within = [sum(n for tick, n in ticks.items() if 59745 - (tick << 8) < ms) for ms in (1000, 10000, 60001)]
         live = census.live[destination]
         print(inet_ntop(family, source), inet_ntop(family, address), port, within[-1], live, *within)
     print(*(census.states[state] for state in range(16)))
@@ -52,7 +53,7 @@ def result(detail: str) -> None:
 
 
 def main() -> None:
-    way, plugins = sys.argv[1:]
+    plugins, way, *port_range = sys.argv[1:]
     sys.path.insert(0, plugins)
     if way == "sockstat":
         from module_utils import _proc_net
@@ -61,7 +62,7 @@ def main() -> None:
     elif way in ("module", "healthy"):
         result("full" if way == "module" else "auto")
     else:
-        histogram(way)
+        histogram(way, *port_range)
 
 
 if __name__ == "__main__":

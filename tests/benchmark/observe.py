@@ -34,7 +34,6 @@ LOW, HIGH = 1024, 65535
 PORTS = HIGH - LOW + 1
 MANY = 1000
 HOLD_SECONDS = 900
-FILL_SECONDS = 300
 TOP = 500_000
 BARE, FLOOR, OURS, SS, NETSTAT, PSUTIL, SOCKSTAT = (
     "bare interpreter",
@@ -119,16 +118,17 @@ def install_psutil() -> str | None:
 def ways(psutil: str | None) -> Iterator[Way]:
     """All ways to ask for which the machine has the programs; the others are named on standard error."""
     bare = [sys.executable, "-I", "-S"]
+    limits = (str(LOW), str(HIGH))
 
-    def ask(way: str) -> list[str]:
-        return [*bare, str(HERE / "ask.py"), way, str(PLUGINS)]
+    def ask(way: str, *port_range: str) -> list[str]:
+        return [*bare, str(HERE / "ask.py"), str(PLUGINS), way, *port_range]
 
     yield Way(BARE, [*bare, "-c", ""])
     yield Way(SOCKSTAT, ask("sockstat"))
-    yield Way(FLOOR, [str(OUTPUT / "floor"), str(LOW), str(HIGH)])
-    yield Way(OURS, ask("netlink"))
+    yield Way(FLOOR, [str(OUTPUT / "floor"), *limits])
+    yield Way(OURS, ask("netlink", *limits))
     yield Way("ours: port_usage_info without Ansible", ask("module"))
-    yield Way("ours, through procfs", ask("procfs"), every=2)
+    yield Way("ours, through procfs", ask("procfs", *limits), every=2)
     shell = ["/bin/sh", "-c"]
     piped = "ss -Htan state time-wait | mawk '{++n[$3 \" \" $4]} END {for (one in n) print one, n[one]}'"
     classic = "netstat -n | awk '/^tcp/ {++state[$NF]} END {for (one in state) print one, state[one]}'"
@@ -201,7 +201,7 @@ def median_of_each(rows: Sequence[Sequence[float]]) -> list[float]:
 
 def healthy() -> list[float]:
     """Runs in an empty namespace: microseconds of CPU, the first time and the median of many."""
-    command = [sys.executable, "-I", "-S", str(HERE / "ask.py"), "healthy", str(PLUGINS)]
+    command = [sys.executable, "-I", "-S", str(HERE / "ask.py"), str(PLUGINS), "healthy"]
     runs = []
     for _run in range(5):
         method, *spent = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
@@ -298,7 +298,8 @@ def main() -> int:
     for population in populations:
         task = {"population": population._asdict(), "psutil": psutil, "rounds": options.rounds}
         results.append(in_namespace(task, -(-population.sockets // population.destinations // PORTS)))
-        print(f"{population.title}: filled in {results[-1]['filled_in']:.0f} s and measured", file=sys.stderr)
+        spent = {name: f"{cost[0]:.0f} ms" for name, cost in results[-1]["costs"].items()}
+        print(f"{population.title}: filled in {results[-1]['filled_in']:.0f} s, {spent}", file=sys.stderr)
     OUTPUT.joinpath("results.json").write_text(json.dumps({"results": results, "healthy_us": healthy_us}, indent=1))
     return 0 if report(results, healthy_us) else 1
 
