@@ -140,7 +140,7 @@ ASSIGNMENTS = st.one_of(
 BEFORE = st.sampled_from(
     ["", "", "", "", " ", "\t", "-", "-", " -", "- ", "--", "\v", "\f", "#", ";", "=", "\xa0", "\0"]
 )
-EQUALS = st.sampled_from([" = ", "=", " =", "= ", "\t=\t", "=\v", "\r="])
+EQUALS = st.sampled_from([" = ", "=", " =", "= ", "\t=\t", "=\v", "\r=", "=\r"])
 AFTER = st.sampled_from(["", "", "", "", " ", "\t", " \t ", "\v", "\f"])
 LINE_END = st.sampled_from(["\n", "\n", "\n", "\n", "\r\n", "\r\n", "\n\n", "\r", "\n\r", "\0", "\r\0", ""])
 
@@ -156,13 +156,22 @@ LINES = st.one_of(
     ),
 )
 
+# A few ways to set one key to a few values: here the order matters, and what was said before.
+RIVAL_PATTERNS = st.builds(
+    "{} = {}\n".format,
+    st.sampled_from(["net.*.tcp_fin_timeout", "net/*/tcp_fin_timeout", "net.ipv?.tcp_fin_timeout"]),
+    st.sampled_from(["11", "12"]),
+)
+RIVALS = st.one_of(RIVAL_PATTERNS, st.sampled_from(["net.ipv4.tcp_fin_timeout = 11\n", "-net.ipv4.tcp_fin_timeout\n"]))
+
 DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 NAMES = (
     "50-a.conf",
     "50-b.conf",
     "9-x.conf",
     "99-sysctl.conf",
-    "A.conf",
+    "B.conf",
+    "a.conf",
     "z\xe4.conf",
     ".conf",
     ".h.conf",
@@ -171,11 +180,16 @@ NAMES = (
 )
 PATHS = st.one_of(
     st.builds("{}/{}".format, st.sampled_from(DIRECTORIES), st.sampled_from(NAMES)),
-    st.builds("{}/{}".format, st.sampled_from(DIRECTORIES[:2]), st.sampled_from(NAMES[:5])),
+    st.builds("{}/{}".format, st.sampled_from(DIRECTORIES[:2]), st.sampled_from(NAMES[:6])),
     st.just("/etc/sysctl.conf"),
 )
 LINKS = ["/dev/null", "../sysctl.conf", "/etc/sysctl.conf", "50-a.conf", "/run/sysctl.d/50-b.conf", "nowhere"]
-TEXTS = st.lists(LINES, max_size=6).map(lambda lines: {"text": "".join(lines)})
+TEXTS = st.one_of(
+    st.lists(LINES, max_size=6),
+    st.lists(LINES, max_size=6),
+    st.lists(RIVAL_PATTERNS, min_size=3, max_size=6),
+    st.lists(RIVALS, min_size=3, max_size=6),
+).map(lambda lines: {"text": "".join(lines)})
 CONTENTS = st.one_of(
     TEXTS,
     TEXTS,
