@@ -23,7 +23,7 @@ TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
-    "kept": " (left alone: somebody else has changed it since)",
+    "kept": " (left alone: it, or the file, was changed since)",
 }
 
 Result = Mapping[str, Any]
@@ -193,6 +193,8 @@ def describe_apply(result: Result, check: bool) -> list[str]:
 
 def what_was_applied(result: Result, check: bool) -> str:
     path, file = result["path"], result["file"]
+    if file == "kept":
+        return f"KEPT: {path} has been edited since and stays; remove it and roll back again to take back all."
     if not result["changed"]:
         if file == "absent":
             return f"UNCHANGED: there is no {path}, and nothing of it to take back."

@@ -136,6 +136,10 @@ VERDICTS = {
     "rolled back": (applied(True, "removed"), f"TAKEN BACK: {PATH} is removed."),
     "rolled back to a file": (applied(True, "restored"), f"TAKEN BACK: {PATH} is restored."),
     "rolled back without file": (applied(True, "absent"), f"TAKEN BACK: {PATH} was gone already."),
+    "edited since": (
+        applied(False, "kept", status="kept"),
+        f"KEPT: {PATH} has been edited since and stays; remove it and roll back again to take back all.",
+    ),
     "nothing to roll back": (
         applied(False, "absent"),
         f"UNCHANGED: there is no {PATH}, and nothing of it to take back.",
@@ -221,7 +225,7 @@ SAID = {
     "a change": (applied(True, "created"), f"{REUSE}: 2 -> 1"),
     "somebody else's value": (
         applied(True, "removed", "0", "0", "kept"),
-        f"{REUSE}: 0 (left alone: somebody else has changed it since)",
+        f"{REUSE}: 0 (left alone: it, or the file, was changed since)",
     ),
     "a crash before": (applied(True, "created", recovered=True), "An earlier run had broken off half-way"),
     "a key that is not there": (
