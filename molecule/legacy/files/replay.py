@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run what runs on managed hosts against recorded kernels. Python 3.6, standard library only.
+
+usage: replay.py observe DIRECTORY    look at each kernel in each case, into DIRECTORY/observed.json
+       replay.py apply DIRECTORY      apply DIRECTORY/KERNEL.conf and take it back, into DIRECTORY/applied.json
+"""
+
+import json
+import platform
+import shutil
+import struct
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+from unittest import mock
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils import (
+    _kernel,
+    _observation,
+    _sock_diag,
+    _sysctl,
+    _transaction,
+)
+
+RECORDINGS = Path(__file__).resolve().parents[3] / "tests" / "unit" / "recordings"
+
+# What differs from the recording in a case: values of net.ipv4 keys, None for a key that is not there.
+CASES = {
+    "as recorded": {},
+    "recycle on": {"tcp_tw_recycle": "1"},
+    "reuse two": {"tcp_tw_reuse": "2"},
+    "in a container": {"tcp_tw_recycle": None, "tcp_tw_reuse": None},
+}  # type: Dict[str, Dict[str, Optional[str]]]
+
+OPTIONS = {
+    "detail": "full",
+    "max_destinations": 10,
+    "destination": None,
+    "warning_threshold": 0.4,
+    "critical_threshold": 0.5,
+}
+
+
+class Playback(_sock_diag.SockDiag):
+    """Answers as the kernel has answered, the listeners first."""
+
+    def __init__(self, directory: Path) -> None:
+        self.interrupted = False
+        self._directory = directory
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def dump(self, states: int) -> Iterator[Tuple[bytes, int]]:
+        names = ("sock_diag.inet.bin", "sock_diag.inet6.bin")
+        messages = [one for name in names for one in self._messages(name) if states >> one[17] & 1]
+        messages.sort(key=lambda one: one[17] != 10)
+        return _sock_diag.split(b"".join(messages))
+
+    def _messages(self, name: str) -> Iterator[bytes]:
+        data = (self._directory / name).read_bytes()
+        while data:
+            length, kind = struct.unpack_from("=IH", data)
+            if kind == 20:  # about a socket
+                yield data[:length]
+            data = data[length + 3 & ~3 :]
+
+
+def observe_all() -> Dict[str, Any]:
+    """What port_usage_info returns, by kernel, case and method; without the cases that a kernel cannot be in."""
+    found = {}  # type: Dict[str, Any]
+    for kernel in kernels():
+        for case, changes in CASES.items():
+            with tempfile.TemporaryDirectory() as scratch:
+                copy = Path(scratch, kernel)
+                shutil.copytree(str(RECORDINGS / kernel), str(copy))
+                if make_case(copy / "proc/sys/net/ipv4", changes):
+                    found.setdefault(kernel, {})[case] = {how: observe(copy, how) for how in ("netlink", "procfs")}
+    return found
+
+
+def kernels() -> Iterator[str]:
+    return (entry.name for entry in sorted(RECORDINGS.iterdir()) if entry.is_dir())
+
+
+def make_case(keys: Path, changes: Dict[str, Optional[str]]) -> bool:
+    if not all((keys / name).exists() for name in changes):
+        return False
+    for name, value in changes.items():
+        (keys / name).unlink()
+        if value is not None:
+            (keys / name).write_text(value + "\n")
+    return True
+
+
+def observe(directory: Path, method: str) -> Dict[str, Any]:
+    look = _observation.check_options(dict(OPTIONS, method=method))
+    with mock.patch.object(_sock_diag, "SockDiag", return_value=Playback(directory)):
+        return _observation.observe(look, str(directory / "proc"))
+
+
+def apply(kernel: str, text: str) -> Dict[str, Any]:
+    """What a run foretells, does, and does the second time, and whether the way back leads to where it began."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        root = str(place / "sys")
+        shutil.copytree(str(RECORDINGS / kernel / "proc/sys"), root)
+        dropin = _transaction.Dropin(str(place / "99-zz.conf"), str(place / "state"), root)
+        at_first = contents(place)
+        foretold = _transaction.apply(dropin, text, 5, True)
+        untouched = contents(place) == at_first
+        done = _transaction.apply(dropin, text, 5, False)
+        values = _sysctl.read_all(_kernel.KEYS, root)
+        again = _transaction.apply(dropin, text, 5, False)
+        written = Path(dropin.path).read_text()
+        _transaction.take_back(dropin, 5, False)
+        return {
+            "foretold": [record._asdict() for record in foretold.records],
+            "untouched_by_check_mode": untouched,
+            "done": [record._asdict() for record in done.records],
+            "changed": [foretold.changed, done.changed, again.changed],
+            "values": values,
+            "written": written,
+            "taken_back": contents(place) == at_first,
+        }
+
+
+def contents(directory: Path) -> Dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def main(command: str, directory: str) -> None:
+    place = Path(directory)
+    if command == "observe":
+        save(place / "observed.json", observe_all())
+        save(place / "python.json", platform.python_version())
+    else:
+        save(place / "applied.json", {name: apply(name, (place / (name + ".conf")).read_text()) for name in kernels()})
+
+
+def save(path: Path, result: object) -> None:
+    path.write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
