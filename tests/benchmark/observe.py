@@ -130,7 +130,7 @@ def ways(psutil: str | None) -> Iterator[Way]:
     yield Way("ours: port_usage_info without Ansible", ask("module"))
     yield Way("ours, through procfs", ask("procfs", *limits), every=2)
     shell = ["/bin/sh", "-c"]
-    piped = "ss -Htan state time-wait | mawk '{++n[$3 \" \" $4]} END {for (one in n) print one, n[one]}'"
+    piped = "ss -Htan state time-wait | mawk '{++number[$4]} END {for (peer in number) print peer, number[peer]}'"
     classic = "netstat -n | awk '/^tcp/ {++state[$NF]} END {for (one in state) print one, state[one]}'"
     others = [
         (("ss", "mawk"), Way(SS, [*shell, piped])),
