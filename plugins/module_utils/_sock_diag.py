@@ -46,8 +46,8 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, seque
 # struct nlmsghdr and the head of struct inet_diag_msg: family, local port; remote port and both addresses.
 _SOCKET = struct.Struct("=16xB3xH34s")
 # The same without the local port: what tells one destination from another.
-_KEY_FORMAT = "=16xB5x34s"  # Struct.format would be bytes in Python 3.6
-_KEY = struct.Struct(_KEY_FORMAT)
+_KEY_FORMAT = "=16xB5x34s"
+_KEY_SIZE = struct.calcsize(_KEY_FORMAT)
 _SMALLEST = _HEADER.size + 72  # with a struct inet_diag_msg and no attributes
 _STATE_AT, _PORT_AT, _LEFT_AT = 17, 20, 68
 # Where the low bytes of length (two), type and flags of a struct nlmsghdr are, and those of a number of 32 bits.
@@ -180,7 +180,7 @@ class _Tally:
 
     def _add_time_wait(self, run: bytes, length: int) -> None:
         """Each step is one call for the whole run."""
-        keys: Iterator[Any] = struct.Struct(f"{_KEY_FORMAT}{length - _KEY.size}x").iter_unpack(run)
+        keys: Iterator[Any] = struct.iter_unpack(f"{_KEY_FORMAT}{length - _KEY_SIZE}x", run)
         ticks: Iterable[int] = _ticks(run, length)
         if 0 in run[_PORT_AT::length].translate(self._is_whole_page):
             chosen = bytes(map(self._is_client.__getitem__, memoryview(run).cast("H")[_PORT_AT // 2 :: length // 2]))
