@@ -21,6 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from private_namespaces import PRIVATE_DIRECTORIES
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "demo"
 HOME, LOG, REPORT = BUILD / "home", BUILD / "ansible.log", BUILD / "report.json"
@@ -32,7 +34,6 @@ DESTINATION = ("198.18.0.1", 8080)
 # What an administrator may have left there.
 FOREIGN_FILE = Path("/etc/sysctl.d/50-narrow.conf")
 
-FILES = (Path("/etc/sysctl.d"), Path("/var/lib/netops.ephemeral_ports"))
 SETTINGS = Path("/proc/sys/net/ipv4")
 NAMESPACES = (Path("/proc/self/ns/net"), Path("/proc/self/ns/mnt"))
 
@@ -72,7 +73,7 @@ def is_inside() -> bool:
 def snapshot() -> dict[str, str]:
     """Every readable IPv4 setting, and every file where the fix leaves some: path to type, mode and content."""
     found = {}
-    for path in [*SETTINGS.rglob("*"), *(below for root in FILES for below in root.rglob("*"))]:
+    for path in [*SETTINGS.rglob("*"), *(below for root in PRIVATE_DIRECTORIES for below in root.rglob("*"))]:
         mode = path.lstat().st_mode
         if path.is_symlink():
             content = str(path.readlink())
@@ -177,7 +178,7 @@ def heading(text: str) -> None:
 def command_line(playbook: str, variables: Mapping[str, Any]) -> list[str]:
     """The command with which a user gets the same, in lines of at most about 100 columns."""
     assignments = " ".join(f"-e {name}={value}" for name, value in variables.items())
-    command = f"$ ansible-playbook {MODULE}{playbook} {assignments}"
+    command = f"$ ansible-playbook {MODULE}{playbook} -i INVENTORY {assignments}"
     lines = textwrap.wrap(command.replace(" -e ", " -e\0"), 92, subsequent_indent="      ", break_on_hyphens=False)
     return [line.replace("\0", " ") + " \\" for line in lines[:-1]] + [lines[-1].replace("\0", " ")]
 
@@ -233,15 +234,11 @@ def print_table(report: Mapping[str, Any]) -> None:
         ("connections attempted", before["attempted"], after["attempted"]),
         ("connections failed", before["failed"], after["failed"]),
         ("  with curl 7 / errno 99", before["port_exhaustion"], after["port_exhaustion"]),
-        (f"ports blocked for {report['destination']}", percent(before["saturation"]), percent(after["saturation"])),
-        ("new connections per second for ever", f"{rate['before']:.1f}", f"{rate['after']:.0f}"),
+        (f"ports blocked for {report['destination']}", f"{before['saturation']:.1%}", f"{after['saturation']:.1%}"),
+        ("new connections per second, at most", f"{rate['before']:.1f}", f"{rate['after']:.0f}"),
     ]
     for label, *cells in rows:
         print(f"   {label:<40}" + "".join(f"{cell!s:>10}" for cell in cells))
-
-
-def percent(share: float) -> str:
-    return f"{share * 100:.0f} %" if share == 0 or share >= 0.01 else f"{share * 100:.1f} %"
 
 
 def shown(path: Path) -> str:

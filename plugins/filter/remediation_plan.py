@@ -22,7 +22,9 @@ description:
 positional: policy
 options:
   _input:
-    description: What M(netops.ephemeral_ports.port_usage_info) returned.
+    description:
+      - What M(netops.ephemeral_ports.port_usage_info) returned
+        with O(netops.ephemeral_ports.port_usage_info#module:detail=full).
     type: dict
     required: true
   policy:
@@ -72,8 +74,9 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Observe
+- name: Observe, with the services that listen
   netops.ephemeral_ports.port_usage_info:
+    detail: full
   register: usage
 
 - name: Show what would be set, and why
@@ -117,20 +120,20 @@ _value:
         wanted: "1"
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.
-        purpose: An outgoing connection may take over a port that is in TIME_WAIT.
+        purpose: Whether an outgoing connection may take over a port that is in TIME_WAIT.
       - key: net.ipv4.tcp_tw_recycle
         present: null
         wanted: null
         action: unsupported
         reason: Linux 6.12 does not have it (removed in 4.12); tcp_tw_reuse does the work.
-        purpose: Drops connections of clients behind NAT; the risk was accepted by name.
+        purpose: 1 drops connections of clients behind NAT, 0 is safe.
     dropin:
       - key: net.ipv4.tcp_tw_reuse
         present: "2"
         wanted: "1"
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.
-        purpose: An outgoing connection may take over a port that is in TIME_WAIT.
+        purpose: Whether an outgoing connection may take over a port that is in TIME_WAIT.
     sustainable_rate:
       before: 470.5
       usable_before: 28232

@@ -18,6 +18,5 @@ def refuse_booleans(argument_spec: Mapping[str, Mapping[str, Any]], arguments: M
     (in YAML, `yes` and `on` are booleans too).
     """
     for name, spec in sorted(argument_spec.items()):
-        for given in [name, *list(spec.get("aliases", ()))]:
-            if spec.get("type") in NUMBER_TYPES and isinstance(arguments.get(given), bool):
-                raise OptionError(f"{given} must be a number, not the boolean {str(arguments[given]).lower()}")
+        if spec.get("type") in NUMBER_TYPES and isinstance(arguments.get(name), bool):
+            raise OptionError(f"{name} must be a number, not the boolean {str(arguments[name]).lower()}")

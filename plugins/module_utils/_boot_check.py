@@ -12,7 +12,7 @@ from ._boot_value import UNSET, BootValue, Loader, SysctlFile
 _TUNED_DIRECTORIES = ("/etc/", "/run/")
 
 
-class Forecast(NamedTuple):
+class BootOutlook(NamedTuple):
     """What the boot will bring. conflicts and warnings are sentences without a full stop.
 
     values: what each key will be by the first loader. conflicts: where that differs from what is wanted. warnings: who
@@ -24,16 +24,16 @@ class Forecast(NamedTuple):
     warnings: List[str]
 
 
-def forecast(
+def look_ahead(
     loaders: Sequence[Loader], target: str, text: Optional[str], wanted: Mapping[str, Optional[str]]
-) -> Forecast:
+) -> BootOutlook:
     """Simulate the boot with a text (None: no file) in the drop-in. target: its real path.
 
     wanted: each key of interest, with its value or None where none is asked for. Changes nothing.
     """
     if not loaders:
         unknown = "neither systemd-sysctl nor the sysctl of procps is installed, so it is unknown what a reboot brings"
-        return Forecast(dict.fromkeys(wanted, UNSET), [], [unknown] if any(wanted.values()) else [])
+        return BootOutlook(dict.fromkeys(wanted, UNSET), [], [unknown] if any(wanted.values()) else [])
     results = []
     for loader in loaders:
         files = _boot_files.read_files(loader, changes={target: text})
@@ -42,7 +42,7 @@ def forecast(
         results.append((values, list(_differences(loader, values, wanted, target, is_read))))
     (values, conflicts), *others = results
     warnings = [sentence for _values, differences in others for sentence in differences if sentence not in conflicts]
-    return Forecast(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target, wanted)])
+    return BootOutlook(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target, wanted)])
 
 
 def _differences(

@@ -9,7 +9,9 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 from ._census import Census
 from ._conntrack import Conntrack
+from ._kernel import TIME_WAIT_MS
 from ._port_range import PortRange, PortSet, range_ports
+from ._words import percent, place
 
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
@@ -23,6 +25,8 @@ _LIVE_SHARE = 0.5
 _PARITY_SAMPLE = 100
 _PARITY_SHARE = 0.9
 _CONNTRACK_SHARE = 0.8
+_TIME_WAIT_S = TIME_WAIT_MS / 1000
+# The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
 _FIN_TIMEOUT = 60
 # Defaults of tcp_max_tw_buckets are powers of two, by memory; large hosts start from this.
 _LARGE_TW_BUCKETS = 131072
@@ -35,8 +39,8 @@ Finding = Dict[str, Any]
 class Facts(NamedTuple):
     """All that findings are drawn from; kernel, sysctls and destinations as port_usage_info returns them.
 
-    census: None where the sockets were not looked at. overflows: TCPTimeWaitOverflow. stale: file, line number and key
-    of lines that set a key which this kernel lacks.
+    census: None where the sockets were not looked at. overflows: TCPTimeWaitOverflow. stale: file and line
+    number of lines that set tcp_tw_recycle where no kernel has it any more.
     """
 
     kernel: Mapping[str, Any]
@@ -48,7 +52,7 @@ class Facts(NamedTuple):
     census: Optional[Census]
     overflows: int
     conntrack: Optional[Conntrack]
-    stale: Sequence[Tuple[str, int, str]]
+    stale: Sequence[Tuple[str, int]]
 
     def value(self, name: str) -> Optional[str]:
         return self.sysctls[f"net.ipv4.{name}"]
@@ -81,15 +85,15 @@ def _destinations(facts: Facts) -> Iterator[Finding]:
     for one in facts.destinations:
         level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
         evidence = {name: one[name] for name in ("blocked", "time_wait", "live", "saturation", "rate", "forecast")}
-        name = _name(one)
+        name = place(one)
         if level == "exhausted":
             summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
             yield _finding("destination-exhausted", CRITICAL, summary, _remedy(facts, one), name, **evidence)
         elif level == "critical":
-            summary = f"{_share(one)} of the local ports towards {name} are blocked.{_slow_half(facts)}"
+            summary = f"{percent(one['saturation'])} of the local ports towards {name} are blocked.{_slow_half(facts)}"
             yield _finding("destination-critical", CRITICAL, summary, _remedy(facts, one), name, **evidence)
         elif level == "warning":
-            summary = f"{_share(one)} of the local ports towards {name} are blocked."
+            summary = f"{percent(one['saturation'])} of the local ports towards {name} are blocked."
             yield _finding("destination-warning", WARNING, summary, _remedy(facts, one), name, **evidence)
         elif seconds is not None and seconds <= _HORIZON_S:
             summary = f"At the present rate {name} will be critical in {seconds:g} s."
@@ -106,7 +110,7 @@ def _slow_half(facts: Facts) -> str:
 def _remedy(facts: Facts, one: Mapping[str, Any]) -> str:
     if one["live"] >= one["blocked"] * _LIVE_SHARE:
         return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
-    if one["hold_seconds"] < _FIN_TIMEOUT:
+    if one["hold_seconds"] < _TIME_WAIT_S:
         return f"Ports are taken over already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if facts.value("tcp_tw_reuse") is None:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
@@ -136,14 +140,15 @@ def _reuse(facts: Facts) -> Iterator[Finding]:
             kernel=facts.kernel["release"],
         )
     elif value == 2:
-        missed = [one for one in facts.destinations if one["hold_seconds"] >= _FIN_TIMEOUT and _in_trouble(one)]
-        for one in missed[:1]:
+        missed = [one for one in facts.destinations if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
+        if missed:
+            worst = place(missed[0])
             yield _finding(
                 "reuse-loopback-only",
                 WARNING,
-                f"tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not {_name(one)}.",
+                f"tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not {worst}.",
                 "Set it to 1; the role timewait_remediate does.",
-                _name(one),
+                worst,
                 tcp_tw_reuse=value,
                 destinations=len(missed),
             )
@@ -178,9 +183,9 @@ def _fin_wait2(facts: Facts) -> Iterator[Finding]:
             yield _finding(
                 "fin-wait2-held",
                 WARNING,
-                f"{one['fin_wait2']} ports towards {_name(one)} wait in FIN_WAIT_2 for the peer to close.",
+                f"{one['fin_wait2']} ports towards {place(one)} wait in FIN_WAIT_2 for the peer to close.",
                 "Mend the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held.",
-                _name(one),
+                place(one),
                 fin_wait2=one["fin_wait2"],
                 usable=facts.usable,
                 tcp_fin_timeout=facts.number("tcp_fin_timeout"),
@@ -192,7 +197,7 @@ def _buckets(facts: Facts) -> Iterator[Finding]:
     if facts.overflows:
         yield _finding(
             "time-wait-overflow",
-            WARNING,
+            INFO,
             f"{facts.overflows} connections since boot skipped TIME_WAIT, because tcp_max_tw_buckets was reached.",
             "Raise tcp_max_tw_buckets: without TIME_WAIT, late packets reach the wrong connection or reset the peer's.",
             tcp_time_wait_overflow=facts.overflows,
@@ -244,16 +249,15 @@ def _recycle(facts: Facts) -> Iterator[Finding]:
             "Set it to 0 and tcp_tw_reuse to 1 instead.",
             tcp_tw_recycle=value,
         )
-    for file, line, key in facts.stale:
-        if key == "net.ipv4.tcp_tw_recycle":
-            yield _finding(
-                "recycle-line-stale",
-                INFO,
-                f"{file}:{line} sets tcp_tw_recycle, which this kernel does not have.",
-                "Remove the line; on an older kernel it would break clients behind NAT.",
-                file=file,
-                line=line,
-            )
+    for file, line in facts.stale:
+        yield _finding(
+            "recycle-line-stale",
+            INFO,
+            f"{file}:{line} sets tcp_tw_recycle, which this kernel does not have.",
+            "Remove the line; on an older kernel it would break clients behind NAT.",
+            file=file,
+            line=line,
+        )
 
 
 def _conntrack(facts: Facts) -> Iterator[Finding]:
@@ -271,10 +275,10 @@ def _conntrack(facts: Facts) -> Iterator[Finding]:
     if table.insert_failed or table.drop:
         yield _finding(
             "nat-failures",
-            WARNING,
-            f"Connection tracking turned connections away since boot: {table.insert_failed} found no free port or "
-            f"address for NAT, {table.drop} packets were dropped.",
-            "Such connects hang and time out, they never fail with errno 99. Give NAT more source addresses or ports.",
+            INFO,
+            f"Since boot, connection tracking could not insert {table.insert_failed} connections (no free port or "
+            f"address for NAT, or two packets clashed) and dropped {table.drop} packets.",
+            "Such connects hang, they never fail with errno 99. If the numbers grow, give NAT more addresses.",
             **table._asdict(),
         )
 
@@ -289,15 +293,6 @@ def _fin_timeout(facts: Facts) -> Iterator[Finding]:
             "Keep it for peers that are slow to close, or go back to 60.",
             tcp_fin_timeout=seconds,
         )
-
-
-def _name(one: Mapping[str, Any]) -> str:
-    address = f"[{one['address']}]" if ":" in one["address"] else one["address"]
-    return f"{address}:{one['port']}"
-
-
-def _share(one: Mapping[str, Any]) -> str:
-    return f"{one['saturation'] * 100:.0f} %"
 
 
 _RULES: Tuple[Callable[[Facts], Iterator[Finding]], ...] = (

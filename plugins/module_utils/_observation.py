@@ -85,13 +85,13 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
     }
 
 
-def _stale_recycle_lines(kernel: Mapping[str, Any]) -> List[Tuple[str, int, str]]:
-    """File, line and key of lines that set tcp_tw_recycle, where no kernel of this release has it."""
+def _stale_recycle_lines(kernel: Mapping[str, Any]) -> List[Tuple[str, int]]:
+    """File and number of lines that set tcp_tw_recycle, where no kernel of this release has it."""
     if tuple(kernel["version"]) < _kernel.RECYCLE_REMOVED:
         return []
     files = [file for file in _boot_files.read_files(_EVERY_FILE) if "tcp_tw_recycle" in file.text]
     stale = _boot_value.stale_lines(_EVERY_FILE, files, lambda key: key != "net.ipv4.tcp_tw_recycle")
-    return [(line.file, line.line, line.key) for line in stale]
+    return [(line.file, line.line) for line in stale]
 
 
 def _take_census(method: str, port_range: PortRange, reserved: PortSet, proc: str) -> Tuple[str, Census]:

@@ -8,7 +8,6 @@ from typing import Dict, NamedTuple, Optional
 
 _TUNED_PROFILE = "etc/tuned/active_profile"
 _TUNED_MAIN = "etc/tuned/tuned-main.conf"
-_TUNED_PID = "run/tuned/tuned.pid"
 _UFW_SWITCH = "etc/ufw/ufw.conf"
 _UFW_DEFAULTS = "etc/default/ufw"
 
@@ -17,10 +16,8 @@ _TRUE = ("1", "Y", "YES", "T", "TRUE")
 
 
 class Tuned(NamedTuple):
-    """running: its daemon lives. reapply_sysctl: after the values of its profile it sets those of the files in /etc and
-    /run again; if not, the profile wins."""
+    """reapply_sysctl: it sets the values of the files in /etc and /run after those of its profile, which wins if not."""
 
-    running: bool
     profile: str
     reapply_sysctl: bool
 
@@ -37,10 +34,8 @@ def find_tuned(root: str = "/") -> Optional[Tuned]:
     profile = _read(root, _TUNED_PROFILE).strip()
     if not profile:
         return None
-    pid = _read(root, _TUNED_PID).strip()
-    running = pid.isdigit() and os.path.exists(os.path.join(root, "proc", pid))
     reapply = _assignments(_read(root, _TUNED_MAIN)).get("reapply_sysctl", "1")
-    return Tuned(running, profile, reapply.upper() in _TRUE)
+    return Tuned(profile, reapply.upper() in _TRUE)
 
 
 def find_ufw(root: str = "/") -> Optional[Ufw]:

@@ -14,8 +14,6 @@ from ._port_range import MAX_PORT, PortRange, PortSet, parse_ports, parse_range,
 
 _ADDRESS_AND_PORT = re.compile(r"(?:\[([^]]*)]|([^:]*))(?::([0-9]+))?\Z")
 
-LEVELS = ("ok", "warning", "critical", "exhausted")
-
 
 class Thresholds(NamedTuple):
     """Saturation from which on a destination is at a level."""
@@ -165,7 +163,7 @@ def most_loaded(census: Census, reuse: Reuse, number: int, only: Optional[Only] 
 
 def worst_level(destinations: Sequence[Mapping[str, Any]]) -> str:
     """The level of the most loaded destination: all have the same usable ports."""
-    return str(destinations[0]["level"]) if destinations else LEVELS[0]
+    return str(destinations[0]["level"]) if destinations else "ok"
 
 
 def describe_destination(

@@ -11,7 +11,7 @@ version_added: 0.1.0
 description:
   - Opens short HTTP connections to one destination, each one new and closed by the client, as applications without
     connection reuse do. Every closed connection stays in TIME_WAIT for 60 seconds and keeps its local port meanwhile.
-  - When no port is left towards that destination, C(connect(\)) fails with errno 99 (EADDRNOTAVAIL) and libcurl
+  - When no port is left towards that destination, connect() fails with errno 99 (EADDRNOTAVAIL) and libcurl
     reports error 7 (CURLE_COULDNT_CONNECT). The module counts failures by both numbers, since a refused connection is
     error 7 too.
   - The load goes to O(url), or to a small server of the module's own on an address of the host, O(serve). It has
@@ -197,7 +197,7 @@ connect_ms:
   description:
     - How long establishing the successful connections took, in milliseconds without name resolution. Null without a
       success.
-    - C(connect(\)) becomes much slower from half of the ports in use on, long before the first failure.
+    - connect() becomes much slower from half of the ports in use on, long before the first failure.
   returned: always
   type: dict
   contains:
@@ -238,7 +238,7 @@ time_wait:
     after: 500
     delta: 500
 tw_recycled:
-  description: Sockets in TIME_WAIT that C(connect(\)) took over, the kernel's counter C(TWRecycled).
+  description: Sockets in TIME_WAIT that connect() took over, the kernel's counter C(TWRecycled).
   returned: always
   type: dict
   contains:

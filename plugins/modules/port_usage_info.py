@@ -32,7 +32,7 @@ options:
       - V(full) looks at every socket.
       - V(auto) does so only where it must. Where the counters of C(/proc/net/sockstat) prove that no destination can
         have reached the level V(warning), the answer is V(ok) and costs a fraction. RV(destinations) is then empty,
-        RV(sockets) and RV(listening_ports) are null, and findings that need the sockets are not drawn.
+        RV(sockets) and RV(listening_ports) are null, and findings that need the sockets are not made.
       - The proof is on the safe side. It takes all sockets for connections to one destination, and in a container on
         Linux 4.10 or older the counters are those of the whole host.
     type: str
@@ -55,7 +55,7 @@ options:
   critical_threshold:
     description:
       - Saturation from which on a destination is at level V(critical). At half of the ports the kernel has used up
-        those that it tries first, and C(connect()) becomes hundreds of times slower;
+        those that it tries first, and connect() becomes hundreds of times slower;
         see RV(kernel.two_pass_port_search).
     type: float
     default: 0.5
@@ -68,7 +68,9 @@ attributes:
     details:
       - Nothing is changed in any mode.
   diff_mode:
-    support: none
+    support: N/A
+    details:
+      - Nothing is changed.
   idempotent:
     support: full
   platform:
@@ -156,7 +158,7 @@ kernel:
       description: The age in milliseconds from which on a port in TIME_WAIT can be taken over where reuse is effective.
       type: dict
     two_pass_port_search:
-      description: Whether C(connect()) tries every second port first.
+      description: Whether connect() tries every second port first.
       type: dict
   sample:
     release: 6.12.107
@@ -184,7 +186,7 @@ sysctls:
     net.ipv4.tcp_tw_recycle: null
 port_range:
   description:
-    - The range of ephemeral ports. C(reserved) and C(held) count ports inside of the range that C(connect()) passes
+    - The range of ephemeral ports. C(reserved) and C(held) count ports inside of the range that connect() passes
       over, because they are reserved, or because a listener or another socket was bound to them.
     - C(usable) is what remains, less one where the size is odd. Where RV(method) is V(sockstat), C(held) is null.
   type: dict
@@ -286,7 +288,7 @@ method:
   returned: success
   sample: netlink
 complete:
-  description: False where the kernel reported several times that sockets changed under its hands while it listed them.
+  description: False where the kernel reported several times that sockets changed while it listed them.
   type: bool
   returned: success
   sample: true

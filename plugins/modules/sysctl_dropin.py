@@ -21,7 +21,7 @@ options:
   path:
     description:
       - The file, whose name must end in C(.conf). A link is followed and stays a link.
-      - The default sorts late, because of several files that set a key the last one wins.
+      - The default sorts late, where several files set a key, the last one wins.
     type: path
     default: /etc/sysctl.d/99-zz-ephemeral-ports.conf
   content:
@@ -166,7 +166,7 @@ from ansible.module_utils.basic import AnsibleModule, _load_params
 
 from ..module_utils import _boot_check, _boot_loaders, _durable_file, _sysctl, _transaction
 from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._boot_check import Forecast
+from ..module_utils._boot_check import BootOutlook
 from ..module_utils._boot_value import UNSET
 from ..module_utils._durable_file import FileState
 
@@ -186,9 +186,9 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     dropin = _transaction.Dropin(params["path"], params["state_dir"])
     loaders = _boot_loaders.find_loaders()
 
-    def foresee(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> Forecast:
+    def foresee(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> BootOutlook:
         text = file and file.content.decode("utf-8", "surrogateescape")
-        return _boot_check.forecast(loaders, dropin.target, text, wanted)
+        return _boot_check.look_ahead(loaders, dropin.target, text, wanted)
 
     def review(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> None:
         conflicts = foresee(file, wanted).conflicts
@@ -203,20 +203,20 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     else:
         outcome = _transaction.take_back(dropin, params["lock_timeout"], check)
     existing = {record.key: record.wanted for record in outcome.records if record.before is not None}
-    forecast = foresee(outcome.file_after, existing)
+    outlook = foresee(outcome.file_after, existing)
     return {
         "changed": outcome.changed,
         "path": dropin.target,
-        "settings": [{**record._asdict(), **_boot_of(record.key, forecast)} for record in outcome.records],
+        "settings": [{**record._asdict(), **_boot_of(record.key, outlook)} for record in outcome.records],
         "file": _file_status(outcome, params["state"]),
         "recovered": outcome.recovered,
         "diff": _diff(dropin.target, outcome),
-        "warnings": [] if params["on_conflict"] == "ignore" else [*forecast.conflicts, *forecast.warnings],
+        "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
     }
 
 
-def _boot_of(key: str, forecast: Forecast) -> Dict[str, Optional[str]]:
-    boot = forecast.values.get(key, UNSET)
+def _boot_of(key: str, outlook: BootOutlook) -> Dict[str, Optional[str]]:
+    boot = outlook.values.get(key, UNSET)
     return {"boot_value": boot.value and _sysctl.with_blanks(boot.value), "boot_file": boot.file}
 
 

@@ -37,8 +37,8 @@ PURPOSES = {
     RESERVED_PORTS: "Ports that belong to services: no outgoing connection takes them.",
     PORT_RANGE: "Local ports for outgoing connections; this many for each destination.",
     TIMESTAMPS: "tcp_tw_reuse works for connections that have timestamps only.",
-    REUSE: "An outgoing connection may take over a port that is in TIME_WAIT.",
-    RECYCLE: "Drops connections of clients behind NAT; the risk was accepted by name.",
+    REUSE: "Whether an outgoing connection may take over a port that is in TIME_WAIT.",
+    RECYCLE: "1 drops connections of clients behind NAT, 0 is safe.",
 }
 
 RISKS = frozenset({"tcp_tw_recycle"})

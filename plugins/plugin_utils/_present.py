@@ -13,6 +13,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..module_utils._words import percent, place
+
 WIDTH = 88
 LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
 DESTINATIONS_SHOWN = 5
@@ -37,7 +39,9 @@ def in_words(result: Result, check: bool = False) -> list[str]:
     """
     if not isinstance(result, Mapping):
         raise ValueError(f"expected a result of this collection, not {type(result).__name__}")
-    if {"level", "destinations", "port_range"} <= result.keys():
+    if result.get("skipped"):
+        lines = ["NOTHING DONE: nothing is left to set. What an earlier run applied, the rollback takes back."]
+    elif {"level", "destinations", "port_range"} <= result.keys():
         lines = describe_usage(result)
     elif {"settings", "dropin", "sustainable_rate"} <= result.keys():
         lines = describe_plan(result)
@@ -59,7 +63,9 @@ def describe_usage(usage: Result) -> list[str]:
         lines += labelled("Why", reason(usage, destinations[0]))
         lines += labelled("Rate", outlook(destinations[0]))
     for finding in notable(usage):
-        lines += labelled(finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']}")
+        lines += labelled(
+            finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']} ({finding['id']})"
+        )
     held = "" if ports["held"] is None else f", {ports['held']} held by bound sockets"
     lines += labelled(
         "Ports",
@@ -131,11 +137,6 @@ def names(destinations: Sequence[Result]) -> list[str]:
     ]
 
 
-def place(destination: Result) -> str:
-    address = str(destination["address"])
-    return f"[{address}]:{destination['port']}" if ":" in address else f"{address}:{destination['port']}"
-
-
 def reason(usage: Result, worst: Result) -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
     if worst["live"] > worst["time_wait"]:
@@ -156,7 +157,7 @@ def reason(usage: Result, worst: Result) -> str:
 def next_steps(usage: Result) -> list[str]:
     remedies = [finding["remedy"] for finding in usage["findings"] if finding["id"] in TOLD_BY_VERDICT]
     if remedies:
-        look = "ansible-playbook netops.ephemeral_ports.remediate --check --diff"
+        look = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
         return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", look)]
     return [] if usage["findings"] else labelled("Next", "Nothing to do.")
 
@@ -166,13 +167,13 @@ def describe_plan(plan: Result) -> list[str]:
     settings: Sequence[Result] = plan["settings"]
     rate: Result = plan["sustainable_rate"]
     changes = sum(setting["action"] == "set" for setting in settings)
-    sustained = f"sustains {number(rate['after'])} new connections/s per destination"
+    limit = f"at most {number(rate['after'])} new connections/s per destination"
     if not changes:
-        lines = [f"NO CHANGE: {sustained}."]
+        lines = [f"NO CHANGE: {limit}."]
     elif rate["after"] == rate["before"]:
-        lines = [f"CHANGE {changes} of {len(settings)} settings: still {sustained}."]
+        lines = [f"CHANGE {changes} of {len(settings)} settings: still {limit}."]
     else:
-        lines = [f"CHANGE {changes} of {len(settings)} settings: {sustained}, not {number(rate['before'])}."]
+        lines = [f"CHANGE {changes} of {len(settings)} settings: {limit}, not {number(rate['before'])}."]
     for setting in settings:
         lines.append(f"  {setting['action']:<11} {setting['key']}: {change(setting['present'], setting['wanted'])}")
         lines += wrapped(setting["reason"], indent=14)
@@ -225,7 +226,7 @@ def describe_stress(stress: Result) -> list[str]:
     waiting, recycled = stress["time_wait"], stress["tw_recycled"]
     lines += labelled(
         "TIME_WAIT",
-        f"{waiting['before']} before, {waiting['after']} after; {recycled['delta']} ports taken back early.",
+        f"{waiting['before']} before, {waiting['after']} after; {recycled['delta']} ports taken over early.",
     )
     return lines
 
@@ -272,11 +273,6 @@ def labelled(label: str, text: str) -> list[str]:
 
 def wrapped(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging))
-
-
-def percent(share: float) -> str:
-    """Never rounds up to a hundred, nor down to nothing."""
-    return "<1 %" if 0 < share < 0.01 else f"{int(share * 100)} %"
 
 
 def per_second(rate: float) -> str:

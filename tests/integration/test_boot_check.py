@@ -167,17 +167,17 @@ def test_tuned_and_ufw_set_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = ETC / "ufw"
     theirs.write_text(f"#\nnet/ipv4/tcp_tw_reuse=0\n{FIN}=30\n")
     monkeypatch.setattr(_reapply, "find_ufw", lambda: _reapply.Ufw(True, str(theirs)))
-    monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned(True, "network-latency", False))
+    monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned("network-latency", False))
     ufw, tuned = apply()["warnings"]
     assert ufw == f'{REUSE} = 1, but ufw sets it to "0": {theirs}:2 decides'
     assert 'its profile "network-latency" wins' in tuned
     monkeypatch.setattr(_reapply, "find_ufw", lambda: _reapply.Ufw(False, str(theirs)))
-    monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned(True, "network-latency", True))
+    monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned("network-latency", True))
     assert apply()["warnings"] == []
 
 
 @private
 def test_the_loaders_of_this_machine() -> None:
     """Whatever they are, the default drop-in gets its way."""
-    forecast = _boot_check.forecast(_boot_loaders.find_loaders(), str(DROPIN), f"{REUSE} = 1\n", {REUSE: "1"})
-    assert forecast.conflicts == []
+    outlook = _boot_check.look_ahead(_boot_loaders.find_loaders(), str(DROPIN), f"{REUSE} = 1\n", {REUSE: "1"})
+    assert outlook.conflicts == []

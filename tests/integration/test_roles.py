@@ -135,7 +135,7 @@ def is_untouched(host: Host) -> bool:
 def test_remediate_then_nothing_left_to_do(host: Host) -> None:
     first = host.play("timewait_remediate").passed()
     assert first.changed == 1
-    assert first.said("CHANGE 2 of 5 settings: sustains 55296 new connections/s per destination not 8.3.")
+    assert first.said("CHANGE 2 of 5 settings: at most 55296 new connections/s per destination not 8.3.")
     assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
 
     second = host.play("timewait_remediate").passed()
@@ -224,7 +224,7 @@ def test_bad_input_is_refused_by_name(host: Host, option: str, value: object) ->
 def test_nothing_left_to_set(host: Host) -> None:
     names = ("ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps")
     run = host.play("timewait_remediate", **dict.fromkeys(names, "leave")).passed()
-    assert run.said("Nothing is left to set so nothing was done.")
+    assert run.said("NOTHING DONE: nothing is left to set.")
     assert run.changed == 0
     assert is_untouched(host)
 
@@ -293,6 +293,7 @@ def test_stress_in_check_mode_sends_nothing(host: Host) -> None:
         ("timewait_stress", {"serve": "198.18.0.1", "total": 1}, "timewait_stress_time_limit"),
         ("timewait_stress", {"total": 1, "time_limit": 1}, "url, serve"),
         ("timewait_stress", {**LOAD, "total": True}, "total"),
+        ("timewait_stress", {**LOAD, "max_failed": True}, "max_failed"),
         ("timewait_stress", {"url": "http:///", "total": 1, "time_limit": 1}, "url"),
         ("timewait_diagnose", {"fail_at": "sometimes"}, "timewait_diagnose_fail_at"),
         ("timewait_diagnose", {"max_destinations": True}, "max_destinations"),

@@ -67,7 +67,7 @@ def test_readme_names_every_input(role: Path) -> None:
 
 
 def test_registered_results_are_private(role: Path) -> None:
-    tasks = [task for path in (role / "tasks").iterdir() for task in load(path)]
+    tasks = [part for path in (role / "tasks").iterdir() for task in load(path) for part in task.get("block", [task])]
     names = [task["register"] for task in tasks if "register" in task]
     assert names
     assert all(name.startswith(f"__{role.name}_") for name in names)

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._arguments import OptionError, refuse_booleans
 
 SPEC: dict[str, dict[str, Any]] = {
-    "count": {"type": "int", "aliases": ["number"]},
+    "count": {"type": "int"},
     "rate": {"type": "float"},
     "force": {"type": "bool"},
     "name": {"type": "str"},
@@ -30,7 +30,7 @@ def test_accepted(arguments: dict[str, object]) -> None:
     ("arguments", "message"),
     [
         ({"count": True}, "count must be a number, not the boolean true"),
-        ({"number": False}, "number must be a number, not the boolean false"),
+        ({"count": False}, "count must be a number, not the boolean false"),
         ({"rate": True}, "rate must be a number, not the boolean true"),
     ],
 )

@@ -269,9 +269,9 @@ def test_stale_lines() -> None:
 def test_tuned(tmp_path: Path) -> None:
     assert _reapply.find_tuned(str(tmp_path)) is None
     grow(tmp_path, {"/etc/tuned/active_profile": "throughput-performance\n", "/proc/77/comm": "tuned\n"})
-    assert _reapply.find_tuned(str(tmp_path)) == _reapply.Tuned(False, "throughput-performance", True)
+    assert _reapply.find_tuned(str(tmp_path)) == _reapply.Tuned("throughput-performance", True)
     grow(tmp_path, {"/etc/tuned/tuned-main.conf": "# x\nreapply_sysctl = 0\n", "/run/tuned/tuned.pid": "77\n"})
-    assert _reapply.find_tuned(str(tmp_path)) == _reapply.Tuned(True, "throughput-performance", False)
+    assert _reapply.find_tuned(str(tmp_path)) == _reapply.Tuned("throughput-performance", False)
 
 
 def test_ufw(tmp_path: Path) -> None:

@@ -121,15 +121,15 @@ VERDICTS = {
     ),
     "plan": (
         plan(setting(REUSE, "2", "1", "set"), setting("net.ipv4.tcp_timestamps", "1", "1", "keep")),
-        "CHANGE 1 of 2 settings: sustains 55296 new connections/s per destination, not 8.3.",
+        "CHANGE 1 of 2 settings: at most 55296 new connections/s per destination, not 8.3.",
     ),
     "plan for the same rate": (
         plan(setting("net.ipv4.ip_local_reserved_ports", "", "80", "set"), before=470.5, after=470.5),
-        "CHANGE 1 of 1 settings: still sustains 470 new connections/s per destination.",
+        "CHANGE 1 of 1 settings: still at most 470 new connections/s per destination.",
     ),
     "nothing to do": (
         plan(setting(REUSE, "1", "1", "keep"), before=55296.0),
-        "NO CHANGE: sustains 55296 new connections/s per destination.",
+        "NO CHANGE: at most 55296 new connections/s per destination.",
     ),
     "applied": (applied(True, "created"), f"CHANGED: {PATH} and the kernel, and they agree."),
     "applied before": (applied(False, "unchanged", "1"), f"UNCHANGED: {PATH} and the kernel already agree."),
@@ -139,6 +139,10 @@ VERDICTS = {
     "edited since": (
         applied(False, "kept", status="kept"),
         f"KEPT: {PATH} has been edited since and stays; remove it and roll back again to take back all.",
+    ),
+    "skipped": (
+        {"skipped": True, "changed": False},
+        "NOTHING DONE: nothing is left to set. What an earlier run applied, the rollback takes back.",
     ),
     "nothing to roll back": (
         applied(False, "absent"),
@@ -199,11 +203,11 @@ SAID = {
         usage(WARNING),
         (
             "Next: Keep connections alive. What would change on this host: "
-            "ansible-playbook netops.ephemeral_ports.remediate --check --diff"
+            "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
         ),
     ),
     "no next step": (usage(HARDLY), "Next: Nothing to do."),
-    "findings": (usage(HARDLY, findings=[finding("recycle-on")]), "Warning: It is so. Do this. Ports:"),
+    "findings": (usage(HARDLY, findings=[finding("recycle-on")]), "Warning: It is so. Do this. (recycle-on) Ports:"),
     "no need to look at sockets": (
         usage(method="sockstat", port_range={**usage()["port_range"], "held": None}),
         (
@@ -221,7 +225,7 @@ SAID = {
         "1000 x curl 199, errno 0 Rate:",
     ),
     "time limit": (stress(stopped_by="time_limit"), "for 5.0 s, until the time limit."),
-    "reuse under load": (stress(), "TIME_WAIT: 0 before, 500 after; 7 ports taken back early."),
+    "reuse under load": (stress(), "TIME_WAIT: 0 before, 500 after; 7 ports taken over early."),
     "a change": (applied(True, "created"), f"{REUSE}: 2 -> 1"),
     "somebody else's value": (
         applied(True, "removed", "0", "0", "kept"),
