@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stress(host: Host) -> dict[str, Any]:
     """The result of the latest curl_stress in the instance."""
     return json.loads(host.file("/root/stress.json").content_string)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def witness(host: Host) -> list[str]:
     """Everything that the roles could change, as it is now."""
     return host.check_output("/root/witness").splitlines()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def witness_before(host: Host) -> list[str]:
     """The same, as it was before anything was done."""
     return host.file("/root/witness.before").content_string.splitlines()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def values(witness: list[str]) -> dict[str, str]:
     """The sysctl values of the running kernel by their last name, with single spaces."""
     prefix = "/proc/sys/net/ipv4/"
-    pairs = (line.removeprefix(prefix).split(" = ") for line in witness if line.startswith(prefix))
+    pairs = (line.removeprefix(prefix).split(":", 1) for line in witness if line.startswith(prefix))
     return {key: " ".join(value.split()) for key, value in pairs}

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 
+def test_nothing_survived_the_restart(values: dict[str, str]) -> None:
+    assert values["tcp_fin_timeout"] == "60"
+
+
 def test_systemd_set_the_values_at_boot(host: Host, values: dict[str, str]) -> None:
     assert host.service("systemd-sysctl").is_running
     low, high = map(int, values["ip_local_port_range"].split())
