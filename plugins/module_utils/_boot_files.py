@@ -35,13 +35,14 @@ def read_files(loader: Loader, root: str = "/", changes: Optional[Changes] = Non
 
 def read_text(path: str, changes: Optional[Changes] = None) -> str:
     """The text of one file, empty where there is none; changes as for read_files()."""
-    real = os.path.realpath(path)
-    if changes is not None and real in changes:
-        return changes[real] or ""
+    if changes:
+        real = os.path.realpath(path)
+        if real in changes:
+            return changes[real] or ""
     try:
-        if not stat.S_ISREG(os.stat(real).st_mode):
+        if not stat.S_ISREG(os.stat(path).st_mode):
             return ""
-        with open(real, "rb") as stream:
+        with open(path, "rb") as stream:
             return stream.read().decode("utf-8", "surrogateescape")
     except OSError:
         return ""

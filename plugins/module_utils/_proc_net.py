@@ -82,14 +82,12 @@ def read_sockstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
 
 
 def read_netstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
-    """The counters of /proc/net/netstat and /proc/net/snmp as {"TcpExt": {"TWRecycled": 0, ...}, "Tcp": ...}."""
+    """The counters of /proc/net/netstat as {"TcpExt": {"TWRecycled": 0, ...}, "IpExt": ...}."""
     found: Dict[str, Dict[str, int]] = {}
-    for name in ("netstat", "snmp"):
-        with open(os.path.join(proc, "net", name), encoding="ascii") as lines:
-            for heads, values in zip(lines, lines):
-                group, _colon, names = heads.partition(":")
-                numbers = values.partition(":")[2].split()
-                found[group] = {key: int(number) for key, number in zip(names.split(), numbers)}
+    with open(os.path.join(proc, "net/netstat"), encoding="ascii") as lines:
+        for heads, values in zip(lines, lines):
+            group, _colon, names = heads.partition(":")
+            found[group] = dict(zip(names.split(), map(int, values.split()[1:])))
     return found
 
 

@@ -16,7 +16,7 @@ _TRUE = ("1", "Y", "YES", "T", "TRUE")
 
 
 class Tuned(NamedTuple):
-    """reapply_sysctl: it sets the values of the files in /etc and /run after those of its profile, which wins if not."""
+    """reapply_sysctl: it sets the values of files in /etc and /run after its profile's; if not, the profile wins."""
 
     profile: str
     reapply_sysctl: bool

@@ -13,8 +13,10 @@ RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
 PORT_RANGE = "net.ipv4.ip_local_port_range"
 UNPRIVILEGED_PORT_START = "net.ipv4.ip_unprivileged_port_start"
 
-# The largest value is a reserved list of every other port: 191 KiB.
-_READ_SIZE = 1 << 20
+# The longest value is a reserved list of every other port, 191 KiB; all others fit into a page. Memory for an answer is
+# cleared before, so that much of it costs more than the answer.
+_LIST_SIZE = 1 << 18
+_READ_SIZE = 4096
 
 # One write() takes at most a page, and kernels before 5.2 drop the rest of a longer one without a word.
 _WRITE_SIZE = 4000
@@ -48,7 +50,8 @@ def read(key: str, root: str = PROC_SYS) -> Optional[str]:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        return os.read(descriptor, _READ_SIZE).decode(_ENCODING).rstrip("\n")
+        size = _LIST_SIZE if key == RESERVED_PORTS else _READ_SIZE
+        return os.read(descriptor, size).decode(_ENCODING).rstrip("\n")
     except IsADirectoryError:
         return None
     finally:

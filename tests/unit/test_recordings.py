@@ -154,4 +154,4 @@ def test_counters(kernel: str) -> None:
     assert _proc_net.read_sockstat(proc)["TCP"]["tw"] >= 40
     counters = _proc_net.read_netstat(proc)
     assert "TWRecycled" in counters["TcpExt"]
-    assert counters["Tcp"]["ActiveOpens"] >= 52
+    assert counters["IpExt"]["InOctets"] > 0
