@@ -1,0 +1,34 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After the first run: all but the broken host are fixed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+
+def test_diagnosis_reaches_every_host(play: Callable[[str], Any]) -> None:
+    diagnosed = play("diagnosed")
+    assert diagnosed.rc == 0
+    assert len(diagnosed.recap) == 12
+    assert diagnosed.hosts_with("changed") == diagnosed.hosts_with("failed") == []
+
+
+def test_the_run_fails_for_the_broken_host_alone_and_says_why(play: Callable[[str], Any]) -> None:
+    remediated = play("remediated")
+    assert remediated.rc == 2
+    assert remediated.hosts_with("failed") == ["fleet07"]
+    assert len(remediated.hosts_with("changed")) == 11
+    message = re.sub(r"\s+", " ", remediated.output)
+    assert "/proc/sys is read-only here, as in an unprivileged container, so net.ipv4." in message
+
+
+def test_the_broken_host_is_as_it_was_and_the_others_are_fixed(
+    is_broken: bool, witness: list[str], witness_before: list[str], values: dict[str, str]
+) -> None:
+    if is_broken:
+        assert witness == witness_before
+    else:
+        assert (values["tcp_tw_reuse"], values["ip_local_port_range"]) == ("1", "10240 65535")
