@@ -37,12 +37,13 @@ check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yaml
 	yamllint --strict .
 	pytest --quiet tests/unit
 
-lint: .venv/test.stamp $(COLLECTION)  ## ruff, vermin, yamllint, ansible-lint, shellcheck
+lint: .venv/test.stamp $(COLLECTION)  ## ruff, vermin, yamllint, ansible-lint, shellcheck, actionlint
 	ruff check .
 	vermin --quiet --no-tips --violations --eval-annotations --target=3.6- $(HOST_CODE)
 	yamllint --strict .
 	ansible-lint
 	scripts/shell_lint
+	actionlint .github/workflows/*.yml
 
 types: .venv/test.stamp $(COLLECTION)  ## mypy, strict
 	mypy
