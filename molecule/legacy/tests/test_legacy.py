@@ -62,7 +62,8 @@ def test_python_36_sees_what_the_controllers_python_sees(observed: Any, kernel: 
 @pytest.mark.parametrize("kernel", OLD_KERNELS)
 def test_netlink_and_procfs_agree(observed: Any, kernel: str) -> None:
     netlink, procfs = (observed[kernel]["as recorded"][method] for method in ("netlink", "procfs"))
-    assert {**netlink, "method": "procfs"} == procfs
+    said_of_the_method = {name: procfs[name] for name in ("method", "complete")}
+    assert {**netlink, **said_of_the_method} == procfs
 
 
 @pytest.mark.parametrize("kernel", OLD_KERNELS)
