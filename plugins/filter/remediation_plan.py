@@ -18,7 +18,8 @@ description:
     widened over them.
   - It never narrows a range, never drops a reservation, and never asks for C(tcp_tw_recycle) unless the user does.
   - For C(ip_local_port_range), C(ip_local_reserved_ports), C(tcp_tw_reuse) and C(tcp_timestamps), V(auto) lets the
-    filter decide and V(leave) leaves the key alone. Any other value is what the user wants.
+    filter decide. V(leave) leaves the running value alone and the key out of the drop-in, except that a list of
+    reserved ports is kept as it is. Any other value is what the user wants.
 positional: policy
 options:
   _input:
@@ -40,7 +41,8 @@ options:
         default: auto
       ip_local_reserved_ports:
         description:
-          - V(auto) adds to the list in force the services that the wider range would newly cover and O(policy.reserve).
+          - V(auto) adds to the list in force, and to what sysctl files reserve, the services that the wider range would newly
+            cover and O(policy.reserve).
           - A value is a list such as V(8080,9000-9010). One that lacks a port that is reserved today is refused.
         type: raw
         default: auto

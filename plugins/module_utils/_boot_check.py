@@ -7,6 +7,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from . import _boot_files, _boot_value, _reapply, _sysctl
 from ._boot_value import UNSET, BootValue, Loader, SysctlFile
+from ._port_range import parse_ports, parse_range
 
 # Where tuned looks for files to apply again.
 _TUNED_DIRECTORIES = ("/etc/", "/run/")
@@ -43,6 +44,26 @@ def look_ahead(
     (values, conflicts), *others = results
     warnings = [sentence for _values, differences in others for sentence in differences if sentence not in conflicts]
     return BootOutlook(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target, wanted)])
+
+
+def decided_elsewhere(outlook: BootOutlook, target: str) -> Dict[str, str]:
+    """The values that other files than the drop-in will set at boot, as far as the kernel can take them."""
+    return {
+        key: boot.value
+        for key, boot in outlook.values.items()
+        if boot.value is not None and boot.file and os.path.realpath(boot.file) != target and _is_sound(key, boot.value)
+    }
+
+
+def _is_sound(key: str, value: str) -> bool:
+    try:
+        if key == _sysctl.RESERVED_PORTS:
+            parse_ports(value)
+        elif key == _sysctl.PORT_RANGE:
+            parse_range(value)
+    except ValueError:
+        return False
+    return bool(value) or key == _sysctl.RESERVED_PORTS
 
 
 def _differences(

@@ -120,6 +120,12 @@ def boot_values(
     return results
 
 
+def assigned_values(loader: Loader, files: Sequence[SysctlFile], key: str) -> List[str]:
+    """Every value that a line gives to a key by its name, whichever of them wins."""
+    entries = _entries(loader, files)
+    return [one.value for one in entries if one.value is not None and _simplify(one.path).translate(_SWAP) == key]
+
+
 def stale_lines(loader: Loader, files: Sequence[SysctlFile], exists: Callable[[str], bool]) -> List[StaleLine]:
     """Lines that name, not by a pattern, a key of which exists(canonical key) is false."""
     named = [

@@ -114,7 +114,9 @@ def locked(directory: str, timeout_s: float) -> Iterator[None]:
         deadline = time.monotonic() + timeout_s
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
-                raise LockedError(f"another run has kept {directory} locked for more than {timeout_s:g} s")
+                raise LockedError(
+                    f"another run, or somebody else, has kept {directory} locked for more than {timeout_s:g} s"
+                )
             time.sleep(_POLL_S)
         yield
     finally:

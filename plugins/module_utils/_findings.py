@@ -16,8 +16,8 @@ from ._words import percent, place
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
 
-# A forecast counts if it comes true within an hour; beyond, the rate will have changed.
-_HORIZON_S = 3600
+# From here on connect() finds no port in the half that it searches first.
+_HALF = 0.5
 # FIN_WAIT_2 is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
 _FIN_WAIT2_SHARE = 0.1
 _LIVE_SHARE = 0.5
@@ -30,6 +30,7 @@ _TIME_WAIT_S = TIME_WAIT_MS / 1000
 _FIN_TIMEOUT = 60
 # Defaults of tcp_max_tw_buckets are powers of two, by memory; large hosts start from this.
 _LARGE_TW_BUCKETS = 131072
+_SMALL_TW_BUCKETS = 1024
 
 _IN_THE_CLIENT = "let the client keep its connections (HTTP keep-alive, a pool), or use more destination addresses"
 
@@ -81,6 +82,18 @@ def _finding(
     }
 
 
+def _usable(facts: Facts) -> Iterator[Finding]:
+    if not facts.usable:
+        yield _finding(
+            "no-usable-port",
+            CRITICAL,
+            f"Every port of {facts.port_range} is reserved or held: no outgoing connection gets one (errno 99).",
+            "Widen ip_local_port_range, or free ports that ip_local_reserved_ports names.",
+            ip_local_port_range=str(facts.port_range),
+            reserved=len(facts.reserved & range_ports(facts.port_range)),
+        )
+
+
 def _destinations(facts: Facts) -> Iterator[Finding]:
     for one in facts.destinations:
         level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
@@ -90,19 +103,20 @@ def _destinations(facts: Facts) -> Iterator[Finding]:
             summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
             yield _finding("destination-exhausted", CRITICAL, summary, _remedy(facts, one), name, **evidence)
         elif level == "critical":
-            summary = f"{percent(one['saturation'])} of the local ports towards {name} are blocked.{_slow_half(facts)}"
+            summary = (
+                f"{percent(one['saturation'])} of the local ports towards {name} are blocked.{_slow_half(facts, one)}"
+            )
             yield _finding("destination-critical", CRITICAL, summary, _remedy(facts, one), name, **evidence)
         elif level == "warning":
             summary = f"{percent(one['saturation'])} of the local ports towards {name} are blocked."
             yield _finding("destination-warning", WARNING, summary, _remedy(facts, one), name, **evidence)
-        elif seconds is not None and seconds <= _HORIZON_S:
+        elif seconds is not None:
             summary = f"At the present rate {name} will be critical in {seconds:g} s."
             yield _finding("destination-forecast", WARNING, summary, _remedy(facts, one), name, **evidence)
 
 
-def _slow_half(facts: Facts) -> str:
-    """Figures: docs/benchmarks.md."""
-    if not facts.kernel["two_pass_port_search"]["supported"]:
+def _slow_half(facts: Facts, one: Mapping[str, Any]) -> str:
+    if one["saturation"] < _HALF or not facts.kernel["two_pass_port_search"]["supported"]:
         return ""
     return " The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
 
@@ -203,7 +217,7 @@ def _buckets(facts: Facts) -> Iterator[Finding]:
             tcp_time_wait_overflow=facts.overflows,
             tcp_max_tw_buckets=buckets,
         )
-    if buckets is not None and buckets < _LARGE_TW_BUCKETS and buckets & (buckets - 1):
+    if buckets is not None and (buckets < _SMALL_TW_BUCKETS or _is_odd_choice(buckets)):
         yield _finding(
             "tw-buckets-lowered",
             WARNING,
@@ -211,6 +225,10 @@ def _buckets(facts: Facts) -> Iterator[Finding]:
             "Remove the line that sets it: what is closed beyond that number skips TIME_WAIT, and can lose data.",
             tcp_max_tw_buckets=buckets,
         )
+
+
+def _is_odd_choice(buckets: int) -> bool:
+    return buckets < _LARGE_TW_BUCKETS and bool(buckets & (buckets - 1))
 
 
 def _range_size(facts: Facts) -> Iterator[Finding]:
@@ -262,7 +280,7 @@ def _recycle(facts: Facts) -> Iterator[Finding]:
 
 def _conntrack(facts: Facts) -> Iterator[Finding]:
     table = facts.conntrack
-    if table is None:
+    if table is None or not table.limit:  # 0 is no limit
         return
     if table.entries >= table.limit * _CONNTRACK_SHARE:
         yield _finding(
@@ -296,6 +314,7 @@ def _fin_timeout(facts: Facts) -> Iterator[Finding]:
 
 
 _RULES: Tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    _usable,
     _destinations,
     _reuse,
     _bind_before_connect,

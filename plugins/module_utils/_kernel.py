@@ -6,6 +6,7 @@ A key exists or it does not: that is probed. Only where behaviour differs under 
 and only here. Sources are the kernel trees of the versions named.
 """
 
+import os
 import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -41,7 +42,7 @@ KEYS = tuple(
 
 
 def release(root: str = _sysctl.PROC_SYS) -> str:
-    return _sysctl.read("kernel.osrelease", root) or ""
+    return _sysctl.read("kernel.osrelease", root) or os.uname().release
 
 
 def parse_version(text: str) -> Version:

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One look at a host: read what there is to read, and put together what port_usage_info returns."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+import contextlib
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import _boot_files, _boot_value, _conntrack, _findings, _kernel, _proc_net, _sock_diag, _sysctl, _usage
-from ._boot_value import PROCPS, Loader
+from ._boot_value import PROCPS, Loader, SysctlFile
 from ._census import Census
 from ._findings import Facts
-from ._port_range import PortRange, PortSet
+from ._port_range import PortRange, PortSet, parse_ports
 from ._usage import Only, Thresholds
 
 # procps reads /etc/sysctl.conf besides all files that systemd reads.
@@ -57,7 +58,7 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
             _usage.describe_destination(one, census, ports["usable"], reuse, look.thresholds)
             for one in _usage.most_loaded(census, reuse, look.max_destinations, look.only)
         ]
-    counters = _proc_net.read_netstat(proc)
+    files = _boot_files.read_files(_EVERY_FILE)
     facts = Facts(
         kernel=kernel,
         sysctls=sysctls,
@@ -66,31 +67,42 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
         usable=ports["usable"],
         destinations=destinations,
         census=census,
-        overflows=counters["TcpExt"].get("TCPTimeWaitOverflow", 0),
+        overflows=_proc_net.read_netstat(proc).get("TcpExt", {}).get("TCPTimeWaitOverflow", 0),
         conntrack=_conntrack.read(proc),
-        stale=_stale_recycle_lines(kernel),
+        stale=_stale_recycle_lines(kernel, files),
     )
     return {
-        "level": _usage.worst_level(destinations),
+        "level": _usage.worst_level(destinations, ports["usable"]),
         "findings": _findings.find(facts),
         "kernel": kernel,
         "sysctls": sysctls,
         "port_range": ports,
+        "reserved_in_files": str(_reserved_in(files)),
         "listening_ports": census and {"tcp": sorted(census.listening), "udp": sorted(_proc_net.udp_ports(proc))},
         "sockets": census and _usage.describe_sockets(census),
         "blocked_at_most": _usage.blocked_at_most(sockstat),
         "destinations": destinations,
         "method": method,
-        "complete": census is None or census.complete,
+        "complete": census.complete if census and method == "netlink" else None,
     }
 
 
-def _stale_recycle_lines(kernel: Mapping[str, Any]) -> List[Tuple[str, int]]:
+def _reserved_in(files: Sequence[SysctlFile]) -> PortSet:
+    """All ports that a line of a sysctl file reserves; lists that the kernel would not take are passed over."""
+    relevant = [file for file in files if "ip_local_reserved_ports" in file.text]
+    found = PortSet()
+    for value in _boot_value.assigned_values(_EVERY_FILE, relevant, _sysctl.RESERVED_PORTS):
+        with contextlib.suppress(ValueError):
+            found |= parse_ports(value)
+    return found
+
+
+def _stale_recycle_lines(kernel: Mapping[str, Any], files: Sequence[SysctlFile]) -> List[Tuple[str, int]]:
     """File and number of lines that set tcp_tw_recycle, where no kernel of this release has it."""
     if tuple(kernel["version"]) < _kernel.RECYCLE_REMOVED:
         return []
-    files = [file for file in _boot_files.read_files(_EVERY_FILE) if "tcp_tw_recycle" in file.text]
-    stale = _boot_value.stale_lines(_EVERY_FILE, files, lambda key: key != "net.ipv4.tcp_tw_recycle")
+    relevant = [file for file in files if "tcp_tw_recycle" in file.text]
+    stale = _boot_value.stale_lines(_EVERY_FILE, relevant, lambda key: key != "net.ipv4.tcp_tw_recycle")
     return [(line.file, line.line) for line in stale]
 
 

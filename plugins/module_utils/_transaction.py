@@ -89,15 +89,22 @@ class Start(NamedTuple):
 
 # Sees what the file and the values will be, before anything is changed, and may raise to prevent it.
 Review = Callable[[Optional[FileState], Mapping[str, Optional[str]]], None]
+# The values that other sysctl files give to keys at boot, once the drop-in is what the first argument says.
+Others = Callable[[Optional[FileState], Iterable[str]], Mapping[str, str]]
 
 
 def _agree(_file: Optional[FileState], _wanted: Mapping[str, Optional[str]]) -> None:
     """A review that finds nothing."""
 
 
-def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _agree) -> Outcome:
-    """Make the file and the running values those of the text; keys that it no longer names are taken back.
+def _no_others(_file: Optional[FileState], _keys: Iterable[str]) -> Mapping[str, str]:
+    return {}
 
+
+def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _agree) -> Outcome:
+    """Make the file and the running values those of the text.
+
+    A key that an earlier text named and this one does not keeps its running value; take_back() brings it back too.
     Raises ValueError for bad input, ApplyError, LockedError, OSError, or what review raises.
     """
     assignments = _sysctl_files.parse(text)
@@ -105,25 +112,28 @@ def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review:
         start = _begin(dropin, check)
         origin = start.ledger.origin or Snapshot(start.file, {})
         named = {assignment.key: assignment.value for assignment in assignments}
-        values = _read_values(dropin, start, [*named, *origin.values])
+        values = _read_values(dropin, start, named)
         _check_values(assignments, values, _read_values(dropin, start, [_sysctl.UNPRIVILEGED_PORT_START]))
 
         wanted = {key: value for key, value in named.items() if values[key] is not None}
-        taken_back = _still_ours(start.ledger, values, [key for key in origin.values if key not in named])
-        target = Snapshot(_with_content(start.file, text), {**wanted, **taken_back})
-        first = {key: origin.values.get(key, values[key] or "") for key in wanted}
-        ledger = Ledger(Snapshot(origin.file, first), Snapshot(target.file, wanted), None)
+        target = Snapshot(_with_content(start.file, text), wanted)
+        applied = start.ledger.applied.values if start.ledger.applied else {}
+        first = {key: _origin_of(key, origin.values, applied, values[key] or "", wanted[key]) for key in wanted}
+        ledger = Ledger(
+            Snapshot(origin.file, {**origin.values, **first}), Snapshot(target.file, {**applied, **wanted}), None
+        )
         review(target.file, wanted)
         changed = _commit(dropin, start, values, target, ledger, check)
         records = [_record(key, values[key], named.get(key), target.values.get(key)) for key in values]
         return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, False)
 
 
-def take_back(dropin: Dropin, lock_timeout_s: float, check: bool) -> Outcome:
+def take_back(dropin: Dropin, lock_timeout_s: float, check: bool, others: Others = _no_others) -> Outcome:
     """Bring back file and running values of before the first apply; without one, change nothing.
 
     What somebody else has changed since is kept. If that is the file, so are the keys that it sets, and the record of
-    the original stays until the file can be taken back too. Raises as apply().
+    the original stays until the file can be taken back too. A key that another sysctl file sets gets that value, as it
+    will at boot. Raises as apply().
     """
     with _durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
@@ -131,8 +141,10 @@ def take_back(dropin: Dropin, lock_timeout_s: float, check: bool) -> Outcome:
         values = _read_values(dropin, start, origin.values)
         file_kept = _is_edited(start)
         claimed = _keys_set_by(start.file, origin.values) if file_kept else set()
+        file = start.file if file_kept else origin.file
         taken_back = _still_ours(start.ledger, values, [key for key in values if key not in claimed])
-        target = Snapshot(start.file if file_kept else origin.file, taken_back)
+        taken_back.update(others(file, list(taken_back)))
+        target = Snapshot(file, taken_back)
         ledger = _reduced(start.ledger, claimed) if file_kept else _ledger.EMPTY
         changed = _commit(dropin, start, values, target, ledger, check)
         records = [_record(key, values[key], None, target.values.get(key)) for key in values]
@@ -229,6 +241,17 @@ def _with_content(file: Optional[FileState], text: str) -> FileState:
     return FileState(content, _NEW_FILE_MODE, os.geteuid(), os.getegid(), None)
 
 
+def _origin_of(key: str, origin: Mapping[str, str], applied: Mapping[str, str], present: str, wanted: str) -> str:
+    """The value that a rollback brings back: of before the first apply, and what somebody else has decided since."""
+    if key not in origin:
+        return present
+    if _sysctl.same(key, present, applied[key]):
+        return origin[key]
+    if key == _sysctl.RESERVED_PORTS:
+        return str(parse_ports(origin[key]) | (parse_ports(present) - parse_ports(applied[key])))
+    return present if _sysctl.same(key, present, wanted) else origin[key]
+
+
 def _still_ours(ledger: Ledger, values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
     """The original values of those keys that still have the value applied: the others are somebody else's by now."""
     if ledger.origin is None or ledger.applied is None:
@@ -242,10 +265,13 @@ def _still_ours(ledger: Ledger, values: Mapping[str, Optional[str]], keys: Itera
 
 
 def _is_edited(start: Start) -> bool:
-    """Whether somebody else has changed the file since the last apply, other than back to the original."""
+    """Whether somebody else has changed the file since the last apply, other than back to the original.
+
+    A file that is gone is no decision about its content.
+    """
     known = (start.ledger.origin, start.ledger.applied)
     contents = [one.file and one.file.content for one in known if one is not None]
-    return bool(contents) and (start.file and start.file.content) not in contents
+    return start.file is not None and bool(contents) and start.file.content not in contents
 
 
 def _keys_set_by(file: Optional[FileState], keys: Iterable[str]) -> Set[str]:

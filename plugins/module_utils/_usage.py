@@ -102,9 +102,11 @@ def level_of(saturation: float, thresholds: Thresholds) -> str:
 
 
 def ports_in_force(sysctls: Mapping[str, Optional[str]]) -> Tuple[PortRange, PortSet]:
-    """Range and reserved ports from the values of the two keys."""
+    """Range and reserved ports from the values of the two keys. Raises ValueError where the range cannot be seen."""
+    if sysctls["net.ipv4.ip_local_port_range"] is None:
+        raise ValueError("net.ipv4.ip_local_port_range is not visible here, as in a container on Linux before 3.13")
     return (
-        parse_range(sysctls["net.ipv4.ip_local_port_range"] or ""),
+        parse_range(sysctls["net.ipv4.ip_local_port_range"]),
         parse_ports(sysctls["net.ipv4.ip_local_reserved_ports"] or ""),
     )
 
@@ -115,7 +117,9 @@ def blocked_at_most(sockstat: Mapping[str, Mapping[str, int]]) -> int:
     C(tw) counts TIME_WAIT, and FIN_WAIT_2 without an owner, of IPv4 and IPv6. Up to Linux 4.10 it counts them for the
     whole host, so that in a container the number is too large rather than too small.
     """
-    return sockstat["TCP"]["inuse"] + sockstat["TCP"]["tw"] + sockstat.get("TCP6", {}).get("inuse", 0)
+    return sum(
+        sockstat.get(name, {}).get(field, 0) for name, field in (("TCP", "inuse"), ("TCP", "tw"), ("TCP6", "inuse"))
+    )
 
 
 def proves_ok(sockstat: Mapping[str, Mapping[str, int]], usable: int, thresholds: Thresholds) -> bool:
@@ -124,6 +128,8 @@ def proves_ok(sockstat: Mapping[str, Mapping[str, int]], usable: int, thresholds
     A socket can also hold a port, bound but not connected, so that it is not usable. C(alloc) counts those too, of
     IPv4 and IPv6 and the whole host.
     """
+    if "TCP" not in sockstat:
+        return False
     return blocked_at_most(sockstat) < (usable - sockstat["TCP"]["alloc"]) * thresholds.warning
 
 
@@ -161,8 +167,10 @@ def most_loaded(census: Census, reuse: Reuse, number: int, only: Optional[Only] 
     return heapq.nsmallest(number, (one for one in every if only is None or only.matches(one)), key=order)
 
 
-def worst_level(destinations: Sequence[Mapping[str, Any]]) -> str:
-    """The level of the most loaded destination: all have the same usable ports."""
+def worst_level(destinations: Sequence[Mapping[str, Any]], usable: int) -> str:
+    """The level of the most loaded destination: all have the same usable ports. Without any, no connect succeeds."""
+    if not usable:
+        return "exhausted"
     return str(destinations[0]["level"]) if destinations else "ok"
 
 

@@ -293,7 +293,7 @@ NO_PYCURL = (
 def read_counters() -> _curl_report.Counters:
     return _curl_report.Counters(
         time_wait=_proc_net.read_sockstat()["TCP"]["tw"],
-        tw_recycled=_proc_net.read_netstat()["TcpExt"]["TWRecycled"],
+        tw_recycled=_proc_net.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
     )
 
 
@@ -322,7 +322,7 @@ def main() -> None:
         if _curl_churn.IMPORT_ERROR:
             module.fail_json(msg=NO_PYCURL.format(interpreter=sys.executable, error=_curl_churn.IMPORT_ERROR))
         result = stress(module.params)
-    except OptionError as error:
+    except (OptionError, OSError) as error:
         module.fail_json(msg=str(error))
     max_failed = module.params["max_failed"]
     if max_failed is not None and result["failures"] > max_failed:

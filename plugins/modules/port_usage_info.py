@@ -287,8 +287,15 @@ method:
   type: str
   returned: success
   sample: netlink
+reserved_in_files:
+  description: All ports that a line of any sysctl file reserves, in force or not.
+  type: str
+  returned: success
+  sample: 15432,30000-32767
 complete:
-  description: False where the kernel reported several times that sockets changed while it listed them.
+  description:
+    - False where the kernel reported several times that sockets changed while it listed them. Null for V(procfs), which
+      does not tell, and for V(sockstat).
   type: bool
   returned: success
   sample: true

@@ -21,7 +21,7 @@ options:
   path:
     description:
       - The file, whose name must end in C(.conf). A link is followed and stays a link.
-      - The default sorts late, where several files set a key, the last one wins.
+      - The default sorts late, because the last file wins where several set a key.
     type: path
     default: /etc/sysctl.d/99-zz-ephemeral-ports.conf
   content:
@@ -29,7 +29,8 @@ options:
       - What the file shall contain, in the syntax of sysctl.d(5). Each line sets one key; patterns are not taken.
       - A key that the kernel lacks is an error unless a C(-) stands before it. Then it is skipped. A value that the
         kernel refuses is an error in any case.
-      - A key that an earlier run has set and that is no longer named gets back its original value.
+      - A key that an earlier run has set and that is no longer named keeps its running value. O(state=absent) brings
+        back that of before the first run.
       - Required with O(state=present).
     type: str
   state:
@@ -148,8 +149,9 @@ settings:
       boot_file: /etc/sysctl.d/99-zz-ephemeral-ports.conf
 file:
   description:
-    - What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), or V(kept) (not
-      taken back, because somebody else has changed it since).
+    - What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), V(kept) (not
+      taken back, because somebody else has changed it since), or V(unrecorded) (no run is recorded, so there is nothing
+      to take back).
   type: str
   returned: success
   sample: created
@@ -160,7 +162,7 @@ recovered:
   sample: false
 """
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
@@ -198,10 +200,13 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
                 "Change what decides, or allow it with on_conflict: warn"
             )
 
+    def others(file: Optional[FileState], keys: Iterable[str]) -> Dict[str, str]:
+        return _boot_check.decided_elsewhere(foresee(file, dict.fromkeys(keys)), dropin.target)
+
     if params["state"] == "present":
         outcome = _transaction.apply(dropin, params["content"], params["lock_timeout"], check, review)
     else:
-        outcome = _transaction.take_back(dropin, params["lock_timeout"], check)
+        outcome = _transaction.take_back(dropin, params["lock_timeout"], check, others)
     existing = {record.key: record.wanted for record in outcome.records if record.before is not None}
     outlook = foresee(outcome.file_after, existing)
     return {
@@ -224,13 +229,13 @@ def _file_status(outcome: _transaction.Outcome, state: str) -> str:
     before, after = outcome.file_before, outcome.file_after
     if outcome.file_kept:
         return "kept"
-    if before == after:
-        return "unchanged" if after else "absent"
+    if after is None:
+        return "absent" if before is None else "removed"
+    if state == "absent":
+        return "restored" if outcome.records else "unrecorded"
     if before is None:
         return "created"
-    if after is None:
-        return "removed"
-    return "changed" if state == "present" else "restored"
+    return "unchanged" if before == after else "changed"
 
 
 def _diff(path: str, outcome: _transaction.Outcome) -> List[Dict[str, str]]:

@@ -99,6 +99,7 @@ class Host:
     sysctls: Mapping[str, str | None]
     port_range: PortRange
     reserved: PortSet
+    reserved_in_files: PortSet
     listening: PortSet
     first_port: int
 
@@ -147,6 +148,7 @@ def read_usage(usage: Mapping[str, Any]) -> Host:
             sysctls=sysctls,
             port_range=port_range,
             reserved=reserved,
+            reserved_in_files=parse_ports(usage["reserved_in_files"]),
             listening=PortSet.of([*services["tcp"], *services["udp"]]),
             first_port=int(sysctls["net.ipv4.ip_unprivileged_port_start"] or _FIRST_UNPRIVILEGED_PORT),
         )
@@ -160,7 +162,10 @@ def read_policy(policy: Mapping[str, Any]) -> Policy:
     for name in policy:
         if name not in known:
             raise PolicyError(f"{name} is not a part of the policy; known are {', '.join(known)}")
-    return Policy(**{name: _read_option(name, given) for name, given in policy.items()})
+    wish = Policy(**{name: _read_option(name, given) for name, given in policy.items()})
+    if wish.reserve and wish.ip_local_reserved_ports == LEAVE:
+        raise PolicyError("reserve names ports, but ip_local_reserved_ports is leave; let it be auto")
+    return wish
 
 
 def _read_option(name: str, given: object) -> Any:  # noqa: ANN401 - the type is that of the field of Policy
@@ -214,7 +219,7 @@ def _plan_range(host: Host, wish: Policy) -> Setting:
 
 def _fixed_range(key: str, host: Host, wanted: PortRange) -> Setting:
     present = str(host.port_range)
-    if wanted.low < host.first_port:
+    if host.value("ip_unprivileged_port_start") is not None and wanted.low < host.first_port:
         raise PolicyError(
             f"ip_local_port_range: {wanted} begins below net.ipv4.ip_unprivileged_port_start, which is "
             f"{host.first_port} here; let it begin at {host.first_port} or above"
@@ -223,7 +228,7 @@ def _fixed_range(key: str, host: Host, wanted: PortRange) -> Setting:
         return Setting(key, present, present, "keep", "The range is the one that you chose.")
     if range_ports(host.port_range) - range_ports(wanted):
         reason = f"{wanted} would narrow the range that is in force; choose one that contains {present}."
-        return Setting(key, present, None, "refuse", reason)
+        return Setting(key, present, present, "refuse", reason)
     odd = "" if wanted.is_even else " Its size is odd: one port of it will not be used."
     return Setting(key, present, str(wanted), "set", f"You chose this range: {wanted.size} ports per destination.{odd}")
 
@@ -240,22 +245,27 @@ def _widest(present: PortRange, first_port: int) -> PortRange:
 
 def _plan_reserved(host: Host, wish: Policy, widened: Setting) -> Setting:
     key, present = RESERVED_PORTS, str(host.reserved)
+    if host.value("ip_local_reserved_ports") is None:
+        reason = "Before Linux 3.16 only the initial network namespace shows this key: set it on the host."
+        return Setting(key, None, None, "unsupported", reason)
     if wish.ip_local_reserved_ports == LEAVE:
-        return _left_alone(key, present)
+        reason = "You chose to leave it alone; what is reserved stays so, because the range may reach it."
+        return Setting(key, present, present, "keep", reason) if present else _left_alone(key, present)
     if isinstance(wish.ip_local_reserved_ports, PortSet):
         wanted = wish.ip_local_reserved_ports | wish.reserve
-        dropped = host.reserved - wanted
+        dropped = (host.reserved | host.reserved_in_files) - wanted
         if dropped:
-            return Setting(
-                key, present, None, "refuse", f"Your list would drop {dropped}; name what is reserved today too."
-            )
+            reason = f"Your list would drop {dropped}; name what is reserved today too."
+            return Setting(key, present, present or None, "refuse", reason)
         action = "keep" if wanted == host.reserved else "set"
         return Setting(key, present, str(wanted), action, "This is the list that you chose.")
     services = _newly_covered(host, widened)
-    wanted = host.reserved | services | wish.reserve
+    wanted = host.reserved | host.reserved_in_files | services | wish.reserve
     if wanted != host.reserved:
         why = [f"{services} belong to services that the wider range would cover"] if services else []
         why += [f"you named {wish.reserve - host.reserved}"] if wish.reserve - host.reserved else []
+        lost = host.reserved_in_files - host.reserved - services - wish.reserve
+        why += [f"sysctl files name {lost}"] if lost else []
         return Setting(key, present, str(wanted), "set", _sentence("; ".join(why)))
     if not wanted:
         return Setting(key, present, None, "keep", "No service listens where the range would newly reach.")
@@ -273,7 +283,7 @@ def _refuse_to_cover_listeners(host: Host, widened: Setting, reserved: Setting) 
     if not exposed:
         return widened
     reason = f"It would cover {exposed}, where services listen, and ip_local_reserved_ports does not reserve them."
-    return replace(widened, wanted=None, action="refuse", reason=reason)
+    return replace(widened, wanted=str(host.port_range), action="refuse", reason=reason)
 
 
 def _plan_timestamps(host: Host, wish: Policy) -> Setting:
@@ -300,10 +310,10 @@ def _plan_reuse(host: Host, wish: Policy, timestamps: Setting) -> Setting:
         return _left_alone(key, present)
     if wanted != "0" and timestamps.result == "0":
         reason = "It does nothing while tcp_timestamps is 0; let tcp_timestamps be switched on."
-        return Setting(key, present, None, "refuse", reason)
+        return Setting(key, present, present, "refuse", reason)
     if wanted == "2" and 2 not in host.kernel["tcp_tw_reuse"]["modes"]:
         reason = f"Linux {host.short_version} takes 2 for 1; loopback only came with 4.18. Choose 0 or 1."
-        return Setting(key, present, None, "refuse", reason)
+        return Setting(key, present, present, "refuse", reason)
     if wanted != AUTO:
         return _fixed(key, present, wanted)
     seconds = _seconds(host.kernel["reuse_delay"]["milliseconds"])

@@ -72,13 +72,15 @@ def describe_usage(usage: Result) -> list[str]:
         f"{ports['low']}-{ports['high']}, {ports['usable']} of {ports['size']} usable "
         f"({ports['reserved']} reserved{held}).",
     )
-    if not usage["complete"]:
+    if usage["complete"] is False:
         lines += labelled("Note", "Sockets changed while they were listed; the numbers are a little off.")
     return lines + next_steps(usage)
 
 
 def verdict(usage: Result) -> str:
     level, usable = usage["level"], usage["port_range"]["usable"]
+    if not usable:
+        return "EXHAUSTED: every port of the range is reserved or held."
     if not usage["destinations"]:
         if usage["method"] == "sockstat":
             return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
@@ -146,7 +148,7 @@ def reason(usage: Result, worst: Result) -> str:
         )
     hold, mode = worst["hold_seconds"], usage["sysctls"]["net.ipv4.tcp_tw_reuse"]
     slow = (
-        " With half of the ports blocked, connect() searches long and slowly." if worst["level"] == "critical" else ""
+        " With half of the ports blocked, connect() searches long and slowly." if 0.5 <= worst["saturation"] < 1 else ""
     )
     return (
         f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode or 'not to be seen from here'}), "
@@ -196,6 +198,8 @@ def what_was_applied(result: Result, check: bool) -> str:
     path, file = result["path"], result["file"]
     if file == "kept":
         return f"KEPT: {path} has been edited since and stays; remove it and roll back again to take back all."
+    if file == "unrecorded":
+        return f"UNCHANGED: no run is recorded for {path}, so there is nothing to take back."
     if not result["changed"]:
         if file == "absent":
             return f"UNCHANGED: there is no {path}, and nothing of it to take back."

@@ -53,6 +53,18 @@ def test_destination_levels(provoke: Provoke, number: int, expected: str) -> Non
     assert found["reuse-loopback-only"]["destination"] == "198.18.0.1:8080"
 
 
+def test_no_usable_port(provoke: Provoke) -> None:
+    """All ports are reserved: the first connect fails, without a socket that would show it."""
+    found = provoke(
+        f"""
+assert connect(listen("198.18.0.1", 8080), 1, "198.18.0.1", 8080) == (0, 99)
+assert observe(detail="auto")["level"] == "exhausted"
+{QUIET}""",
+        ip_local_reserved_ports="32768-33267",
+    )
+    assert found["no-usable-port"]["evidence"] == {"ip_local_port_range": "32768 33267", "reserved": 500}
+
+
 def test_destination_forecast(provoke: Provoke) -> None:
     found = provoke(
         f"""

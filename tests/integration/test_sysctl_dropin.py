@@ -206,13 +206,18 @@ def test_content_without_line_end_gets_one() -> None:
 
 
 @private
-def test_keys_no_longer_named_get_back_their_values() -> None:
+def test_keys_no_longer_named_stay_until_the_rollback() -> None:
+    """Else a key that is left alone from now on would change once more."""
     present()
+    applied = [get(key) for key in (RESERVED, RANGE)]
     result = present(OTHER_CONTENT)
-    assert statuses(result) == {REUSE: "changed", FIN: "changed", RESERVED: "restored", RANGE: "restored"}
-    assert [get(key) for key in (RESERVED, RANGE, REUSE, FIN)] == ["", "32768 60999", "0", "30"]
-    absent()
-    assert [get(key) for key in (REUSE, FIN)] == ["2", "60"]
+    assert statuses(result) == {REUSE: "changed", FIN: "changed"}
+    assert [get(key) for key in (RESERVED, RANGE, REUSE, FIN)] == [*applied, "0", "30"]
+    with nothing_changes():
+        assert not present(OTHER_CONTENT)["changed"]
+    result = absent()
+    assert set(statuses(result).values()) == {"restored"}
+    assert [get(key) for key in (RESERVED, RANGE, REUSE, FIN)] == ["", "32768 60999", "2", "60"]
 
 
 @private
@@ -357,19 +362,38 @@ def test_value_changed_since_is_kept() -> None:
 def test_value_of_a_dropped_key_changed_since_is_kept() -> None:
     present()
     put(RANGE, "20000 60000")
-    result = present(f"{REUSE} = 1\n")
-    assert statuses(result) == {REUSE: "unchanged", RESERVED: "restored", RANGE: "kept"}
+    present(f"{REUSE} = 1\n")
+    assert get(RANGE) == "20000 60000"
+    assert statuses(absent()) == {REUSE: "restored", RESERVED: "restored", RANGE: "kept"}
     assert get(RANGE) == "20000 60000"
 
 
 @private
-def test_value_that_was_changed_and_then_asked_for_is_ours_again() -> None:
+def test_value_that_somebody_else_decided_and_an_apply_confirmed_stays() -> None:
     present(f"{REUSE} = 1\n")
     put(REUSE, "0")
     DROPIN.write_text(f"{REUSE} = 0\n")
     assert not present(f"{REUSE} = 0\n")["changed"]
     absent()
-    assert (get(REUSE), DROPIN.exists()) == ("2", False)
+    assert (get(REUSE), DROPIN.exists()) == ("0", False)
+
+
+@private
+def test_reservations_added_between_two_applies_stay() -> None:
+    present(f"{RESERVED} = 15432\n")
+    put(RESERVED, "15432,21000")
+    present(f"{RESERVED} = 15432,21000,30000\n")
+    absent()
+    assert get(RESERVED) == "21000"
+
+
+@private
+def test_value_that_another_file_sets_since_is_respected() -> None:
+    present(f"{REUSE} = 1\n{FIN} = 30\n")
+    Path("/etc/sysctl.d/98-admin.conf").write_text(f"{REUSE} = 1\n{FIN} = 20\n{RANGE} = nonsense\n")
+    result = absent()
+    assert (get(REUSE), get(FIN)) == ("1", "20")
+    assert {one["key"]: one["boot_file"] for one in result["settings"]}[REUSE] == "/etc/sysctl.d/98-admin.conf"
 
 
 @private
@@ -416,12 +440,14 @@ def test_file_removed_by_somebody_else_stays_away() -> None:
 
 
 @private
-def test_foreign_file_removed_by_somebody_else_is_not_brought_back() -> None:
+def test_foreign_file_comes_back_also_where_ours_was_removed() -> None:
     DROPIN.write_text("# theirs\n")
     present()
     DROPIN.unlink()
     result = absent()
-    assert (result["file"], DROPIN.exists(), get(REUSE)) == ("kept", False, "2")
+    assert (result["file"], DROPIN.read_text(), get(REUSE)) == ("restored", "# theirs\n", "2")
+    with nothing_changes():
+        assert not absent()["changed"]
 
 
 # Check mode

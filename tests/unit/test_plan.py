@@ -36,12 +36,15 @@ OLD_HOST = {
 }
 
 
-def usage(release: str = "6.18.44", tcp: Any = (), udp: Any = (), **changes: str | None) -> dict[str, Any]:
+def usage(
+    release: str = "6.18.44", tcp: Any = (), udp: Any = (), files: str = "", **changes: str | None
+) -> dict[str, Any]:
     sysctls = {f"net.ipv4.{name}": value for name, value in {**DEFAULTS, **changes}.items()}
     return {
         "sysctls": sysctls,
         "kernel": _kernel.describe(release, sysctls),
         "listening_ports": {"tcp": list(tcp), "udp": list(udp)},
+        "reserved_in_files": files,
     }
 
 
@@ -86,8 +89,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str
     ("own range", {}, {"ip_local_port_range": "20000 65535"}, "ip_local_port_range", "20000 65535", "set", "You chose"),
     ("own odd range", {}, {"ip_local_port_range": "20001 65535"}, "ip_local_port_range", "20001 65535", "set", "odd"),
     ("own range, there", {}, {"ip_local_port_range": "32768\t60999"}, "ip_local_port_range", "32768 60999", "keep", ""),
-    ("narrower", {}, {"ip_local_port_range": "40000 60999"}, "ip_local_port_range", None, "refuse", "would narrow"),
-    ("shifted", {}, {"ip_local_port_range": "40000 65535"}, "ip_local_port_range", None, "refuse", "would narrow"),
+    ("narrower", {}, {"ip_local_port_range": "40000 60999"},
+     "ip_local_port_range", "32768 60999", "refuse", "would narrow"),
+    ("shifted", {}, {"ip_local_port_range": "40000 65535"},
+     "ip_local_port_range", "32768 60999", "refuse", "would narrow"),
     ("range alone", {}, {"ip_local_port_range": "leave"}, "ip_local_port_range", None, "keep", "leave it alone"),
     ("services", {"tcp": [22, 8080, 15432, 40000], "udp": [20000]}, {},
      "ip_local_reserved_ports", "15432,20000", "set", "15432,20000 belong to services"),
@@ -99,16 +104,28 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str
      "ip_local_reserved_ports", "8080,30000-32767", "set", "You named"),
     ("own list", {}, {"ip_local_reserved_ports": "8080"}, "ip_local_reserved_ports", "8080", "set", "that you chose"),
     ("own list drops", {"ip_local_reserved_ports": "7000"}, {"ip_local_reserved_ports": "8080"},
-     "ip_local_reserved_ports", None, "refuse", "would drop 7000"),
+     "ip_local_reserved_ports", "7000", "refuse", "would drop 7000"),
     ("list alone", {"tcp": [15432]}, {"ip_local_reserved_ports": "leave"},
      "ip_local_reserved_ports", None, "keep", "leave it alone"),
+    ("list alone, kept", {"ip_local_reserved_ports": "15432"}, {"ip_local_reserved_ports": "leave"},
+     "ip_local_reserved_ports", "15432", "keep", "what is reserved stays so"),
+    ("lost at run time", {"files": "15432,30000"}, {},
+     "ip_local_reserved_ports", "15432,30000", "set", "Sysctl files name"),
+    ("own list drops what files name", {"files": "7000"}, {"ip_local_reserved_ports": "8080"},
+     "ip_local_reserved_ports", None, "refuse", "would drop 7000"),
+    ("list hidden", {"ip_local_reserved_ports": None, "tcp": [80]}, {},
+     "ip_local_reserved_ports", None, "unsupported", "set it on the host"),
+    ("range with a hidden list", {"ip_local_reserved_ports": None, "tcp": [15432]}, {},
+     "ip_local_port_range", "32768 60999", "refuse", "cover 15432"),
+    ("low range on 3.10", {**OLD_HOST, "release": "3.10.0"}, {"ip_local_port_range": "800 65535"},
+     "ip_local_port_range", "800 65535", "set", "You chose"),
     ("range over services", {"tcp": [15432]}, {"ip_local_reserved_ports": "leave"},
-     "ip_local_port_range", None, "refuse", "cover 15432, where services listen"),
+     "ip_local_port_range", "32768 60999", "refuse", "cover 15432, where services listen"),
     ("timestamps off", {"tcp_timestamps": "0"}, {}, "tcp_timestamps", "1", "set", "switched on again"),
     ("timestamps 2", {"tcp_timestamps": "2"}, {}, "tcp_timestamps", "2", "keep", ""),
     ("timestamps alone", {"tcp_timestamps": "0"}, {"tcp_timestamps": "leave"}, "tcp_timestamps", None, "keep", ""),
     ("inert reuse", {"tcp_timestamps": "0"}, {"tcp_timestamps": "leave"},
-     "tcp_tw_reuse", None, "refuse", "does nothing while tcp_timestamps is 0"),
+     "tcp_tw_reuse", "2", "refuse", "does nothing while tcp_timestamps is 0"),
     ("timestamps hidden", {"tcp_timestamps": None}, {}, "tcp_timestamps", None, "unsupported", "set it on the host"),
     ("reuse with hidden timestamps", {"tcp_timestamps": None}, {}, "tcp_tw_reuse", "1", "set", ""),
     ("reuse on", {"tcp_tw_reuse": "1"}, {}, "tcp_tw_reuse", "1", "keep", "1 s"),
@@ -116,7 +133,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str
     ("own reuse", {}, {"tcp_tw_reuse": 0}, "tcp_tw_reuse", "0", "set", "You chose"),
     ("own reuse 2", {}, {"tcp_tw_reuse": 2}, "tcp_tw_reuse", "2", "keep", "You chose"),
     ("reuse 2 on 4.9", {**OLD_HOST, "release": "4.9.229"}, {"tcp_tw_reuse": 2},
-     "tcp_tw_reuse", None, "refuse", "takes 2 for 1"),
+     "tcp_tw_reuse", "0", "refuse", "takes 2 for 1"),
     ("reuse hidden", {**OLD_HOST, "release": "4.9.229", "tcp_tw_reuse": None}, {},
      "tcp_tw_reuse", None, "unsupported", "set it on the host"),
     ("recycle gone", {}, {}, "tcp_tw_recycle", None, "unsupported", "removed in 4.12"),
@@ -176,6 +193,7 @@ def test_second_run_sets_nothing(host: dict[str, Any], policy: dict[str, Any]) -
         ({"reserve": ["9010-9000"]}, "reserve: '9010-9000' is not a range of ports: 9010 is above 9000"),
         ({"accept_risk": ["everything"]}, "accept_risk: everything names no risk; known is tcp_tw_recycle"),
         ({"accept_risk": True}, "accept_risk: the boolean true"),
+        ({"reserve": [80], "ip_local_reserved_ports": "leave"}, "reserve names ports, but ip_local_reserved_ports is"),
         ({"tw_reuse": 1}, "tw_reuse is not a part of the policy; known are ip_local_port_range"),
     ],
 )
