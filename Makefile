@@ -18,7 +18,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs unit integration sanity images molecule bench system clean
+.PHONY: help demo test check lint types docs unit integration sanity images molecule mutate bench system clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,10 @@ demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and s
 
 # Elsewhere a test that lacks something that has to be fetched first is skipped.
 test: export TEST_EVERYTHING := 1
+# The quickest one shows that scenarios notice.
+test: export MUTATE := two_hosts
 test: system  ## everything, in real containers too (installs what is missing on Debian, as root or with sudo)
-	@scripts/test_stages lint types docs unit sanity integration molecule
+	@scripts/test_stages lint types docs unit sanity integration molecule mutate
 
 check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yamllint, unit tests
 	ruff check .
@@ -68,6 +70,9 @@ images: system  ## the container images that Molecule uses
 
 molecule: .venv/test.stamp $(COLLECTION)  ## real containers; SCENARIO=default SUITES="bookworm trixie" narrows it down
 	scripts/molecule $(SCENARIO)
+
+mutate: .venv/test.stamp $(COLLECTION)  ## the same without the fix: tests must fail (about four minutes)
+	python scripts/mutate.py $(or $(SCENARIO),$(MUTATE))
 
 bench:  ## what asking for sockets costs, side by side (about ten minutes; wants gcc)
 	@$(PYTHON) tests/benchmark/observe.py

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After: a message that says what is wrong, and a host as it was."""
+"""A message that says what is wrong, and a host as it was."""
 
 from __future__ import annotations
 
