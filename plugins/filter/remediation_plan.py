@@ -41,8 +41,8 @@ options:
         default: auto
       ip_local_reserved_ports:
         description:
-          - V(auto) adds to the list in force, and to what sysctl files reserve, the services that the wider range would newly
-            cover and O(policy.reserve).
+          - V(auto) adds to the list in force what sysctl files reserve, the services that the wider range would newly
+            cover, and O(policy.reserve).
           - A value is a list such as V(8080,9000-9010). One that lacks a port that is reserved today is refused.
         type: raw
         default: auto
