@@ -58,7 +58,8 @@ def test_diagnosis_names_the_destination(demo: subprocess.CompletedProcess[str])
 def test_wrong_claim_to_be_inside_is_not_believed() -> None:
     """Pretending to be inside starts the namespaces all the same: nothing runs on the machine itself."""
     ours = " ".join(str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("net", "mnt"))
-    probe = "import runpy, sys; sys.path.insert(0, sys.argv[1].rpartition('/')[0]); print(runpy.run_path(sys.argv[1], run_name='demo')['is_inside']())"
+    look = "print(runpy.run_path(sys.argv[1], run_name='demo')['is_inside']())"
+    probe = f"import runpy, sys; sys.path.insert(0, sys.argv[1].rpartition('/')[0]); {look}"
     command = [sys.executable, "-c", probe, str(SCRIPT)]
     done = subprocess.run(command, env={**os.environ, "DEMO_OUTSIDE": ours}, check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
