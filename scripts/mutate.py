@@ -67,8 +67,8 @@ def examine(scenario: str) -> tuple[str, float, bool, str]:
     log.parent.mkdir(exist_ok=True)
     log.write_text(run.stdout)
     failed = set(FAILED_TEST.findall(COLOUR.sub("", run.stdout)))
-    noticed = run.returncode != 0 and bool(failed) and all("tests/after/" in path for path, _ in failed)
-    what = f"verify is red: {', '.join(sorted(test for _, test in failed))}"
+    noticed = run.returncode != 0 and bool(failed) and all("tests/after/" in path for path, _test in failed)
+    what = f"verify is red: {', '.join(sorted(test for _path, test in failed))}"
     if not noticed:
         what = f"NOT NOTICED by tests/after, see {log.relative_to(CHECKOUT)}"
     return scenario, time.monotonic() - start, noticed, what

@@ -241,14 +241,14 @@ def targets(results: Sequence[dict[str, Any]], healthy_us: Sequence[float]) -> I
             for name, limit in ((SS, 2.5), (NETSTAT, 6), (PSUTIL, 20)):
                 if name in costs:
                     ratio = costs[name].milliseconds / ours.milliseconds
-                    yield Target(f"{one['title']}: {name.split(',')[0]} / ours", ratio, limit, False, "times")
+                    yield Target(f"{one['title']}: {name.partition(',')[0]} / ours", ratio, limit, False, "times")
         more = ours.mebibytes - costs[BARE].mebibytes
         yield Target(f"{one['title']}: memory above the bare interpreter", more, 8, True, "MiB")
     yield Target("healthy: no dump, beyond the interpreter's start", healthy_us[1] / 1000, 1, True, "ms")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    lines = [head, ["---", *("---:" for _column in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

@@ -80,8 +80,8 @@ STAYS = ("EROFS", "ENOSPC")
 # Exit codes of a run.
 DONE, FAILED, NOT_UNDONE, SURPRISED = 0, 10, 11, 12
 
-# A call as strace prints it, up to its path or descriptor: what follows is not the same in every run.
-LINE = re.compile(r'(?P<name>\w+)\((?:AT_FDCWD, )?(?P<text>"[^"]*"|[^,) ]*)(?P<writes>.*O_WRONLY)?')
+# A call as strace prints it, up to its path: what follows, or a descriptor's number, is not the same in every run.
+LINE = re.compile(r'(?P<name>\w+)\((?:AT_FDCWD, )?(?P<text>"[^"]*")?(?P<writes>.*O_WRONLY)?')
 
 Action = Callable[[], object]
 
@@ -212,7 +212,7 @@ def put_back(image: Image) -> None:
 class Call(NamedTuple):
     """The number-th call of this name in a run.
 
-    text: the path or descriptor that it works on. errors: what may go wrong with it; nothing with calls that change
+    text: the path that it works on, empty for a descriptor. errors: what may go wrong with it; nothing with calls that change
     nothing, and on which no change depends.
     """
 
@@ -286,7 +286,7 @@ def _calls(log: str) -> list[Call]:
         if match:
             counts[match["name"]] += 1
             errors = ERRORS.get(f"{match['name']} to write" if match["writes"] else match["name"], ())
-            calls.append(Call(match["name"], counts[match["name"]], match["text"], errors))
+            calls.append(Call(match["name"], counts[match["name"]], match["text"] or "", errors))
     return calls
 
 

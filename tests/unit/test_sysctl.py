@@ -49,8 +49,7 @@ def test_names(name: str, key: str, path: str) -> None:
     ],
 )
 def test_same(key: str, left: str, right: str, same: bool) -> None:
-    assert _sysctl.same(key, left, right) == same
-    assert _sysctl.same(key, right, left) == same
+    assert {_sysctl.same(key, *pair) for pair in ((left, right), (right, left))} == {same}
 
 
 def test_spelled_as_the_kernel_prints_it() -> None:
