@@ -212,8 +212,8 @@ def put_back(image: Image) -> None:
 class Call(NamedTuple):
     """The number-th call of this name in a run.
 
-    text: the path that it works on, empty for a descriptor. errors: what may go wrong with it; nothing with calls that change
-    nothing, and on which no change depends.
+    text: the path that it works on, empty for a descriptor. errors: what may go wrong with it; nothing with calls that
+    change nothing, and on which no change depends.
     """
 
     name: str
