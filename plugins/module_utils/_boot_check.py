@@ -46,6 +46,13 @@ def look_ahead(
     return BootOutlook(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target, wanted)])
 
 
+def reapplied_by() -> List[str]:
+    """Who sets sysctls of files or profiles once more after the loader of the boot."""
+    ufw = _reapply.find_ufw()
+    found = {"tuned": _reapply.find_tuned() is not None, "ufw": bool(ufw and ufw.enabled and ufw.sysctl_file)}
+    return [name for name, is_active in found.items() if is_active]
+
+
 def decided_elsewhere(outlook: BootOutlook, target: str) -> Dict[str, str]:
     """The values that other files than the drop-in will set at boot, as far as the kernel can take them."""
     return {

@@ -155,6 +155,14 @@ file:
   type: str
   returned: success
   sample: created
+reapplied_by:
+  description:
+    - Who sets sysctls once more after the loader of the boot, V(tuned) where a profile is active and V(ufw) where it is
+      enabled and has a sysctl file. A warning tells where that would change a value.
+  type: list
+  elements: str
+  returned: success
+  sample: [tuned]
 recovered:
   description: Whether an earlier run had broken off and was undone first.
   type: bool
@@ -215,6 +223,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
         "settings": [{**record._asdict(), **_boot_of(record.key, outlook)} for record in outcome.records],
         "file": _file_status(outcome, params["state"]),
         "recovered": outcome.recovered,
+        "reapplied_by": _boot_check.reapplied_by(),
         "diff": _diff(dropin.target, outcome),
         "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
     }

@@ -5,37 +5,19 @@
 from __future__ import annotations
 
 import functools
-import importlib.machinery
-import importlib.util
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 
+import private_namespaces as namespaces
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 300
 REFUSED = 3  # exit code: there is a reason to skip the test
 MOST_WORDS = 60000  # less than a pipe holds
-
-
-def _load_script(path: Path) -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader(path.name, str(path))
-    loader.cache_from_source = None  # type: ignore[attr-defined]
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(path.name, loader))  # type: ignore[arg-type]
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = written
-    return module
-
-
-namespaces = _load_script(ROOT / "scripts" / "private_namespaces.py")
 
 
 def in_child(function: Callable[[], object]) -> tuple[int, str]:

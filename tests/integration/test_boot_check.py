@@ -168,12 +168,15 @@ def test_tuned_and_ufw_set_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs.write_text(f"#\nnet/ipv4/tcp_tw_reuse=0\n{FIN}=30\n")
     monkeypatch.setattr(_reapply, "find_ufw", lambda: _reapply.Ufw(True, str(theirs)))
     monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned("network-latency", False))
-    ufw, tuned = apply()["warnings"]
+    result = apply()
+    assert result["reapplied_by"] == ["tuned", "ufw"]
+    ufw, tuned = result["warnings"]
     assert ufw == f'{REUSE} = 1, but ufw sets it to "0": {theirs}:2 decides'
     assert 'its profile "network-latency" wins' in tuned
     monkeypatch.setattr(_reapply, "find_ufw", lambda: _reapply.Ufw(False, str(theirs)))
     monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned("network-latency", True))
-    assert apply()["warnings"] == []
+    result = apply()
+    assert (result["warnings"], result["reapplied_by"]) == ([], ["tuned"])
 
 
 @private

@@ -115,7 +115,7 @@ def broken_off(action: Action) -> None:
     """A run that died with everything changed and nothing committed."""
 
     def body() -> None:
-        _transaction._verify = lambda *_: os._exit(0)  # type: ignore[assignment]
+        _transaction._verify = lambda *_: os._exit(0)
         action()
 
     assert in_children([body])[0][0] == 0
@@ -197,7 +197,7 @@ def put_back(image: Image) -> None:
         elif isinstance(state, str):
             path.symlink_to(state)
         else:
-            content, mode, uid, gid = state  # type: ignore[misc]
+            content, mode, uid, gid = state
             path.write_bytes(content)
             os.chown(path, uid, gid)
             path.chmod(mode & 0o7777)
@@ -384,7 +384,7 @@ def test_old_or_new_whatever_fails(name: str, tmp_path: Path) -> None:
         (tmp_path / str(worker)).write_text(str(count))
         assert not violations, "\n".join([f"{len(violations)} violations", *violations[:8]])
 
-    results = in_children([lambda worker=worker: body(worker) for worker in range(workers)])  # type: ignore[misc]
+    results = in_children([lambda worker=worker: body(worker) for worker in range(workers)])
     if REFUSED in [code for code, _text in results]:
         pytest.skip(results[0][1])
     if any(code for code, _text in results):

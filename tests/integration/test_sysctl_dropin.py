@@ -99,7 +99,7 @@ def everything() -> object:
 
 def contents() -> object:
     """As everything(), but a file that was written anew with the same bytes and owner is the same."""
-    return {path: state[:4] for path, state in files().items()}, {key: get(key) for key in KEYS}  # type: ignore[index]
+    return {path: state[:4] for path, state in files().items()}, {key: get(key) for key in KEYS}
 
 
 @contextlib.contextmanager
@@ -193,7 +193,7 @@ def test_foreign_file_comes_back_byte_for_byte() -> None:
         os.chown(DROPIN, 1234, 5678)
     before = contents()
     assert present()["file"] == "changed"
-    assert (DROPIN.stat().st_mode & 0o7777, DROPIN.stat().st_uid) == (0o640, before[0][str(DROPIN)][2])  # type: ignore[index]
+    assert (DROPIN.stat().st_mode & 0o7777, DROPIN.stat().st_uid) == (0o640, before[0][str(DROPIN)][2])
     present(OTHER_CONTENT)
     assert absent()["file"] == "restored"
     assert contents() == before
