@@ -89,7 +89,7 @@ clean:  ## remove what the targets above made, containers and images too
 	@scripts/setup requirements/demo.txt
 	@touch $@
 
-.venv/test.stamp: requirements/demo.txt requirements/test.txt
+.venv/test.stamp: requirements/demo.txt requirements/matrix.txt requirements/test.txt
 	@scripts/setup requirements/test.txt
 	@touch .venv/demo.stamp $@
 
