@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -12,18 +11,24 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
-STATE = Path("/var/lib/netops.ephemeral_ports")
-
-RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
-REUSE, TIMESTAMPS = "net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_timestamps"
-PLAIN = {RANGE: "32768 33267", RESERVED: "", REUSE: "2", TIMESTAMPS: "1"}
-FIXED = {RANGE: "10240 65535", RESERVED: "", REUSE: "1", TIMESTAMPS: "1"}
+from .private_host import (
+    DROPIN,
+    FIXED,
+    HOSTILE,
+    PLAIN,
+    RANGE,
+    RESERVED,
+    REUSE,
+    ROOT,
+    STATE,
+    TIMESTAMPS,
+    Host,
+    Run,
+    private_host,
+)
 
 FIXED_TEXT = """\
 #
@@ -40,74 +45,6 @@ net.ipv4.tcp_timestamps = 1
 net.ipv4.tcp_tw_reuse = 1
 """
 
-# Names that a caller may use for anything, among them all that the role and its template use within.
-HOSTILE = """
-    action content destination dropin errors file item items key method msg name path plan policy present purpose rate
-    reason reserve result sample setting settings state state_dir sustainable_rate template total url usage value wanted
-"""
-
-
-class Host:
-    """A host of its own as long as `keeper` lives: network, sysctls, /etc/sysctl.d and state."""
-
-    def __init__(self, keeper: subprocess.Popen[str], home: Path) -> None:
-        self.home = home
-        self.enter = ["nsenter", f"--target={keeper.pid}", "--net", "--mount"]
-        if Path(f"/proc/{keeper.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink():
-            self.enter += ["--user", "--preserve-credentials"]
-
-    def run(self, *command: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-        settings = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
-        return subprocess.run([*self.enter, *command], check=check, **{**settings, **options})
-
-    def play(
-        self, role: str, *options: str, entry: str = "main", play_vars: dict[str, Any] | None = None, **inputs: object
-    ) -> Run:
-        """Run a role by its full name in a play of its own; inputs are its variables without the role's name."""
-        variables = {f"{role}_{name}": value for name, value in inputs.items()}
-        task = {"name": f"netops.ephemeral_ports.{role}", "tasks_from": entry}
-        play = {
-            "hosts": "all",
-            "gather_facts": False,
-            "vars": play_vars or {},
-            "tasks": [{"ansible.builtin.include_role": task, "vars": variables}],
-        }
-        playbook = self.home / "play.yml"
-        playbook.write_text(json.dumps([play]))
-        arguments = ["--inventory=localhost,", "--connection=local", *options]
-        return Run(self.run(sys.executable, "-m", "ansible", "playbook", str(playbook), *arguments, check=False))
-
-    def sysctls(self) -> dict[str, str]:
-        values = [self.run("cat", f"/proc/sys/{key.replace('.', '/')}").stdout for key in PLAIN]
-        return {key: " ".join(value.split()) for key, value in zip(PLAIN, values, strict=True)}
-
-    def text(self, path: Path = DROPIN) -> str | None:
-        done = self.run("cat", str(path), check=False)
-        return None if done.returncode else done.stdout
-
-    def write(self, path: Path, text: str) -> None:
-        self.run("sh", "-c", f"cat > '{path}'", input=text, stdin=None)
-
-    def names(self, path: Path) -> list[str]:
-        return self.run("ls", "-A", str(path), check=False).stdout.split()
-
-
-class Run:
-    """What a run of ansible-playbook printed, and how it ended."""
-
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.text = done.stdout + done.stderr
-        self.failed = done.returncode != 0
-        self.changed = sum(map(int, re.findall(r"\bchanged=(\d+)", self.text)))
-
-    def passed(self) -> Run:
-        assert not self.failed, self.text
-        return self
-
-    def said(self, sentence: str) -> bool:
-        """Whether it says this, however Ansible wraps or quotes it."""
-        return sentence in " ".join(re.sub(r'[",\s]+', " ", self.text).split())
-
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
@@ -117,15 +54,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "remote"))
     monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
-    launcher = [sys.executable, str(ROOT / "scripts" / "private_namespaces.py"), "--sysctl", f"{RANGE}={PLAIN[RANGE]}"]
-    command = [*launcher, "--", "sh", "-c", "echo ready; exec cat"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
-        assert keeper.stdout is not None
-        assert keeper.stdin is not None
-        if keeper.stdout.readline() != "ready\n":
-            pytest.skip("neither user namespaces nor root: no private host")
-        yield Host(keeper, tmp_path)
-        keeper.stdin.close()
+    with private_host(tmp_path) as made:
+        yield made
 
 
 def is_untouched(host: Host) -> bool:

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that are sets of private namespaces, and what Ansible says about them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
+STATE = Path("/var/lib/netops.ephemeral_ports")
+
+RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
+REUSE, TIMESTAMPS = "net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_timestamps"
+PLAIN = {RANGE: "32768 33267", RESERVED: "", REUSE: "2", TIMESTAMPS: "1"}
+FIXED = {RANGE: "10240 65535", RESERVED: "", REUSE: "1", TIMESTAMPS: "1"}
+
+# Names that a caller may use for anything, among them all that the role and its template use within.
+HOSTILE = """
+    action content destination dropin errors file item items key method msg name path plan policy present purpose rate
+    reason reserve result sample setting settings state state_dir sustainable_rate template total url usage value wanted
+"""
+
+
+class Host:
+    """A host of its own as long as `keeper` lives: network, sysctls, /etc/sysctl.d and state."""
+
+    def __init__(self, keeper: subprocess.Popen[str], home: Path) -> None:
+        self.home = home
+        self.enter = ["nsenter", f"--target={keeper.pid}", "--net", "--mount"]
+        if Path(f"/proc/{keeper.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink():
+            self.enter += ["--user", "--preserve-credentials"]
+
+    def run(self, *command: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        settings = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
+        return subprocess.run([*self.enter, *command], check=check, **{**settings, **options})
+
+    def play(
+        self, role: str, *options: str, entry: str = "main", play_vars: dict[str, Any] | None = None, **inputs: object
+    ) -> Run:
+        """Run a role by its full name in a play of its own; inputs are its variables without the role's name."""
+        variables = {f"{role}_{name}": value for name, value in inputs.items()}
+        task = {"name": f"netops.ephemeral_ports.{role}", "tasks_from": entry}
+        play = {
+            "hosts": "all",
+            "gather_facts": False,
+            "vars": play_vars or {},
+            "tasks": [{"ansible.builtin.include_role": task, "vars": variables}],
+        }
+        playbook = self.home / "play.yml"
+        playbook.write_text(json.dumps([play]))
+        arguments = ["--inventory=localhost,", "--connection=local", *options]
+        return Run(self.run(sys.executable, "-m", "ansible", "playbook", str(playbook), *arguments, check=False))
+
+    def python(self) -> Path:
+        """An interpreter for ansible_python_interpreter: modules run on this host, whoever started them."""
+        script = self.home / "python"
+        script.write_text(f'#!/bin/sh\nexec {shlex.join([*self.enter, sys.executable])} "$@"\n')
+        script.chmod(0o755)
+        return script
+
+    def sysctls(self) -> dict[str, str]:
+        values = [self.run("cat", f"/proc/sys/{key.replace('.', '/')}").stdout for key in PLAIN]
+        return {key: " ".join(value.split()) for key, value in zip(PLAIN, values, strict=True)}
+
+    def text(self, path: Path = DROPIN) -> str | None:
+        done = self.run("cat", str(path), check=False)
+        return None if done.returncode else done.stdout
+
+    def write(self, path: Path, text: str) -> None:
+        self.run("sh", "-c", f"cat > '{path}'", input=text, stdin=None)
+
+    def names(self, path: Path) -> list[str]:
+        return self.run("ls", "-A", str(path), check=False).stdout.split()
+
+
+class Run:
+    """What a run of ansible-playbook printed, and how it ended."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.text = done.stdout + done.stderr
+        self.failed = done.returncode != 0
+        self.changed = sum(map(int, re.findall(r"\bchanged=(\d+)", self.text)))
+
+    def passed(self) -> Run:
+        assert not self.failed, self.text
+        return self
+
+    def said(self, sentence: str) -> bool:
+        """Whether it says this, however Ansible wraps or quotes it."""
+        return sentence in " ".join(re.sub(r'[",\s]+', " ", self.text).split())
+
+
+@contextlib.contextmanager
+def private_host(home: Path) -> Iterator[Host]:
+    """A host with 500 ports, for as long as the context lasts; skips the test where there can be none."""
+    launcher = [sys.executable, str(ROOT / "scripts" / "private_namespaces.py"), "--sysctl", f"{RANGE}={PLAIN[RANGE]}"]
+    command = [*launcher, "--", "sh", "-c", "echo ready; exec cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
+        assert keeper.stdout is not None
+        assert keeper.stdin is not None
+        if keeper.stdout.readline() != "ready\n":
+            pytest.skip("neither user namespaces nor root: no private host")
+        yield Host(keeper, home)
+        keeper.stdin.close()
