@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from . import consumer
+
 ROOT = Path(__file__).resolve().parents[2]
 
 InNamespace = Callable[..., subprocess.CompletedProcess[str]]
@@ -53,3 +55,16 @@ def in_namespace() -> InNamespace:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection as it is released, built from what a commit of the present files would hold."""
+    scratch = tmp_path_factory.mktemp("tarball")
+    return consumer.build(consumer.clean_copy(scratch / "source"), scratch / "output")
+
+
+@pytest.fixture(scope="session")
+def installed(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The released collection in a collections path that held nothing. Not to be changed by tests."""
+    return consumer.install(tarball, tmp_path_factory.mktemp("installed"))
