@@ -59,6 +59,7 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
             for one in _usage.most_loaded(census, reuse, look.max_destinations, look.only)
         ]
     files = _boot_files.read_files(_EVERY_FILE)
+    counters = _proc_net.read_counters(proc)
     facts = Facts(
         kernel=kernel,
         sysctls=sysctls,
@@ -67,7 +68,7 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
         usable=ports["usable"],
         destinations=destinations,
         census=census,
-        overflows=_proc_net.read_netstat(proc).get("TcpExt", {}).get("TCPTimeWaitOverflow", 0),
+        overflows=counters.get("TCPTimeWaitOverflow", 0),
         conntrack=_conntrack.read(proc),
         stale=_stale_recycle_lines(kernel, files),
     )
@@ -82,6 +83,8 @@ def observe(look: Look, proc: str = _proc_net.PROC) -> Dict[str, Any]:
         "sockets": census and _usage.describe_sockets(census),
         "blocked_at_most": _usage.blocked_at_most(sockstat),
         "destinations": destinations,
+        "counters": counters,
+        "uptime": _proc_net.read_uptime(proc),
         "method": method,
         "complete": census.complete if census and method == "netlink" else None,
     }

@@ -16,6 +16,25 @@ from ._port_range import PortRange, PortSet
 
 PROC = "/proc"
 
+# Connections opened and how opening them failed; what was sent again; TIME_WAIT and early reuse; what PAWS dropped.
+COUNTERS = (
+    "ActiveOpens",
+    "PassiveOpens",
+    "AttemptFails",
+    "EstabResets",
+    "RetransSegs",
+    "TCPSynRetrans",
+    "TCPTimeouts",
+    "TW",
+    "TWRecycled",
+    "TWKilled",
+    "TCPTimeWaitOverflow",
+    "PAWSPassive",
+    "PAWSActive",
+    "PAWSEstab",
+    "PAWSTimewait",
+)
+
 _TCP = ("tcp", "tcp6")
 
 _MS_PER_CLOCK_TICK = 10  # the timer column counts in USER_HZ, which is 100 on every architecture in use
@@ -83,8 +102,25 @@ def read_sockstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
 
 def read_netstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
     """The counters of /proc/net/netstat as {"TcpExt": {"TWRecycled": 0, ...}, "IpExt": ...}."""
+    return _read_groups(os.path.join(proc, "net/netstat"))
+
+
+def read_counters(proc: str = PROC) -> Dict[str, int]:
+    """What this network namespace has counted since it was made: those of COUNTERS that the kernel has."""
+    found = {**read_netstat(proc).get("TcpExt", {}), **_read_groups(os.path.join(proc, "net/snmp")).get("Tcp", {})}
+    return {name: found[name] for name in COUNTERS if name in found}
+
+
+def read_uptime(proc: str = PROC) -> float:
+    """Seconds since boot; the time between two looks is the difference."""
+    with open(os.path.join(proc, "uptime"), encoding="ascii") as stream:
+        return float(stream.read().split()[0])
+
+
+def _read_groups(path: str) -> Dict[str, Dict[str, int]]:
+    """Pairs of lines, names and values, each with its group before a colon."""
     found: Dict[str, Dict[str, int]] = {}
-    with open(os.path.join(proc, "net/netstat"), encoding="ascii") as lines:
+    with open(path, encoding="ascii") as lines:
         for heads, values in zip(lines, lines):
             group, _colon, names = heads.partition(":")
             found[group] = dict(zip(names.split(), map(int, values.split()[1:])))

@@ -282,6 +282,35 @@ destinations:
       rate: {last_1s: 460.2, last_10s: 452.8, last_60s: 447.2}
       trend: steady
       forecast: {saturation: 0.9626, seconds_to_critical: 0.0, seconds_to_exhausted: null}
+counters:
+  description:
+    - What the kernel has counted since this network namespace was made. Two results of a host give rates, with
+      RV(uptime) for the time between them.
+    - Only those counters are there that the kernel has. C(ActiveOpens) are connections opened from here,
+      C(AttemptFails) those that were refused or given up. C(TCPSynRetrans) are SYNs sent again, C(TWRecycled) ports
+      taken out of TIME_WAIT early. What PAWS dropped begins with C(PAWS).
+    - A connect() that finds no local port (errno 99) is in none of them.
+  type: dict
+  returned: success
+  sample:
+    ActiveOpens: 180233
+    PassiveOpens: 4120
+    AttemptFails: 12
+    EstabResets: 40
+    RetransSegs: 181
+    TCPSynRetrans: 31
+    TCPTimeouts: 55
+    TW: 175010
+    TWRecycled: 0
+    TWKilled: 0
+    TCPTimeWaitOverflow: 0
+    PAWSActive: 0
+    PAWSEstab: 2
+uptime:
+  description: Seconds since the host was booted.
+  type: float
+  returned: success
+  sample: 86400.25
 method:
   description: How the sockets were read, V(netlink) or V(procfs), or V(sockstat) where they need not be.
   type: str

@@ -112,6 +112,29 @@ print(json.dumps([young, old, connect(server, 450, "198.18.0.1", 8080)]))
     assert more == [450, 0]
 
 
+def test_two_looks_give_rates_and_no_counter_knows_of_errno_99(inside: Any) -> None:
+    before, refused, between, more, after = inside("""
+server = listen("198.18.0.1", 8080)
+connect(server, 20, "198.18.0.1", 8080)
+before = observe()
+refused = socket.socket().connect_ex(("198.18.0.1", 9))
+between = observe()
+more = connect(server, 600, "198.18.0.1", 8080)
+print(json.dumps([before, refused, between, more, observe()]))
+""")
+
+    def grown(name: str, start: Any, end: Any) -> int:
+        return end["counters"][name] - start["counters"][name]
+
+    assert (before["counters"]["ActiveOpens"], before["counters"]["AttemptFails"]) == (20, 0)
+    assert refused == 111
+    assert (grown("ActiveOpens", before, between), grown("AttemptFails", before, between)) == (1, 1)
+    assert more == [480, 99]
+    assert (grown("ActiveOpens", between, after), grown("AttemptFails", between, after)) == (480, 0)
+    assert before["uptime"] <= between["uptime"] <= after["uptime"]
+    assert after["uptime"] > 0
+
+
 def test_loopback_rule_of_reuse_2(inside: Any) -> None:
     got = inside("""
 for address in ("127.0.0.1", "198.18.0.1"):

@@ -156,3 +156,14 @@ def test_counters(kernel: str) -> None:
     counters = _proc_net.read_netstat(proc)
     assert "TWRecycled" in counters["TcpExt"]
     assert counters["IpExt"]["InOctets"] > 0
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_counters_of_two_files(kernel: str) -> None:
+    """What the gate of a rollout goes by. SYNs sent again have a counter of their own since Linux 3.15."""
+    counters = _proc_net.read_counters(str(recorded.ROOT / kernel / "proc"))
+    assert counters["ActiveOpens"] == 52
+    assert {"AttemptFails", "TWRecycled", "PAWSActive", "PAWSEstab"} <= counters.keys()
+    assert ("TCPSynRetrans" in counters) is (kernel != "3.10.108")
+    assert ("PAWSPassive" in counters) is (kernel in OLD_KERNELS)
+    assert "InOctets" not in counters
