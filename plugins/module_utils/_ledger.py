@@ -31,14 +31,17 @@ class Ledger(NamedTuple):
     """origin: how things were before the first apply. applied: what the last one made of them; both have the same keys.
 
     pending: how things were before the change that is under way.
+    trial: this record as it was while a change on trial was under way, which says all that it takes to undo it.
     """
 
     origin: Optional[Snapshot]
     applied: Optional[Snapshot]
     pending: Optional[Snapshot]
+    trial: Optional["Ledger"] = None
 
 
 EMPTY = Ledger(None, None, None)
+_SNAPSHOTS = ("origin", "applied", "pending")
 
 
 def path_for(state_dir: str, dropin: str) -> str:
@@ -55,12 +58,11 @@ def load(path: str) -> Ledger:
         data = json.loads(state.content.decode())
         if data["format"] != _FORMAT:
             raise ValueError(f"format {data['format']}")
-        ledger = Ledger(*(_snapshot(data[name]) for name in Ledger._fields))
+        trial = data.get("trial")  # missing in records of versions before there were trials
+        ledger = _ledger(data)
+        return ledger if trial is None else ledger._replace(trial=_trial(trial, ledger))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, str(error)) from error
-    if (ledger.origin and set(ledger.origin.values)) != (ledger.applied and set(ledger.applied.values)):
-        raise _damaged(path, "origin and applied do not match")
-    return ledger
 
 
 def save(path: str, ledger: Ledger) -> None:
@@ -75,7 +77,7 @@ def save(path: str, ledger: Ledger) -> None:
             os.rmdir(directory)  # unless other drop-ins have theirs in it
     elif ledger != load(path):
         _durable_file.make_directory(directory, _DIRECTORY_MODE)
-        data = {"format": _FORMAT, **{name: _as_json(snapshot) for name, snapshot in ledger._asdict().items()}}
+        data = {"format": _FORMAT, **_as_json(ledger), "trial": ledger.trial and _as_json(ledger.trial)}
         content = json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
         _durable_file.write(path, FileState(content, _FILE_MODE, os.geteuid(), os.getegid(), None))
 
@@ -84,7 +86,26 @@ def _damaged(path: str, why: str) -> ValueError:
     return ValueError(f"{path} is not a record of this collection ({why}); move it away to start anew")
 
 
-def _as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
+def _as_json(ledger: Ledger) -> Dict[str, Any]:
+    return {name: _snapshot_as_json(getattr(ledger, name)) for name in _SNAPSHOTS}
+
+
+def _ledger(data: Dict[str, Any]) -> Ledger:
+    origin, applied, pending = (_snapshot(data[name]) for name in _SNAPSHOTS)
+    ledger = Ledger(origin, applied, pending)
+    if (ledger.origin and set(ledger.origin.values)) != (ledger.applied and set(ledger.applied.values)):
+        raise ValueError("origin and applied do not match")
+    return ledger
+
+
+def _trial(data: Dict[str, Any], ledger: Ledger) -> Ledger:
+    trial = _ledger(data)
+    if trial.pending is None or ledger.applied is None or trial.pending.values.keys() - ledger.applied.values.keys():
+        raise ValueError("the trial is not one of what was applied")
+    return trial
+
+
+def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
     if snapshot is None:
         return None
     file = snapshot.file

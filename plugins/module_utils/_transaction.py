@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
     """What a run did, or would do in check mode.
 
     recovered: it first undid a run that had broken off. file_kept: the file was to be taken back, but somebody else has
-    changed it since.
+    changed it since. on_trial: the record says afterwards that a change is on trial.
     """
 
     changed: bool
@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
     file_before: Optional[FileState]
     file_after: Optional[FileState]
     file_kept: bool
+    on_trial: bool
 
 
 class Dropin:
@@ -101,10 +102,13 @@ def _no_others(_file: Optional[FileState], _keys: Iterable[str]) -> Mapping[str,
     return {}
 
 
-def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _agree) -> Outcome:
+def apply(
+    dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _agree, trial: bool = False
+) -> Outcome:
     """Make the file and the running values those of the text.
 
     A key that an earlier text named and this one does not keeps its running value; take_back() brings it back too.
+    trial: record a change as one that take_back() can undo by itself; otherwise no change is on trial afterwards.
     Raises ValueError for bad input, ApplyError, LockedError, OSError, or what review raises.
     """
     assignments = _sysctl_files.parse(text)
@@ -116,20 +120,38 @@ def apply(dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review:
         _check_values(assignments, values, _read_values(dropin, start, [_sysctl.UNPRIVILEGED_PORT_START]))
 
         wanted = {key: value for key, value in named.items() if values[key] is not None}
-        target = Snapshot(_with_content(start.file, text), wanted)
+        now, target = Snapshot(start.file, _those(values, wanted)), Snapshot(_with_content(start.file, text), wanted)
         applied = start.ledger.applied.values if start.ledger.applied else {}
         first = {key: _origin_of(key, origin.values, applied, values[key] or "", wanted[key]) for key in wanted}
         ledger = Ledger(
-            Snapshot(origin.file, {**origin.values, **first}), Snapshot(target.file, {**applied, **wanted}), None
+            Snapshot(origin.file, {**origin.values, **first}),
+            Snapshot(target.file, {**applied, **wanted}),
+            None,
+            _trial(start.ledger, now, target) if trial else None,
         )
         review(target.file, wanted)
-        changed = _commit(dropin, start, values, target, ledger, check)
+        changed = _commit(dropin, start, now, target, ledger, check)
         records = [_record(key, values[key], named.get(key), target.values.get(key)) for key in values]
-        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, False)
+        on_trial = ledger.trial is not None
+        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, False, on_trial)
 
 
-def take_back(dropin: Dropin, lock_timeout_s: float, check: bool, others: Others = _no_others) -> Outcome:
+def confirm(dropin: Dropin, lock_timeout_s: float, check: bool) -> Outcome:
+    """End the trial of a change: it stays. Without one, change nothing. Raises as apply()."""
+    with _durable_file.locked(dropin.directory, lock_timeout_s):
+        start = _begin(dropin, check)
+        if start.ledger.trial is not None and not check:
+            _check_permissions(dropin, [], False)
+            _ledger.save(dropin.ledger, start.ledger._replace(trial=None))
+        return _nothing_left(start)
+
+
+def take_back(
+    dropin: Dropin, lock_timeout_s: float, check: bool, others: Others = _no_others, trial: bool = False
+) -> Outcome:
     """Bring back file and running values of before the first apply; without one, change nothing.
+
+    trial: only those of before the change that is on trial, and the record of that time; without a trial, nothing.
 
     What somebody else has changed since is kept. If that is the file, so are the keys that it sets, and the record of
     the original stays until the file can be taken back too. A key that another sysctl file sets gets that value, as it
@@ -137,18 +159,24 @@ def take_back(dropin: Dropin, lock_timeout_s: float, check: bool, others: Others
     """
     with _durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
-        origin = start.ledger.origin or Snapshot(start.file, {})
-        values = _read_values(dropin, start, origin.values)
+        earlier = start.ledger.trial
+        if trial and earlier is None:
+            return _nothing_left(start)
+        before = (earlier.pending if trial and earlier else start.ledger.origin) or Snapshot(start.file, {})
+        values = _read_values(dropin, start, before.values)
         file_kept = _is_edited(start)
-        claimed = _keys_set_by(start.file, origin.values) if file_kept else set()
-        file = start.file if file_kept else origin.file
-        taken_back = _still_ours(start.ledger, values, [key for key in values if key not in claimed])
-        taken_back.update(others(file, list(taken_back)))
-        target = Snapshot(file, taken_back)
-        ledger = _reduced(start.ledger, claimed) if file_kept else _ledger.EMPTY
-        changed = _commit(dropin, start, values, target, ledger, check)
+        claimed = _keys_set_by(start.file, before.values) if file_kept else set()
+        file = start.file if file_kept else before.file
+        taken_back = _still_ours(start.ledger, before, values, [key for key in values if key not in claimed])
+        if trial and earlier:
+            ledger = _without_trial(start.ledger, taken_back) if file_kept else earlier._replace(pending=None)
+        else:
+            taken_back.update(others(file, list(taken_back)))
+            ledger = _reduced(start.ledger, claimed) if file_kept else _ledger.EMPTY
+        now, target = Snapshot(start.file, _those(values, taken_back)), Snapshot(file, taken_back)
+        changed = _commit(dropin, start, now, target, ledger, check)
         records = [_record(key, values[key], None, target.values.get(key)) for key in values]
-        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, file_kept)
+        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, file_kept, False)
 
 
 def steps(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, str]]:
@@ -252,13 +280,15 @@ def _origin_of(key: str, origin: Mapping[str, str], applied: Mapping[str, str], 
     return present if _sysctl.same(key, present, wanted) else origin[key]
 
 
-def _still_ours(ledger: Ledger, values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
-    """The original values of those keys that still have the value applied: the others are somebody else's by now."""
-    if ledger.origin is None or ledger.applied is None:
+def _still_ours(
+    ledger: Ledger, before: Snapshot, values: Mapping[str, Optional[str]], keys: Iterable[str]
+) -> Dict[str, str]:
+    """The earlier values of those keys that still have the value applied: the others are somebody else's by now."""
+    if ledger.applied is None:
         return {}
     present = {key: values[key] or "" for key in keys if values[key] is not None}
     return {
-        key: ledger.origin.values[key]
+        key: before.values[key]
         for key, value in present.items()
         if _sysctl.same(key, value, ledger.applied.values[key])
     }
@@ -292,6 +322,31 @@ def _reduced(ledger: Ledger, keys: Set[str]) -> Ledger:
     return Ledger(only(ledger.origin), only(ledger.applied), None)
 
 
+def _nothing_left(start: Start) -> Outcome:
+    """The outcome of a run that changes neither file nor values."""
+    return Outcome(start.recovered, start.recovered, [], start.file, start.file, False, False)
+
+
+def _trial(ledger: Ledger, now: Snapshot, target: Snapshot) -> Optional[Ledger]:
+    """What it takes to undo a change from now to the target, and an earlier one that is on trial still.
+
+    Where nothing changes, none but the earlier one is on trial.
+    """
+    if not _differ(now, target):
+        return ledger.trial
+    earlier = ledger.trial
+    if earlier is None or earlier.pending is None:
+        return ledger._replace(pending=now, trial=None)
+    before = earlier.pending
+    return earlier._replace(pending=before._replace(values={**now.values, **before.values}))
+
+
+def _without_trial(ledger: Ledger, taken_back: Mapping[str, str]) -> Ledger:
+    """The ledger once some keys have the values of before the trial, while the others have become somebody else's."""
+    applied = ledger.applied and ledger.applied._replace(values={**ledger.applied.values, **taken_back})
+    return Ledger(ledger.origin, applied, None)
+
+
 def _record(key: str, present: Optional[str], wanted: Optional[str], target: Optional[str]) -> Record:
     if present is None:
         return Record(key, wanted, None, None, "skipped")
@@ -304,23 +359,30 @@ def _record(key: str, present: Optional[str], wanted: Optional[str], target: Opt
     return Record(key, wanted, before, after, "unchanged" if _sysctl.same(key, before, after) else "changed")
 
 
+def _those(values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
+    return {key: values[key] or "" for key in keys}
+
+
+def _differ(now: Snapshot, target: Snapshot) -> bool:
+    return target.file != now.file or bool(steps(now.values, target.values))
+
+
 def _commit(
     dropin: Dropin,
     start: Start,
-    values: Mapping[str, Optional[str]],
+    now: Snapshot,
     target: Snapshot,
     ledger: Ledger,
     check: bool,
 ) -> bool:
     """Bring about the target, or leave everything as it was. Tells whether there is anything to change."""
-    now = Snapshot(start.file, {key: values[key] or "" for key in target.values})
-    changes = steps(now.values, target.values)
-    if not changes and target.file == now.file:
+    if not _differ(now, target):
         # What was so from the start is not ours to take back; it is recorded only beside what is.
         if not check and (start.ledger.origin or ledger == _ledger.EMPTY):
             _ledger.save(dropin.ledger, ledger)
         return False
-    _check_permissions(dropin, [key for key, _value in changes], target.file != now.file)
+    changes = [key for key, _value in steps(now.values, target.values)]
+    _check_permissions(dropin, changes, target.file != now.file)
     if check:
         return True
     try:

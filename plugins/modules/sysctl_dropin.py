@@ -37,11 +37,22 @@ options:
     description:
       - V(present) writes the file and the running values.
       - V(absent) takes both back to how they were before the first run. Where no run is recorded nothing is changed.
+        With O(trial=true) it takes back only the change that is on trial, to how things were before it.
+      - V(confirmed) ends the trial of a change, which stays. Neither file nor running values are touched.
       - What somebody else has changed since is left as it is and gets the status V(kept). If that is the content of the
         file, so are the running values of the keys that it sets; remove the file and run this again to take back all.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, confirmed]
     default: present
+  trial:
+    description:
+      - With O(state=present), record a change as one that is on trial until a later run confirms it
+        (O(state=confirmed), or O(state=present) without this option) or takes it back (O(state=absent) with this
+        option). Several changes on trial are one. Where nothing changes, nothing new is on trial.
+      - It says nothing by itself, it waits for nothing, and a reboot does not end it. A rollout remembers in this way,
+        on the host, what it has changed and not yet judged.
+    type: bool
+    default: false
   on_conflict:
     description:
       - What to do when a value would not survive a reboot, because another sysctl file decides, because no loader reads
@@ -98,6 +109,16 @@ EXAMPLES = r"""
     path: /etc/sysctl.d/99-zz-reuse-delay.conf
     content: |
       -net.ipv4.tcp_tw_reuse_delay = 500
+
+- name: Change it on trial
+  netops.ephemeral_ports.sysctl_dropin:
+    content: |
+      net.ipv4.tcp_tw_reuse = 1
+    trial: true
+
+- name: Keep it
+  netops.ephemeral_ports.sysctl_dropin:
+    state: confirmed
 
 - name: Take it all back
   netops.ephemeral_ports.sysctl_dropin:
@@ -163,6 +184,13 @@ reapplied_by:
   elements: str
   returned: success
   sample: [tuned]
+on_trial:
+  description:
+    - Whether the record says, after this run, that a change is on trial. In check mode, whether it would say so after a
+      run without check mode.
+  type: bool
+  returned: success
+  sample: false
 recovered:
   description: Whether an earlier run had broken off and was undone first.
   type: bool
@@ -183,7 +211,8 @@ from ..module_utils._durable_file import FileState
 ARGUMENTS: Dict[str, Any] = {
     "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
     "content": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
+    "trial": {"type": "bool", "default": False},
     "on_conflict": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
     "state_dir": {"type": "path", "default": "/var/lib/netops.ephemeral_ports"},
     "lock_timeout": {"type": "int", "default": 30},
@@ -211,10 +240,13 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     def others(file: Optional[FileState], keys: Iterable[str]) -> Dict[str, str]:
         return _boot_check.decided_elsewhere(foresee(file, dict.fromkeys(keys)), dropin.target)
 
+    timeout, trial = params["lock_timeout"], params["trial"]
     if params["state"] == "present":
-        outcome = _transaction.apply(dropin, params["content"], params["lock_timeout"], check, review)
+        outcome = _transaction.apply(dropin, params["content"], timeout, check, review, trial)
+    elif params["state"] == "absent":
+        outcome = _transaction.take_back(dropin, timeout, check, others, trial)
     else:
-        outcome = _transaction.take_back(dropin, params["lock_timeout"], check, others)
+        outcome = _transaction.confirm(dropin, timeout, check)
     existing = {record.key: record.wanted for record in outcome.records if record.before is not None}
     outlook = foresee(outcome.file_after, existing)
     return {
@@ -222,6 +254,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
         "path": dropin.target,
         "settings": [{**record._asdict(), **_boot_of(record.key, outlook)} for record in outcome.records],
         "file": _file_status(outcome, params["state"]),
+        "on_trial": outcome.on_trial,
         "recovered": outcome.recovered,
         "reapplied_by": _boot_check.reapplied_by(),
         "diff": _diff(dropin.target, outcome),

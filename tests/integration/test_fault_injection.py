@@ -90,8 +90,20 @@ def apply(content: str) -> Action:
     return lambda: _transaction.apply(dropin(), content, 5, check=False)
 
 
+def apply_on_trial(content: str) -> Action:
+    return lambda: _transaction.apply(dropin(), content, 5, check=False, trial=True)
+
+
 def take_back() -> object:
     return _transaction.take_back(dropin(), 5, check=False)
+
+
+def end_trial() -> object:
+    return _transaction.take_back(dropin(), 5, check=False, trial=True)
+
+
+def confirm() -> object:
+    return _transaction.confirm(dropin(), 5, check=False)
 
 
 def dropin() -> _transaction.Dropin:
@@ -139,6 +151,10 @@ SCENARIOS = {
     "rollback to a foreign file behind a link": Scenario((foreign, apply(CONTENT)), take_back),
     "apply after a run that died": Scenario((apply(CONTENT), lambda: broken_off(apply(OTHER))), apply(OTHER)),
     "rollback after a run that died": Scenario((foreign, lambda: broken_off(apply(CONTENT))), take_back),
+    "apply on trial over an earlier one": Scenario((apply(CONTENT),), apply_on_trial(OTHER)),
+    "end of a trial over an earlier apply": Scenario((apply(CONTENT), apply_on_trial(OTHER)), end_trial),
+    "end of the first trial": Scenario((apply_on_trial(CONTENT),), end_trial),
+    "confirmation": Scenario((apply_on_trial(CONTENT),), confirm),
     "rollback after a rollback that died": Scenario((apply(CONTENT), lambda: broken_off(take_back)), take_back),
 }
 

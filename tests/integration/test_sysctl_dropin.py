@@ -67,7 +67,9 @@ def absent(*, check: bool = False, **options: object) -> Result:
 
 
 def run_module(check: bool, **options: object) -> Result:
-    defaults = {"path": str(DROPIN), "state_dir": str(STATE), "lock_timeout": 30, "on_conflict": "fail"}
+    defaults = {
+        "path": str(DROPIN), "state_dir": str(STATE), "lock_timeout": 30, "on_conflict": "fail", "trial": False
+    }  # fmt: skip
     return sysctl_dropin.run({**defaults, **options}, check)
 
 
@@ -895,3 +897,137 @@ def test_through_ansible(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert contents() == before
+
+
+# Changes on trial
+
+
+@private
+def test_a_trial_is_taken_back_to_what_an_earlier_run_had_made() -> None:
+    """Also where that run left behind a key that neither of its successors names."""
+    original = contents()
+    present(OTHER_CONTENT)
+    present(f"{REUSE} = 0\n")
+    earlier = contents()
+
+    tried = present(trial=True)
+    assert (tried["changed"], tried["on_trial"], get(REUSE)) == (True, True, "1")
+    predicted = absent(trial=True, check=True)
+    done = absent(trial=True)
+    assert predicted == done
+    assert (done["changed"], done["file"], done["on_trial"]) == (True, "restored", False)
+    assert contents() == earlier
+    assert get(FIN) == "30"
+
+    absent()
+    assert contents() == original
+
+
+@private
+def test_the_first_change_on_trial_is_taken_back_to_the_origin() -> None:
+    before = contents()
+    present(trial=True)
+    assert absent(trial=True)["file"] == "removed"
+    assert contents() == before
+
+
+@private
+def test_a_trial_that_is_confirmed_stays_and_only_the_record_changes() -> None:
+    before = contents()
+    present(trial=True)
+    tried = everything()
+    confirm = {"content": None, "state": "confirmed"}
+    assert run_module(True, **confirm)["changed"] is False
+    assert everything() == tried
+    assert present(trial=True, check=True)["on_trial"] is True
+
+    done = run_module(False, **confirm)
+    assert (done["changed"], done["on_trial"], done["file"]) == (False, False, "unchanged")
+    assert _ledger.load(str(LEDGER)).trial is None
+    assert present(trial=True)["on_trial"] is False
+    with nothing_changes():
+        run_module(False, **confirm)
+        assert absent(trial=True)["changed"] is False
+    assert get(REUSE) == "1"
+    absent()
+    assert contents() == before
+
+
+@private
+def test_a_run_without_trial_confirms_too() -> None:
+    present(trial=True)
+    assert present(check=True)["on_trial"] is False
+    done = present()
+    assert (done["changed"], done["on_trial"]) == (False, False)
+    assert _ledger.load(str(LEDGER)).trial is None
+
+
+@private
+def test_nothing_is_on_trial_where_nothing_changes() -> None:
+    present()
+    with nothing_changes():
+        assert present(trial=True)["on_trial"] is False
+
+
+@private
+def test_two_trials_are_taken_back_as_one() -> None:
+    present(OTHER_CONTENT)
+    earlier = contents()
+    present(trial=True)
+    present(f"{RANGE} = 2000 65001\n{FIN} = 40\n", trial=True)
+    assert absent(trial=True)["changed"] is True
+    assert contents() == earlier
+
+
+@private
+def test_what_somebody_else_has_changed_during_the_trial_stays() -> None:
+    present(OTHER_CONTENT)
+    present(trial=True)
+    put(RANGE, "5000 60001")
+    done = absent(trial=True)
+    assert statuses(done)[RANGE] == "kept"
+    assert (get(RANGE), get(REUSE), DROPIN.read_text()) == ("5000 60001", "0", OTHER_CONTENT)
+
+
+@private
+def test_a_file_that_was_edited_during_the_trial_stays() -> None:
+    before = {key: get(key) for key in KEYS}
+    present(OTHER_CONTENT)
+    present(trial=True)
+    edited = f"{REUSE} = 1\n# mine\n"
+    DROPIN.write_text(edited)
+    done = absent(trial=True)
+    assert (done["file"], done["on_trial"]) == ("kept", False)
+    assert DROPIN.read_text() == edited
+    assert (get(REUSE), get(RANGE), get(RESERVED), get(FIN)) == ("1", before[RANGE], "", "30")
+
+    DROPIN.unlink()
+    absent()
+    assert {key: get(key) for key in KEYS} == before
+
+
+@private
+def test_a_trial_of_a_run_that_died_is_undone_with_it() -> None:
+    present(OTHER_CONTENT)
+    earlier = contents()
+    present(trial=True)
+
+    def die() -> None:
+        _transaction._verify = lambda *_: os._exit(0)
+        present(f"{FIN} = 50\n", trial=True)
+
+    assert in_child(die)[0] == 0
+    done = absent(trial=True)
+    assert done["recovered"]
+    assert contents() == earlier
+
+
+@private
+def test_a_record_of_a_version_without_trials_is_read() -> None:
+    present()
+    data = json.loads(LEDGER.read_text())
+    assert data.pop("trial") is None
+    LEDGER.write_text(json.dumps(data))
+    with nothing_changes():
+        assert present(check=True)["on_trial"] is False
+    assert absent()["changed"] is True

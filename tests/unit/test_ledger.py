@@ -21,6 +21,12 @@ LEDGERS = [
     Ledger(None, None, Snapshot(None, {})),
     Ledger(Snapshot(None, {"a.b": "1\t2"}), Snapshot(FILE, {"a.b": "\xff"}), None),
     Ledger(Snapshot(FILE, {}), Snapshot(FILE._replace(context=None), {}), Snapshot(FILE, {"a.b": ""})),
+    Ledger(
+        Snapshot(None, {"a.b": "1"}),
+        Snapshot(FILE, {"a.b": "2"}),
+        None,
+        Ledger(Snapshot(None, {}), Snapshot(FILE, {}), Snapshot(None, {"a.b": "3"})),
+    ),
 ]
 
 JSON = st.recursive(
@@ -65,11 +71,24 @@ def test_no_two_files_share_a_record(paths: list[str]) -> None:
     assert Path(one).parent == Path("/state")
 
 
-@given(origin=JSON, applied=JSON, pending=JSON)
+def test_a_trial_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    _ledger.save(str(path), LEDGERS[-1])
+    for field, value in (("pending", None), ("pending", {"file": None, "values": {"c.d": "1"}})):
+        data = json.loads(path.read_text())
+        data["trial"][field] = value
+        damaged = tmp_path / "b.json"
+        damaged.write_text(json.dumps(data))
+        with pytest.raises(ValueError, match="the trial is not one of what was applied"):
+            _ledger.load(str(damaged))
+
+
+@given(origin=JSON, applied=JSON, pending=JSON, trial=JSON)
 def test_anything_else_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, origin: object, applied: object, pending: object
+    tmp_path_factory: pytest.TempPathFactory, origin: object, applied: object, pending: object, trial: object
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "ledger.json"
-    path.write_text(json.dumps({"format": 1, "origin": origin, "applied": applied, "pending": pending}))
+    data = {"format": 1, "origin": origin, "applied": applied, "pending": pending, "trial": trial}
+    path.write_text(json.dumps(data))
     with contextlib.suppress(ValueError):
         assert isinstance(_ledger.load(str(path)), Ledger)
