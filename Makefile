@@ -74,6 +74,10 @@ molecule: .venv/test.stamp $(COLLECTION)  ## real containers; SCENARIO=default S
 mutate: .venv/test.stamp $(COLLECTION)  ## the same without the fix: tests must fail (about four minutes)
 	python scripts/mutate.py $(or $(SCENARIO),$(MUTATE))
 
+matrix: .venv/test.stamp $(COLLECTION)  ## every ansible-core and managed Python, as a table; CORE=2.16 STAGE=units narrows it
+	@scripts/system_packages matrix
+	@python scripts/matrix.py $(addprefix --stage=,$(STAGE)) $(CORE)
+
 bench:  ## what asking for sockets costs, side by side (about ten minutes; wants gcc)
 	@$(PYTHON) tests/benchmark/observe.py
 
