@@ -15,9 +15,83 @@ import pytest
 import yaml
 
 from .consumer import FQCN, Controller, commands_in_docs, connection, files_in_docs
-from .private_host import FIXED, PLAIN, RESERVED, REUSE, ROOT, Host, private_host
+from .private_host import DROPIN, FIXED, HOSTILE, PLAIN, RANGE, RESERVED, REUSE, ROOT, Host, private_host
 
 PAGE = "in-your-repository.md"
+HIJACK = dict.fromkeys(HOSTILE.split(), "{{ 'hijacked' }}")
+
+# A repository that does things its own way: every syntax for roles, other strategies, secrets, hostile names.
+SITE = """
+- name: Before
+  hosts: all
+  gather_facts: "{{ facts | default(true) }}"
+  any_errors_fatal: true
+  tags: [ports]
+  module_defaults:
+    group/netops.ephemeral_ports.all:
+      method: procfs
+  handlers:
+    - name: Who decides
+      ansible.builtin.debug: {msg: "told {{ inventory_hostname }}"}
+  roles:
+    - role: netops.ephemeral_ports.timewait_diagnose
+      timewait_diagnose_destination: 198.18.0.1:1001
+      tags: [twice]
+    - role: netops.ephemeral_ports.timewait_diagnose
+      vars: {timewait_diagnose_destination: "198.18.0.1:1002", state: present, path: /nowhere, usage: theirs}
+      tags: [twice]
+  post_tasks:
+    - name: Look by themselves
+      netops.ephemeral_ports.port_usage_info: {detail: full}
+      register: own_look
+    - name: Show what they see
+      ansible.builtin.debug: {msg: "method {{ own_look.method }}"}
+
+- name: Change
+  hosts: all
+  strategy: free
+  gather_facts: false
+  become: true
+  tags: [ports]
+  vars: {plan: theirs, policy: theirs, settings: theirs}
+  handlers:
+    - name: Who decides
+      ansible.builtin.debug: {msg: "told {{ inventory_hostname }}"}
+  tasks:
+    - name: Each concern in a file of its own
+      ansible.builtin.include_role:
+        name: netops.ephemeral_ports.timewait_remediate
+        apply: {tags: [ports]}
+      vars:
+        timewait_remediate_path: "/etc/sysctl.d/99-zz-{{ concern.name }}.conf"
+        timewait_remediate_ip_local_port_range: "{{ concern.range }}"
+        timewait_remediate_tcp_tw_reuse: "{{ concern.reuse }}"
+      loop:
+        - {name: ports, range: "{{ secret_range }}", reuse: leave}
+        - {name: reuse, range: leave, reuse: auto}
+      loop_control: {loop_var: concern}
+    - name: Note it
+      ansible.builtin.debug: {msg: noted}
+      changed_when: __timewait_remediate_applied is changed
+      notify: Who decides
+
+- name: Other things
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Something of their own
+      ansible.builtin.debug: {msg: "something else"}
+      tags: [other]
+    - name: Broken, and caught
+      block:
+        - name: Ask for what is refused
+          ansible.builtin.import_role: {name: netops.ephemeral_ports.timewait_remediate}
+          vars: {timewait_remediate_tcp_tw_reuse: 7}
+      rescue:
+        - name: Say so
+          ansible.builtin.debug: {msg: "caught {{ ansible_failed_result.msg }}"}
+      tags: [broken]
+"""
 
 
 @contextlib.contextmanager
@@ -86,3 +160,118 @@ def test_guide_does_what_it_says(documented: tuple[Controller, dict[str, Host]])
     assert "unreachable=0    failed=0" in user.run(*shlex.split(nightly)).stdout
     user.run(*shlex.split(rollback))
     assert {name for name, host in hosts.items() if host.sysctls() == PLAIN} == {"proxy1", "proxy2", "proxy3", "db1"}
+
+
+CONFIGURATION = """
+[defaults]
+inventory = inventory
+collections_path = collections
+vault_password_file = password
+ansible_managed = House rules apply
+"""
+PORTS, OTHER = Path("/etc/sysctl.d/99-zz-ports.conf"), Path("/etc/sysctl.d/99-zz-reuse.conf")
+THEIR_WAY = {RANGE: "15000 60999", RESERVED: "20000", REUSE: "1", "net.ipv4.tcp_timestamps": "1"}
+
+
+@pytest.fixture
+def their_own(installed: Path, tmp_path: Path) -> Iterator[tuple[Controller, dict[str, Host]]]:
+    """A repository that does things its own way, with a secret in the inventory and hostile names everywhere."""
+    user = Controller(tmp_path / "infrastructure")
+    user.write(
+        {
+            "ansible.cfg": CONFIGURATION,
+            "password": "open sesame\n",
+            "site.yml": SITE,
+            "inventory/group_vars/all/house.yml": json.dumps({"ansible_managed": "House rules apply", **HIJACK}),
+            "inventory/group_vars/all/vault.yml": "timewait_remediate_reserve: [20000]\n",
+        }
+    )
+    (user.directory / "collections").symlink_to(installed.parents[2])
+    user.ansible("vault", "encrypt", "inventory/group_vars/all/vault.yml")
+    secret = user.ansible("vault", "encrypt_string", "15000 60999", "--name", "secret_range").stdout
+    user.write({"inventory/group_vars/all/secret.yml": secret})
+    with private_hosts(tmp_path, "web1", "web2") as hosts:
+        user.write({"inventory/hosts.yml": inventory(hosts)})
+        yield user, hosts
+
+
+@pytest.mark.parametrize(
+    ("environment", "facts"),
+    [
+        ({}, True),
+        ({"ANSIBLE_INJECT_FACT_VARS": "false"}, True),
+        ({"ANSIBLE_INJECT_FACT_VARS": "false"}, False),
+        ({"ANSIBLE_JINJA2_NATIVE": "true"}, False),
+    ],
+    ids=["plain", "no injected facts", "no facts", "native Jinja"],
+)
+def test_their_own_way(their_own: tuple[Controller, dict[str, Host]], environment: dict[str, str], facts: bool) -> None:
+    user, hosts = their_own
+    options = ("-e", json.dumps({"facts": facts}), "-e", json.dumps(HIJACK))
+    predicted = user.play("site.yml", "--check", "--diff", *options, **environment).passed()
+    assert "+net.ipv4.ip_local_port_range = 15000 60999" in predicted.text
+    assert "+# House rules apply" in predicted.text
+    assert all(host.sysctls() == PLAIN for host in hosts.values())
+    assert all(host.names(DROPIN.parent) == [] for host in hosts.values())
+
+    done = user.play("site.yml", *options, **environment).passed()
+    assert ("TASK [Gathering Facts]" in done.text) == facts
+    assert done.text.count(f"[{FQCN}.timewait_diagnose : Read which destinations") == 2
+    assert done.said("method procfs")
+    assert done.said("told web1")
+    assert done.said("told web2")
+    assert done.said("caught")
+    assert "hijacked" not in done.text
+    for host in hosts.values():
+        assert host.sysctls() == THEIR_WAY
+        assert {*host.names(DROPIN.parent)} == {PORTS.name, OTHER.name}
+        assert (host.text(PORTS) or "").startswith("#\n# House rules apply\n#\n")
+        assert RANGE in (host.text(PORTS) or "")
+        assert RANGE not in (host.text(OTHER) or "")
+
+    again = user.play("site.yml", *options, **environment).passed()
+    assert again.changed == 0
+    assert not again.said("told web1")
+
+
+def test_tags_and_limit_reach_into_the_roles(their_own: tuple[Controller, dict[str, Host]]) -> None:
+    user, hosts = their_own
+    other = user.play("site.yml", "--skip-tags", "ports,broken").passed()
+    assert other.said("something else")
+    assert "timewait" not in other.text
+
+    one = user.play("site.yml", "--tags", "ports", "--limit", "web1").passed()
+    assert not one.said("something else")
+    assert "web2" not in one.text
+    assert (hosts["web1"].sysctls(), hosts["web2"].sysctls()) == (THEIR_WAY, PLAIN)
+
+    listed = user.ansible("playbook", "site.yml", "--list-tags").stdout
+    ours = {
+        tag for line in listed.splitlines() if "TASK TAGS" in line for tag in line[line.index("[") + 1 : -1].split(", ")
+    }
+    assert ours == {"ports", "twice", "other", "broken"}
+
+
+def test_one_failing_host_stops_the_others_where_asked(their_own: tuple[Controller, dict[str, Host]]) -> None:
+    """any_errors_fatal: the host that failed is as it was, and nobody comes to the next play."""
+    user, hosts = their_own
+    hosts["web2"].write(Path("/etc/sysctl.d/99-zzz-later.conf"), f"{REUSE} = 0\n")
+    play = {"hosts": "all", "gather_facts": False, "become": True, "any_errors_fatal": True}
+    role = {"role": f"{FQCN}.timewait_remediate"}
+    later = {"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.debug": {"msg": "next play"}}]}
+    user.write({"careful.yml": json.dumps([{**play, "roles": [role]}, later])})
+    run = user.play("careful.yml")
+    assert run.failed
+    assert run.said("/etc/sysctl.d/99-zzz-later.conf")
+    assert not run.said("next play")
+    assert (hosts["web2"].sysctls(), hosts["web2"].text()) == (PLAIN, None)
+
+
+def test_variables_arrive_as_text_from_the_command_line(their_own: tuple[Controller, dict[str, Host]]) -> None:
+    user, hosts = their_own
+    play = {"hosts": "web1", "gather_facts": False, "become": True, "roles": [f"{FQCN}.timewait_remediate"]}
+    user.write({"play.yml": json.dumps([play])})
+    texts = {"tcp_tw_reuse": "0", "lock_timeout": "5", "reserve": "21000,22000-22002", "tcp_timestamps": "leave"}
+    options = [f"-etimewait_remediate_{name}={value}" for name, value in texts.items()]
+    user.play("play.yml", *options).passed()
+    assert hosts["web1"].sysctls() == {**FIXED, RESERVED: "21000,22000-22002", REUSE: "0"}
