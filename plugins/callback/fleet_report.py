@@ -1,0 +1,212 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Callback fleet_report: one report over all hosts of a run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: fleet_report
+type: notification
+short_description: Report on the ephemeral ports of all hosts of a run
+version_added: 0.1.0
+author:
+  - netops.ephemeral_ports contributors (@netops)
+description:
+  - Gathers what the modules and roles of this collection returned for each host, and says it once for all of them, the
+    worst first. It runs on the controller, adds no task, and reads nothing from the hosts.
+  - After the recap it prints a summary, if more than one host took part or O(directory) is given.
+  - In O(directory) it writes C(report.html), one page for people that needs no network, C(report.json) with everything,
+    and C(report.csv) with a row for each destination of each host. C(docs/fleet-report.md) of the collection describes
+    them.
+  - Hosts that failed or could not be reached are in the report with the reason.
+  - The playbooks of this collection have it switched on. In your own playbooks, name it in C(callbacks_enabled).
+options:
+  directory:
+    description:
+      - Where to write the three files. The directory is made where it is missing, and files in it are replaced. A
+        relative path starts at the working directory.
+      - As a variable it may stand in the play, in a role, or on the command line, but not in the inventory.
+      - Where it cannot be written, a warning says why, and the run goes on.
+    type: str
+    vars:
+      - name: ephemeral_ports_report
+    env:
+      - name: EPHEMERAL_PORTS_REPORT
+    ini:
+      - section: callback_fleet_report
+        key: directory
+requirements:
+  - C(netops.ephemeral_ports.fleet_report) in C(callbacks_enabled), for playbooks other than those of this collection
+seealso:
+  - module: netops.ephemeral_ports.port_usage_info
+  - plugin: netops.ephemeral_ports.in_words
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+# ansible.cfg, for your own playbooks
+#
+# [defaults]
+# callbacks_enabled = netops.ephemeral_ports.fleet_report
+#
+# [callback_fleet_report]
+# directory = ~/reports/ports
+
+# The playbooks of the collection want nothing but the directory:
+#
+# ansible-playbook netops.ephemeral_ports.diagnose -i inventory -e ephemeral_ports_report=~/reports/ports
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from ansible import constants as C  # noqa: N812
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+from ansible.release import __version__ as ansible_version
+from ansible.template import Templar
+
+from ..plugin_utils._fleet import Fleet, Result, make_report
+from ..plugin_utils._fleet_files import write_report
+from ..plugin_utils._fleet_summary import BAD, GOOD, NORMAL, POOR, summary_lines
+
+if TYPE_CHECKING:
+    from ansible.executor.stats import AggregateStats
+    from ansible.executor.task_result import CallbackTaskResult
+    from ansible.playbook import Playbook
+    from ansible.playbook.play import Play
+    from ansible.playbook.task import Task
+
+COLLECTION = Path(__file__).resolve().parents[2]
+VARIABLE = "ephemeral_ports_report"
+COLOURS = {NORMAL: None, GOOD: C.COLOR_OK, POOR: C.COLOR_WARN, BAD: C.COLOR_ERROR}
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no types
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "netops.ephemeral_ports.fleet_report"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - they are ansible-core's
+        super().__init__(*args, **options)
+        self._fleet = Fleet()
+        self._started = _now()
+        self._playbooks: list[str] = []
+        self._directory: object = None
+
+    def v2_playbook_on_start(self, playbook: Playbook) -> None:
+        self._playbooks.append(_playbook_name(Path(playbook._file_name)))
+
+    def v2_playbook_on_play_start(self, play: Play) -> None:
+        self._fleet.play_started()
+        self._directory = self._find_directory(play)
+
+    def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002
+        self._fleet.task_started(*_action_and_role(task))
+
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        self._hear(result)
+
+    def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
+        self._hear(result)  # curl_stress tells how the load went even when it was asked to fail
+        if not ignore_errors:
+            self._lose(result, unreachable=False)
+
+    def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
+        self._lose(result, unreachable=True)
+
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
+        self._fleet.settle(stats.failures)
+        if not self._fleet.hosts:
+            return
+        report = make_report(self._fleet, self._meta())
+        if len(self._fleet.hosts) == 1 and not self._directory:
+            return
+        self._display.banner("EPHEMERAL PORTS")
+        for line in summary_lines(report, self._display.columns):
+            self._display.display(line.text, color=COLOURS[line.tone])
+        if self._directory:
+            self._write(report, self._directory)
+
+    def _find_directory(self, play: Play) -> object:
+        """As ansible-core does it for itself from 2.21 on: documented variables are values of options."""
+        manager = play.get_variable_manager()
+        variables = manager.get_vars(play=play) if manager else {}
+        chosen = {}
+        if variables.get(VARIABLE):
+            chosen[VARIABLE] = Templar(loader=play.get_loader(), variables=variables).template(variables[VARIABLE])
+        self.set_options(var_options=chosen)
+        return self.get_option("directory")
+
+    def _hear(self, result: CallbackTaskResult) -> None:
+        host, task, values = _parts(result)
+        check = task.check_mode if isinstance(task.check_mode, bool) else bool(context.CLIARGS.get("check"))
+        self._fleet.heard(host.get_name(), task.action, values, check)
+
+    def _lose(self, result: CallbackTaskResult, unreachable: bool) -> None:
+        host, task, values = _parts(result)
+        self._fleet.task_started(*_action_and_role(task))
+        address = host.get_vars().get("ansible_host")
+        aliases = [address] if isinstance(address, str) else []
+        message = values.get("msg") or values.get("module_stderr") or "no reason given"
+        self._fleet.lost(host.get_name(), aliases, str(message), unreachable)
+
+    def _meta(self) -> Result:
+        return {
+            "collection": _collection_version(COLLECTION),
+            "ansible_core": ansible_version,
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "playbooks": self._playbooks,
+            "started": self._started,
+            "ended": _now(),
+            "check_mode": bool(context.CLIARGS.get("check")),
+        }
+
+    def _write(self, report: Result, directory: object) -> None:
+        path = Path(str(directory)).expanduser()
+        try:
+            written = write_report(report, path)
+        except OSError as error:
+            self._display.warning(f"The report could not be written to {path}: {error.strerror or error}.")
+            return
+        self._display.display("")
+        self._display.display(f"Report: {written[0]}, {', '.join(file.name for file in written[1:])}")
+
+
+def _parts(result: CallbackTaskResult) -> tuple[Any, Any, Mapping[str, Any]]:
+    """Host, task and values of a result; ansible-core 2.19 gave them names without the underscore."""
+    if hasattr(result, "result"):
+        return result.host, result.task, result.result
+    return result._host, result._task, result._result
+
+
+def _action_and_role(task: Task) -> tuple[str, str]:
+    role = getattr(task, "_role", None)
+    return task.action, role.get_name() if role else ""
+
+
+def _playbook_name(path: Path) -> str:
+    if path.resolve().parent == COLLECTION / "playbooks":
+        return f"netops.ephemeral_ports.{path.stem}"
+    return path.name
+
+
+def _collection_version(root: Path) -> str | None:
+    """As installed, or as in a checkout."""
+    manifest, source = root / "MANIFEST.json", root / "galaxy.yml"
+    try:
+        if manifest.exists():
+            return str(json.loads(manifest.read_text())["collection_info"]["version"])
+        return str(yaml.safe_load(source.read_text())["version"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
