@@ -62,6 +62,10 @@ unit: .venv/test.stamp $(COLLECTION)  ## unit tests, and the host side's imports
 integration: .venv/test.stamp $(COLLECTION)  ## tests against the real kernel, in private namespaces
 	pytest tests/integration
 
+galaxy: .venv/test.stamp  ## the tarball as Galaxy, ansible-galaxy and ansible-builder see it, and licences (REUSE)
+	reuse lint --lines
+	scripts/galaxy
+
 sanity: .venv/test.stamp  ## ansible-test sanity, with nothing ignored
 	scripts/sanity
 
