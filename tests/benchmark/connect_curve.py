@@ -4,9 +4,9 @@
 
     python3 tests/benchmark/connect_curve.py [--samples N] [--output FILE]
 
-Runs itself in private network namespaces (scripts/private_namespaces.py), fills the range step by step, measures at each
-step, and writes medians and 99th percentiles as JSON. About two minutes. Needs Linux 6.3 or newer: the filling sockets
-are given their port by IP_LOCAL_PORT_RANGE, so that the kernel keeps them as if connect() had chosen it.
+Runs itself in private network namespaces (scripts/private_namespaces.py), fills the range step by step, measures at
+each step, and writes medians and 99th percentiles as JSON. About a minute. Needs Linux 6.3 or newer: the filling
+sockets are given their port by IP_LOCAL_PORT_RANGE, so that the kernel keeps them as if connect() had chosen it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUT = ROOT / "docs" / "data" / "connect_curve.json"
+OUTPUT = ROOT / "tests" / "benchmark" / "connect_curve.json"
 
 DESTINATION = ("198.18.0.1", 80)  # below every range, which would lose the port of a listener
 IP_LOCAL_PORT_RANGE = 51
@@ -110,7 +110,7 @@ def points(setting: Setting, samples: int) -> Iterator[dict[str, Any]]:
         measured = [open_and_close(server, socket.socket()) for _ in range(min(samples, len(ports) - blocked))]
         taken.update(port for port, _wall, _cpu in measured)
         if time.monotonic() - begin > TIME_WAIT_SECONDS - 2:
-            sys.exit("The machine is too slow or too busy: the first ports have left TIME_WAIT. Ask for fewer --samples.")
+            sys.exit("Too slow: the first ports have left TIME_WAIT. Ask for fewer --samples, or on a quieter machine.")
         wall = [one[1] for one in measured]
         yield {
             "occupancy": round(100 * blocked / len(ports), 2),

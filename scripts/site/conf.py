@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configuration of the documentation site, which `make site` builds. Nothing is fetched while it is built."""
+
+from __future__ import annotations
+
+import re
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+REPOSITORY = "https://github.com/netops/ephemeral_ports"
+ANSIBLE = "https://docs.ansible.com/ansible/latest"
+# Pages of Ansible that the generated reference refers to by label.
+ANSIBLE_PAGES = {
+    "ansible_collections.ansible.builtin.": ANSIBLE + "/collections/ansible/builtin/{}.html",
+    "ansible_configuration_settings": ANSIBLE + "/reference_appendices/config.html",
+    "common_return_values": ANSIBLE + "/reference_appendices/common_return_values.html",
+}
+
+project = "netops.ephemeral_ports"
+author = "netops.ephemeral_ports contributors"
+project_copyright = author
+
+extensions = ["myst_parser", "sphinx_antsibull_ext"]
+nitpicky = True
+myst_enable_extensions = ["attrs_inline"]
+myst_heading_anchors = 3
+highlight_language = "none"
+
+html_theme = "furo"
+html_title = project
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": "docs/"}
+
+
+def link_to_repository(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Guides refer to files outside of docs/ as they lie in the checkout; on the site these are in the repository."""
+    source[0] = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/blob/main/\1)", source[0])
+
+
+def link_to_ansible(
+    _app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """References to Ansible's own documentation, without its inventory."""
+    target = node.get("reftarget", "")
+    for label, address in ANSIBLE_PAGES.items():
+        if target.startswith(label):
+            page = address.format(target.removeprefix(label))
+            return nodes.reference("", "", content, internal=False, refuri=page)
+    return None
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", link_to_repository)
+    app.connect("missing-reference", link_to_ansible)
