@@ -40,7 +40,8 @@ def make_environment(directory: Path, python: Path, requirements: Path | None = 
     stamp, own = directory / "made-for", directory / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != wanted:
         run([python, "-m", "venv", "--clear", directory])
-        run([own, *PIP, "--upgrade", "pip"])  # what comes with an old Python does not know today's wheels
+        if version.startswith("Python 3.6."):
+            run([own, *PIP, "pip==21.3.1"])  # the newest for it; the one that it comes with cannot read pycurl's sources
         if requirements:
             run([own, *PIP, "--requirement", requirements])
         stamp.write_text(wanted)
