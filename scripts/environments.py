@@ -41,7 +41,7 @@ def make_environment(directory: Path, python: Path, requirements: Path | None = 
     if not stamp.exists() or stamp.read_text() != wanted:
         run([python, "-m", "venv", "--clear", directory])
         if version.startswith("Python 3.6."):
-            run([own, *PIP, "pip==21.3.1"])  # the newest for it; the one that it comes with cannot read pycurl's sources
+            run([own, *PIP, "pip==21.3.1"])  # its own cannot read pycurl's sources
         if requirements:
             run([own, *PIP, "--requirement", requirements])
         stamp.write_text(wanted)
