@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 from .private_host import ROOT, Host, Run
 
 FQCN = "netops.ephemeral_ports"
-FILE_IN_DOCS = re.compile(r"^```\w+\n(?:#|;|//) (\S+\.\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE_IN_DOCS = re.compile(r"^```\w+\n# (\S+[./]\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def clean_copy(target: Path) -> Path:
@@ -105,3 +106,7 @@ def connection(host: Host) -> dict[str, object]:
         "ansible_remote_tmp": str(host.home / "remote"),
         **become,
     }
+
+
+def inventory(hosts: dict[str, Host]) -> str:
+    return json.dumps({"all": {"hosts": {name: connection(host) for name, host in hosts.items()}}})

@@ -113,3 +113,13 @@ def private_host(home: Path) -> Iterator[Host]:
             pytest.skip("neither user namespaces nor root: no private host")
         yield Host(keeper, home)
         keeper.stdin.close()
+
+
+@contextlib.contextmanager
+def private_hosts(home: Path, *names: str) -> Iterator[dict[str, Host]]:
+    with contextlib.ExitStack() as stack:
+        hosts = {}
+        for name in names:
+            (home / name).mkdir()
+            hosts[name] = stack.enter_context(private_host(home / name))
+        yield hosts

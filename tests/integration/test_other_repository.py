@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -18,8 +17,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .consumer import FQCN, Controller, commands_in_docs, connection, files_in_docs
-from .private_host import DROPIN, FIXED, HOSTILE, PLAIN, RANGE, RESERVED, REUSE, ROOT, STATE, Host, Run, private_host
+from .consumer import FQCN, Controller, commands_in_docs, files_in_docs, inventory
+from .private_host import (
+    DROPIN,
+    FIXED,
+    HOSTILE,
+    PLAIN,
+    RANGE,
+    RESERVED,
+    REUSE,
+    ROOT,
+    STATE,
+    Host,
+    Run,
+    private_host,
+    private_hosts,
+)
 
 PAGE = "in-your-repository.md"
 HIJACK = dict.fromkeys(HOSTILE.split(), "{{ 'hijacked' }}")
@@ -96,21 +109,6 @@ SITE = """
           ansible.builtin.debug: {msg: "caught {{ ansible_failed_result.msg }}"}
       tags: [broken]
 """
-
-
-@contextlib.contextmanager
-def private_hosts(home: Path, *names: str) -> Iterator[dict[str, Host]]:
-    with contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(private_host(made(home / name))) for name in names}
-
-
-def made(directory: Path) -> Path:
-    directory.mkdir(parents=True)
-    return directory
-
-
-def inventory(hosts: dict[str, Host]) -> str:
-    return json.dumps({"all": {"hosts": {name: connection(host) for name, host in hosts.items()}}})
 
 
 @pytest.fixture(scope="module")
