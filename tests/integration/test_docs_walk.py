@@ -57,7 +57,7 @@ def steps(block: str) -> list[Step]:
 def session(page: str, is_root: bool) -> list[Step]:
     """The commands of a page in their order, without the sections that need root where this is not root."""
     sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    chosen = [one for one in sections if is_root or "(root)" not in one.splitlines()[0]]
+    chosen = [one for one in sections if is_root or "(root)" not in one.partition("\n")[0]]
     blocks = re.findall(r"^```console\n(\$ .*?)^```$", "".join(chosen), re.MULTILINE | re.DOTALL)
     return [step for block in blocks for step in steps(block)]
 
