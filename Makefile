@@ -55,6 +55,12 @@ docs: .venv/test.stamp $(COLLECTION)  ## what ansible-doc and Galaxy show, and t
 	HOME="$(CURDIR)/build" antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 	antsibull-changelog lint
 
+site: .venv/site.stamp $(COLLECTION)  ## the documentation as web pages, in build/site/html; warnings and dead links are errors
+	python scripts/build_site.py
+
+drawings:  ## draw the pictures of docs/images anew
+	python3 scripts/draw_images.py
+
 unit: .venv/test.stamp $(COLLECTION)  ## unit tests, and the host side's imports under Python 3.6 where there is one
 	pytest tests/unit
 	scripts/check_python36 $(HOST_CODE)
@@ -100,6 +106,10 @@ clean:  ## remove what the targets above made, containers and images too
 .venv/test.stamp: requirements/demo.txt requirements/matrix.txt requirements/test.txt
 	@scripts/setup requirements/test.txt
 	@touch .venv/demo.stamp $@
+
+.venv/site.stamp: .venv/test.stamp requirements/docs.txt
+	@scripts/setup requirements/docs.txt
+	@touch $@
 
 # Ansible finds the collection by its path, whatever the checkout is called.
 $(COLLECTION):

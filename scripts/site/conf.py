@@ -17,6 +17,7 @@ ANSIBLE = "https://docs.ansible.com/ansible/latest"
 ANSIBLE_PAGES = {
     "ansible_collections.ansible.builtin.": ANSIBLE + "/collections/ansible/builtin/{}.html",
     "ansible_configuration_settings": ANSIBLE + "/reference_appendices/config.html",
+    "callback_plugins": ANSIBLE + "/plugins/callback.html",
     "common_return_values": ANSIBLE + "/reference_appendices/common_return_values.html",
 }
 
