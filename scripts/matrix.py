@@ -62,19 +62,19 @@ class Environment(NamedTuple):
     variables: Mapping[str, str]
 
     def run(self, log: str, *command: str, **variables: str) -> tuple[int, str]:
-        """Exit code and output of a command, which also goes to a log."""
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**self.variables, **variables},
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        (self.logs / f"{log}.log").write_text(done.stdout)
-        return done.returncode, done.stdout
+        """Exit code and output of a command; the output goes to a log."""
+        path = self.logs / f"{log}.log"
+        with path.open("w") as output:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env={**self.variables, **variables},
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return done.returncode, path.read_text()
 
 
 Stage = Callable[[Environment], list[Row]]
