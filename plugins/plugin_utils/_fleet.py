@@ -40,6 +40,8 @@ TAKEN_BACK = ("removed", "restored", "absent", "kept", "unrecorded")
 
 # Worst first: no port left, then what went wrong in this run, then what is short of ports.
 _RANKS = {name: rank for rank, name in enumerate(("exhausted", "failed", "critical", "unreachable", "warning"))}
+# Findings of hosts on which connects fail at this moment.
+_FAILING_NOW = ("no-usable-port", "destination-exhausted")
 _ERROR_LENGTH = 2000
 _EXAMPLES = 3
 
@@ -62,11 +64,11 @@ class Host:
     unreachable: bool = False
 
     def observed(self, result: Mapping[str, Any], _check: bool) -> None:
-        """After a change, the last look counts. Before it, the one that tells most: some ask for one destination."""
+        """After a change, the last look counts; before it too, unless it tells the same of fewer destinations."""
         look = _part(result, USAGE)
         if any(change["changed"] and not change["check_mode"] for change in self.changes):
             self.usage_after = look
-        elif self.usage is None or len(look["destinations"]) >= len(self.usage["destinations"]):
+        elif not self.usage or not _tells_less(look, self.usage):
             self.usage = look
 
     def planned(self, result: Mapping[str, Any], _check: bool) -> None:
@@ -331,7 +333,11 @@ def _group_findings(hosts: Iterable[Host]) -> list[Result]:
         }
         for identifier, told in causes.items()
     ]
-    return sorted(groups, key=lambda group: (SEVERITIES.index(group["severity"]), -group["hosts"], group["id"]))
+
+    def badness(group: Result) -> tuple[Any, ...]:
+        return SEVERITIES.index(group["severity"]), group["id"] not in _FAILING_NOW, -group["hosts"], group["id"]
+
+    return sorted(groups, key=badness)
 
 
 def _group_destinations(hosts: Iterable[Host]) -> list[Result]:
@@ -388,6 +394,11 @@ def _group_waves(hosts: Iterable[Host]) -> list[Result]:
         {"wave": wave, "hosts": sum(states.values()), "states": {name: states[name] for name in STATES if states[name]}}
         for wave, states in sorted(waves.items())
     ]
+
+
+def _tells_less(look: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """As looks of timewait_remediate do, which asks for the most loaded destination only."""
+    return bool(look["level"] == before["level"] and len(look["destinations"]) < len(before["destinations"]))
 
 
 def _part(result: Mapping[str, Any], names: Sequence[str]) -> Result:

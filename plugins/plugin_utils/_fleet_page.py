@@ -12,6 +12,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ BARS = 1000
 DESTINATIONS = 12
 NAMES = 12
 
+_WORTH_A_LINE = 0.02
 _NBSP = "\u00a0"
 _ARROWS = {"rising": "\u2197", "steady": "\u2192", "falling": "\u2198"}
 _SETTLED = ("observed", "unchanged")
@@ -39,18 +41,6 @@ _SETTLED = ("observed", "unchanged")
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """The page, piece by piece."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        count=count,
-        percent=share,
-        place=place,
-        word=word,
-        shown=shown,
-        names=lambda names, limit=NAMES: fold_names(names, limit),
-    )
-    environment.globals["hosts_in_words"] = hosts_in_words
     style, script = (_asset(f"_fleet_page.{kind}") for kind in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data:; "
@@ -58,7 +48,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
     )
     # Safe: both come with the collection.
     assets = {"style": Markup(style), "script": Markup(script), "policy": policy}
-    yield from environment.get_template("_fleet_page.html.j2").generate(**assets, **view(report))
+    yield from _environment().get_template("_fleet_page.html.j2").generate(**assets, **view(report))
 
 
 def view(report: Mapping[str, Any]) -> Result:
@@ -243,9 +233,10 @@ def _chart(hosts: Sequence[Mapping[str, Any]], ids: Mapping[str, str], rows: int
     return {
         "bars": bars,
         "highest": max((bar["after"] for bar in bars), default=0.0),
-        "width": round(width * (0.8 if len(bars) <= 200 else 1), 4),
+        "width": round(width * (0.8 if len(bars) <= 200 else 1.1), 4),
         "step": step,
         "with_before": any(bar["before"] > bar["after"] for bar in bars),
+        "with_forecast": any(bar["rises"] for bar in bars),
         "unseen": len(hosts) - len(seen),
     }
 
@@ -264,6 +255,7 @@ def _bar(host: Mapping[str, Any], ids: Mapping[str, str]) -> Result | None:
         "after": now,
         "before": before,
         "forecast": min(1.0, forecast),
+        "rises": min(1.0, forecast) > now + _WORTH_A_LINE,
     }
 
 
@@ -275,6 +267,22 @@ def _saturation(usage: Mapping[str, Any]) -> float:
 
 def _who(destination: Mapping[str, Any]) -> tuple[str, str]:
     return destination["source"], place(destination)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        count=count,
+        percent=share,
+        word=word,
+        shown=shown,
+        names=lambda names, limit=NAMES: fold_names(names, limit),
+    )
+    environment.globals["hosts_in_words"] = hosts_in_words
+    return environment
 
 
 def _asset(name: str) -> str:
