@@ -32,7 +32,10 @@ myst_heading_anchors = 3
 highlight_language = "none"
 
 html_theme = "furo"
-html_title = project
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+antsibull_ext_color_scheme = "none"
+html_title = "Ephemeral ports"
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": "docs/"}
@@ -41,6 +44,13 @@ html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", 
 def link_to_repository(_app: Sphinx, _page: str, source: list[str]) -> None:
     """Guides refer to files outside of docs/ as they lie in the checkout; on the site these are in the repository."""
     source[0] = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/blob/main/\1)", source[0])
+
+
+def shorten_reference(_app: Sphinx, page: str, source: list[str]) -> None:
+    """The generated pages come with a list of contents, which the theme has already, and with very long titles."""
+    if page.startswith("reference/"):
+        text = re.sub(r"^\.\. contents::\n(?: +.*\n)*", "", source[0], flags=re.MULTILINE)
+        source[0] = re.sub(rf"^{re.escape(project)}\.(\w+ (?:\w+ )?-- )", r"\1", text, flags=re.MULTILINE)
 
 
 def link_to_ansible(
@@ -57,4 +67,5 @@ def link_to_ansible(
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", link_to_repository)
+    app.connect("source-read", shorten_reference)
     app.connect("missing-reference", link_to_ansible)
