@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tarball holds what users need, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What is built from, and what is left out of the tarball, by the first part of the path.
+USED = {"CHANGELOG.md", "COPYING", "LICENSES", "README.md", "changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
+MADE = {"FILES.json", "MANIFEST.json"}
+
+
+def tracked() -> list[str]:
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+    names = subprocess.check_output(listing, cwd=ROOT, text=True).split("\0")
+    return [name for name in names if name and (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def contents(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    place = tmp_path_factory.mktemp("tarball")
+    build = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", f"--output-path={place}", str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (tarball,) = place.glob("netops-ephemeral_ports-*.tar.gz")
+    with tarfile.open(tarball) as archive:
+        return {member.name for member in archive if member.isfile()}
+
+
+def test_nothing_else(contents: set[str]) -> None:
+    assert {name.partition("/")[0] for name in contents} <= USED | MADE
+    assert contents - MADE <= set(tracked())
+
+
+def test_nothing_is_missing(contents: set[str]) -> None:
+    needed = {name for name in tracked() if name.partition("/")[0] in {"meta", "playbooks", "plugins", "roles"}}
+    assert needed
+    assert needed <= contents
+    assert {"COPYING", "README.md", "LICENSES/GPL-3.0-or-later.txt"} <= contents
+
+
+def test_what_is_for_maintainers_stays_at_home(contents: set[str]) -> None:
+    assert not {name for name in contents if name.startswith("changelogs/fragments") or name == "docs/releasing.md"}
