@@ -111,8 +111,10 @@ def private_host(home: Path) -> Iterator[Host]:
         assert keeper.stdin is not None
         if keeper.stdout.readline() != "ready\n":
             pytest.skip("neither user namespaces nor root: no private host")
-        yield Host(keeper, home)
-        keeper.stdin.close()
+        try:
+            yield Host(keeper, home)
+        finally:
+            keeper.stdin.close()
 
 
 @contextlib.contextmanager
