@@ -142,7 +142,7 @@ def strip(y: int, name: str, words: str, first_taken: float, second_taken: float
     for row, (label, taken) in enumerate((("32768, 32770, …", first_taken), ("32769, 32771, …", second_taken))):
         top = y + 14 + row * 44
         yield text(24, top + 14, label, "small")
-        kinds = ["wait" if chance.random() < taken else "free" for _ in range(COLUMNS)]
+        kinds = ["wait" if chance.random() < taken else "free" for _cell in range(COLUMNS)]
         if taken < 1:
             kinds[START : START + 3] = ["wait", "wait", "free"] if taken else ["free"] * 3
         kinds[21] = "skip"

@@ -222,21 +222,21 @@ def _at_most(usage: Mapping[str, Any] | None) -> float | None:
 
 def _chart(hosts: Sequence[Mapping[str, Any]], ids: Mapping[str, str], rows: int) -> Result:
     """A bar for each host, the highest first; where there are many, for the highest of neighbours."""
-    seen = [bar for host in hosts if (bar := _bar(host, ids))]
-    seen.sort(key=lambda bar: (-max(bar["before"], bar["after"]), -bar["after"]))
+    seen = [host_bar for host in hosts if (host_bar := _bar(host, ids))]
+    seen.sort(key=lambda host_bar: (-max(host_bar["before"], host_bar["after"]), -host_bar["after"]))
     step = -(-len(seen) // BARS) or 1
     bars = seen[::step]
     width = 100 / max(len(bars), 12)
     linked = set(list(ids.values())[:rows])
-    for index, bar in enumerate(bars):
-        bar["x"], bar["link"] = round(index * width, 4), bar["id"] in linked
+    for index, host_bar in enumerate(bars):
+        host_bar["x"], host_bar["link"] = round(index * width, 4), host_bar["id"] in linked
     return {
         "bars": bars,
-        "highest": max((bar["after"] for bar in bars), default=0.0),
+        "highest": max((host_bar["after"] for host_bar in bars), default=0.0),
         "width": round(width * (0.8 if len(bars) <= 200 else 1.1), 4),
         "step": step,
-        "with_before": any(bar["before"] > bar["after"] for bar in bars),
-        "with_forecast": any(bar["rises"] for bar in bars),
+        "with_before": any(host_bar["before"] > host_bar["after"] for host_bar in bars),
+        "with_forecast": any(host_bar["rises"] for host_bar in bars),
         "unseen": len(hosts) - len(seen),
     }
 

@@ -107,7 +107,7 @@ def points(setting: Setting, samples: int) -> Iterator[dict[str, Any]]:
         if setting.reuse:
             time.sleep(REUSE_AFTER_SECONDS)
         blocked = len(taken)
-        measured = [open_and_close(server, socket.socket()) for _ in range(min(samples, len(ports) - blocked))]
+        measured = [open_and_close(server, socket.socket()) for _sample in range(min(samples, len(ports) - blocked))]
         taken.update(port for port, _wall, _cpu in measured)
         if time.monotonic() - begin > TIME_WAIT_SECONDS - 2:
             sys.exit("Too slow: the first ports have left TIME_WAIT. Ask for fewer --samples, or on a quieter machine.")
