@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documentation names is there: plugins, roles, playbooks, variables, make targets, files, anchors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import draw_images
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob(".github/**/*.yml")]
+)
+ROLES = sorted(path.name for path in ROOT.glob("roles/*"))
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def page(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def names_of_the_collection() -> set[str]:
+    """What can stand after `netops.ephemeral_ports.` in a task, a play or on the command line."""
+    plugins = {path.stem for path in ROOT.glob("plugins/*/[a-z]*.py")} - {"attributes"}
+    return plugins | {path.stem for path in ROOT.glob("playbooks/*.yml")} | set(ROLES)
+
+
+def role_variables() -> set[str]:
+    specs = [yaml.safe_load(path.read_text()) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
+    return {name for spec in specs for point in spec["argument_specs"].values() for name in point.get("options", {})}
+
+
+def private_variables() -> set[str]:
+    sources = [*ROOT.glob("roles/*/*/*.yml"), *ROOT.glob("playbooks/*.yml")]
+    return {name for path in sources for name in re.findall(r"\b__timewait_\w+", path.read_text())}
+
+
+def playbook_variables() -> set[str]:
+    """`ephemeral_ports_...`, which the playbooks and the callback take from the command line."""
+    sources = [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("plugins/callback/*.py")]
+    return {name for path in sources for name in re.findall(r"\bephemeral_ports_[a-z_]+\b", path.read_text())}
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> Iterator[tuple[str, str]]:
+    """Path and anchor of each link that stays within the repository."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" not in target:
+            path, _hash, anchor = target.partition("#")
+            yield path, anchor
+
+
+def test_names_of_the_collection_exist(page: Path) -> None:
+    named = set(re.findall(r"\bnetops\.ephemeral_ports\.([a-z]\w*)", page.read_text()))
+    known = names_of_the_collection() | {"molecule", "content"}
+    assert sorted(named - known) == []
+
+
+def test_variables_exist(page: Path) -> None:
+    text = page.read_text()
+    named = set(re.findall(rf"(?<![\w/])(?:{'|'.join(ROLES)})_[a-z_]+\b", text))
+    assert sorted(named - role_variables()) == []
+    assert sorted(set(re.findall(r"\b__timewait_\w+", text)) - private_variables()) == []
+    assert sorted(set(re.findall(r"(?<![\w.])ephemeral_ports_[a-z_]+\b", text)) - playbook_variables()) == []
+
+
+def test_make_targets_exist(page: Path) -> None:
+    commands = re.findall(r"(?:^|`|\bsudo )make ((?:[a-z]+\b(?!=) ?)+)", page.read_text(), re.MULTILINE)
+    assert sorted({word for command in commands for word in command.split()} - TARGETS) == []
+
+
+def test_links_lead_somewhere(page: Path) -> None:
+    for path, anchor in links(page):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_links_into_the_repository_lead_somewhere(page: Path) -> None:
+    """Issue forms cannot link relatively."""
+    for path in re.findall(r"https://github\.com/netops/ephemeral_ports/blob/main/(\S+)", page.read_text()):
+        assert (ROOT / path).is_file(), path
+
+
+def test_scripts_exist(page: Path) -> None:
+    """As a command or in passing; the playbooks and scenarios of readers are theirs."""
+    for path in re.findall(r"(?<![\w/])(?:scripts|tests)/[\w./-]*\w", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_page_can_be_found() -> None:
+    """From the front page of the site, and every page of it from there."""
+    listed = set(re.findall(r"^(?:[^<\n]*<)?([a-z-]+)>?$", (ROOT / "docs/index.md").read_text(), re.MULTILINE))
+    assert {path.stem for path in ROOT.glob("docs/*.md")} - listed == {"index"}
+
+
+def test_pictures_are_those_that_the_script_draws() -> None:
+    drawn = draw_images.drawings()
+    assert {path.name for path in ROOT.glob("docs/images/*.svg")} == set(drawn)
+    assert [name for name, svg in drawn.items() if (ROOT / "docs/images" / name).read_text() != svg] == []
+
+
+def test_the_curve_shows_the_cliff() -> None:
+    """Ratios within one run: what the guide says of it."""
+    curves = {curve["name"]: curve["points"] for curve in json.loads(draw_images.CURVE_DATA.read_text())["curves"]}
+    for name, points in curves.items():
+        median = {point["occupancy"]: point["median_us"] for point in points}
+        before = max(value for occupancy, value in median.items() if occupancy < 50)
+        after = min(value for occupancy, value in median.items() if occupancy >= 50)
+        assert (after / before > 50) == ("reuse" not in name), name
+
+
+def forms() -> list[Any]:
+    paths = [path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"]
+    return [yaml.safe_load(path.read_text()) for path in paths]
+
+
+def test_issue_forms_are_what_github_takes() -> None:
+    assert len(forms()) == 2
+    for form in forms():
+        assert {"name", "description", "body"} <= set(form)
+        assert len({field["id"] for field in form["body"]}) == len(form["body"])
+        for field in form["body"]:
+            assert field["type"] in ("textarea", "input", "dropdown", "checkboxes")
+            assert field["attributes"]["label"]
+            if field["type"] in ("dropdown", "checkboxes"):
+                assert field["attributes"]["options"]
+
+
+def test_ansible_doc_is_asked_for_the_right_kind(page: Path) -> None:
+    places = {"": "plugins/modules/{}.py", "role": "roles/{}", "filter": "plugins/filter/{}.py"}
+    places["callback"] = "plugins/callback/{}.py"
+    for kind, name in re.findall(r"ansible-doc (?:-t (\w+)\s+)?netops\.ephemeral_ports\.(\w+)", page.read_text()):
+        assert (ROOT / places[kind].format(name)).exists(), name
