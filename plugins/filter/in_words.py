@@ -11,7 +11,8 @@ version_added: 0.1.0
 author:
   - netops.ephemeral_ports contributors (@netops)
 description:
-  - Describes a diagnosis, a plan, what was applied, or a stress run, as lines of plain text without colours.
+  - Describes a diagnosis, a plan, what was applied, a stress run, or what became of a host in a rollout, as lines of
+    plain text without colours.
   - The verdict comes first, then the destinations and the numbers, then why, then the next step.
   - Lines are wrapped so that Ansible's default output can be read at 100 columns. The verdict is always one line.
   - A pure function of its input. Characters that could steer a terminal are replaced.
@@ -20,14 +21,15 @@ options:
   _input:
     description:
       - What M(netops.ephemeral_ports.port_usage_info), M(netops.ephemeral_ports.sysctl_dropin),
-        M(netops.ephemeral_ports.curl_stress) or P(netops.ephemeral_ports.remediation_plan#filter) returned.
+        M(netops.ephemeral_ports.curl_stress), P(netops.ephemeral_ports.remediation_plan#filter),
+        P(netops.ephemeral_ports.rollout_outcome#filter) or P(netops.ephemeral_ports.rollout_gate#filter) returned.
       - The filter tells them apart by their keys.
     type: dict
     required: true
   check:
     description:
       - Whether the result comes from check mode, so that it tells what would happen, not what has happened.
-      - Matters for M(netops.ephemeral_ports.sysctl_dropin) only.
+      - Matters for M(netops.ephemeral_ports.sysctl_dropin) and in a rollout only.
     type: bool
     default: false
 seealso:

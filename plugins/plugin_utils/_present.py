@@ -10,6 +10,7 @@ eleven columns of its own; a verdict is always one line.
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -47,10 +48,15 @@ def in_words(result: Result, check: bool = False) -> list[str]:
         lines = describe_plan(result)
     elif {"attempted", "succeeded", "errors"} <= result.keys():
         lines = describe_stress(result)
+    elif {"state", "gate", "beyond_sysctls"} <= result.keys():
+        lines = describe_outcome(result, check)
     elif {"changed", "path", "settings"} <= result.keys():
         lines = describe_apply(result, check)
+    elif result.get("failed"):
+        lines = [f"FAILED: {result['msg']}"]
     else:
-        raise ValueError("expected a result of port_usage_info, remediation_plan, sysctl_dropin or curl_stress")
+        wanted = "port_usage_info, remediation_plan, sysctl_dropin, curl_stress, rollout_outcome or rollout_gate"
+        raise ValueError(f"expected a result of {wanted}")
     return [printable(line) for line in lines]
 
 
@@ -191,6 +197,8 @@ def describe_apply(result: Result, check: bool) -> list[str]:
             lines.append(f"  {setting['key']}: {change(setting['before'], setting['after'])}{note}")
     if result.get("recovered"):
         lines += labelled("Note", "An earlier run had broken off half-way; that was undone first.")
+    if result.get("on_trial"):
+        lines += labelled("Note", "The change is on trial: it can be confirmed, or taken back by itself.")
     return lines
 
 
@@ -210,6 +218,35 @@ def what_was_applied(result: Result, check: bool) -> str:
     if check:
         return f"WOULD CHANGE: {path} and the kernel."
     return f"CHANGED: {path} and the kernel, and they agree."
+
+
+def describe_outcome(outcome: Result, check: bool) -> list[str]:
+    """Lines for what became of a host in a rollout."""
+    gate: Result | None = outcome["gate"]
+    lines = [what_became(outcome, check)]
+    if outcome["reason"]:
+        lines += labelled("Why", outcome["reason"])
+    for one in gate["checks"] if gate else ():
+        lines += wrapped(f"{one['status']:<8} {one['id']}: {one['message']}", indent=2, hanging=9)
+    if outcome["beyond_sysctls"]:
+        lines += labelled("Beyond", f"Sysctls alone cannot cure this host. {outcome['beyond_sysctls']}")
+    return lines
+
+
+def what_became(outcome: Result, check: bool) -> str:
+    state, gate = outcome["state"], outcome["gate"]
+    wave = f" in wave {outcome['wave']}" if outcome["wave"] else ""
+    if state == "unchanged":
+        return "UNCHANGED: there is nothing to do on this host."
+    if state == "pending":
+        return f"WOULD CHANGE{wave}." if check and wave else "PENDING: to be changed when its wave comes."
+    if state == "rolled_back":
+        return f"WOULD TAKE BACK{wave}." if check else f"ROLLED BACK{wave}: this host is as it was before."
+    if not gate:
+        return f"FAILED{wave}." if state == "failed" else f"{state.upper()}{wave}."
+    tally = Counter(one["status"] for one in gate["checks"])
+    counts = ", ".join(f"{tally[status]} {status}" for status in ("passed", "failed", "unknown") if tally[status])
+    return f"{state.upper()}{wave}: of {len(gate['checks'])} checks {counts}."
 
 
 def describe_stress(stress: Result) -> list[str]:
