@@ -89,6 +89,7 @@ class Run:
 
     def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
         self.text = done.stdout + done.stderr
+        assert "[DEPRECATION WARNING]" not in self.text, self.text
         self.failed = done.returncode != 0
         self.changed = sum(map(int, re.findall(r"\bchanged=(\d+)", self.text)))
 

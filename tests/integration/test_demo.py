@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "demo.py"
 REPORT = ROOT / "build" / "demo" / "report.json"
+LOG = ROOT / "build" / "demo" / "ansible.log"
 
 
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -32,6 +33,7 @@ def test_story_comes_true(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "\x1b" not in demo.stdout  # no colours in a pipe
     assert max(map(len, demo.stdout.splitlines())) <= 100
+    assert "[DEPRECATION WARNING]" not in LOG.read_text()
 
 
 @pytest.mark.usefixtures("demo")
