@@ -27,8 +27,8 @@ from ._present import notable, number, reason, shown
 HERE = Path(__file__).resolve().parent
 
 # A browser stays quick up to here. What is left out is said on the page, and report.json has it.
-ROWS = 2000
-DETAILED = 200
+ROWS = 1500
+DETAILED = 150
 BARS = 1000
 DESTINATIONS = 12
 NAMES = 12

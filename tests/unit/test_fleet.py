@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 import pytest
+import simulated_fleet
+from simulated_fleet import META, RECORDED, facts
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import (
     LEVELS,
@@ -19,9 +21,6 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet impo
     natural,
     worst_first,
 )
-
-from . import simulated_fleet
-from .simulated_fleet import META, RECORDED, facts
 
 Result = dict[str, Any]
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_fleet import META, RECORDED, make_fleet
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _fleet_files, _fleet_page
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import Fleet, make_report
@@ -26,8 +27,6 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_file
     write_report,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_page import headline, render
-
-from .simulated_fleet import META, RECORDED, make_fleet
 
 NAMES = ["report.csv", "report.html", "report.json"]
 LOOK, APPLY = "netops.ephemeral_ports.port_usage_info", "netops.ephemeral_ports.sysctl_dropin"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated_fleet import META, RECORDED, facts, make_fleet
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import Fleet, make_report
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_summary import (
@@ -21,8 +22,6 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_summ
     fold_names,
     summary_lines,
 )
-
-from .simulated_fleet import META, RECORDED, facts, make_fleet
 
 LOOK = "netops.ephemeral_ports.port_usage_info"
 

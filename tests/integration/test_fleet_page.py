@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""report.html in a real Chromium, headless: it renders, asks for nothing, runs nothing that hosts said, can be read."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from simulated_fleet import META, make_fleet
+
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import Fleet, make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_files import write_report
+
+PROGRAMS = ("chromium", "google-chrome")
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDE, PHONE = (1280, 900), (390, 844)
+
+# Would show as an element, a dialog, an attribute of its own, or a mark on the window.
+MARKUP = '"\'><img src=x onerror="window.stolen=1"><script>window.stolen=1;alert(1)</script><b onclick=alert(1)>'
+LOOK = "netops.ephemeral_ports.port_usage_info"
+
+# Text that is too pale for its size (WCAG 2 AA), against the nearest background that is painted behind it.
+TOO_PALE = """() => {
+  const parse = (colour) => colour.match(/[0-9.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = parse(getComputedStyle(one).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return parse(getComputedStyle(document.documentElement).backgroundColor);
+  };
+  const found = [];
+  let seen = 0;
+  for (const element of document.querySelectorAll("body *:not(script)")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility()) continue;
+    seen += 1;
+    const style = getComputedStyle(element);
+    const [a, b] = [light(parse(style.color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    const text = element.textContent.trim().slice(0, 40);
+    if (ratio < (large ? 3 : 4.5)) found.push(`${element.className} ${text} ${ratio}`);
+  }
+  return [seen, found];
+}"""
+
+# Contrast of what bars are drawn in against the card that they stand on.
+BARS = """() => {
+  const light = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number)
+    .map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, index) => sum + v * [0.2126, 0.7152, 0.0722][index], 0);
+  const card = light(getComputedStyle(document.querySelector(".card")).backgroundColor);
+  return Object.fromEntries([...document.querySelectorAll(".chart g")].map((group) => {
+    const bar = light(getComputedStyle(group.querySelector(".fill")).fill);
+    return [group.className.baseVal, (Math.max(bar, card) + 0.05) / (Math.min(bar, card) + 0.05)];
+  }));
+}"""
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+    if not program:
+        (pytest.fail if os.environ.get("TEST_EVERYTHING") else pytest.skip)("no Chromium to look at the page with")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """A function that opens the report on a fleet. Whatever the page complains of or asks for fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(fleet: Fleet, size: tuple[int, int] = WIDE, scheme: str = "light", script: bool = True) -> Page:
+        write_report(make_report(fleet, META), tmp_path)
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if scheme == "dark" else "light",
+            java_script_enabled=script,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        address = (tmp_path / "report.html").as_uri()
+        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: request.url.split("#")[0] == address or complaints.append(request.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def names(page: Page) -> list[str]:
+    """Hosts that are listed and not filtered away."""
+    return page.locator("#rows > li:not([hidden]) .name").all_text_contents()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("remediate", [False, True])
+def test_everything_can_be_read(show: Open, scheme: str, remediate: bool) -> None:
+    page = show(make_fleet(60, remediate=remediate), scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((one, index) => { one.open = index < 12; })")
+    seen, too_pale = page.evaluate(TOO_PALE)
+    assert seen > 500
+    assert too_pale == []
+    contrasts = page.evaluate(BARS)
+    assert set(contrasts) >= {"ok"}
+    assert {level: ratio for level, ratio in contrasts.items() if ratio < 3} == {}
+
+
+def test_dark_is_dark(show: Open) -> None:
+    def background(scheme: str) -> int:
+        colour = show(make_fleet(5), scheme=scheme).evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", colour)))
+
+    assert background("dark") < 150 < 600 < background("light")
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+@pytest.mark.parametrize("number", [5, 60])
+def test_nothing_sticks_out(show: Open, size: tuple[int, int], number: int) -> None:
+    page = show(make_fleet(number, remediate=True), size=size)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+
+
+def test_a_thousand_hosts(show: Open) -> None:
+    page = show(make_fleet(1000))
+    assert len(names(page)) == 1000
+    assert page.evaluate("document.querySelectorAll('*').length") < 45_000
+    assert page.locator(".chart g").count() == 1000 - page.locator(".pill.unknown").count() + 1  # one is in the legend
+    exhausted = page.locator("#rows .pill.exhausted").count()
+    assert page.locator("h1").inner_text().startswith(f"{exhausted} of 1,000 hosts have no local port left")
+    assert page.locator(".levels .exhausted .number").inner_text() == str(exhausted)
+
+
+def test_ten_thousand_hosts_are_cut(show: Open) -> None:
+    page = show(make_fleet(10_000))
+    assert len(names(page)) == 1500
+    assert page.evaluate("document.querySelectorAll('*').length") < 70_000
+    assert page.get_by_text("8500 hosts with less to say are in report.json and report.csv.").is_visible()
+    assert page.locator(".chart g").count() <= 1000
+
+
+def test_the_filter(show: Open) -> None:
+    page = show(make_fleet(60))
+    everybody = names(page)
+    page.fill("#filter", "web003")
+    assert names(page) == ["web003.example.net"]
+    assert page.locator("#shown").inner_text() == "1 of 60"
+    page.fill("#filter", "WEB exhausted")
+    assert names(page)
+    assert set(names(page)) < {name for name in everybody if name.startswith("web")}
+    page.fill("#filter", "reuse-loopback-only")
+    assert 1 < len(names(page)) < 60
+    page.fill("#filter", "no such host")
+    assert names(page) == []
+    page.fill("#filter", "")
+    assert names(page) == everybody
+    assert page.locator("#shown").inner_text() == ""
+
+
+def test_links_filter_and_open(show: Open) -> None:
+    page = show(make_fleet(60))
+    page.locator(".levels .critical a").click()
+    assert page.locator("#filter").input_value() == "critical"
+    assert 0 < len(names(page)) < 60
+    first = page.locator(".chart a").first
+    target = first.get_attribute("href") or ""
+    first.dispatch_event("click")
+    page.wait_for_function(f"document.querySelector('{target} details').open")
+    assert page.locator(f"{target} .verdict").is_visible()
+
+
+def test_details_tell_the_whole_story(show: Open) -> None:
+    page = show(make_fleet(60, remediate=True))
+    row = page.locator("#rows > li").filter(has_text="web002.example.net")
+    row.locator("summary").click()
+    text = " ".join(row.inner_text().split())
+    assert text.startswith("web002.example.net changed")
+    assert "was 100 %" in text
+    assert "net.ipv4.tcp_tw_reuse 2 to 1" in text
+    for title in ("Changed", "Plan", "Gate, wave", "Host"):
+        assert row.get_by_role("heading", name=title).is_visible()
+    assert row.get_by_role("columnheader", name="TIME_WAIT").is_visible()
+
+
+def test_without_script_all_hosts_are_there(show: Open) -> None:
+    page = show(make_fleet(60), script=False)
+    assert len(names(page)) == 60
+    assert not page.locator("#filter").is_visible()
+    page.locator("#rows summary").first.click()
+    assert page.locator("#rows .verdict").first.is_visible()
+
+
+def test_what_hosts_say_is_inert(show: Open) -> None:
+    fleet = make_fleet(20, remediate=True)
+
+    def poison(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: one if name in CODES else poison(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [poison(one) for one in value]
+        return f"{value}{MARKUP}" if isinstance(value, str) else value
+
+    for host in fleet.hosts.values():
+        host.name += MARKUP
+        for name in ("usage", "usage_after", "plan", "changes", "outcome", "error"):
+            setattr(host, name, poison(getattr(host, name)))
+    fleet.lost(MARKUP, [], MARKUP, unreachable=False)
+
+    page = show(fleet)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.fill("#filter", "<script>")
+    assert len(names(page)) == 21
+    assert page.evaluate("window.stolen") is None
+    assert page.locator("img, b, [onclick], [onerror]").count() == 0
+    assert page.locator("script").count() == 1
+    assert MARKUP in (page.locator("#rows > li .name").first.text_content() or "")
+
+
+# Words of which the collection has a fixed list: other ones would only be classes without a style.
+CODES = ("level", "severity", "action", "status", "method", "state", "trend", "file")
