@@ -45,7 +45,8 @@ def apply(
     check: bool = False,
 ) -> dict[str, Any]:
     options = {"path": str(path), "content": content, "state": state, "on_conflict": on_conflict, "lock_timeout": 5}
-    return sysctl_dropin.run({**options, "state_dir": "/var/lib/netops.ephemeral_ports/state"}, check)
+    state_dir = "/var/lib/netops.ephemeral_ports/state"
+    return sysctl_dropin.run({**options, "state_dir": state_dir, "trial": False}, check)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *loaders: Loader) -> None:
