@@ -202,10 +202,9 @@ def their_own(installed: Path, tmp_path: Path) -> Iterator[tuple[Controller, dic
     [
         ({}, True),
         ({"ANSIBLE_INJECT_FACT_VARS": "false"}, True),
-        ({"ANSIBLE_INJECT_FACT_VARS": "false"}, False),
-        ({"ANSIBLE_JINJA2_NATIVE": "true"}, False),
+        ({"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_JINJA2_NATIVE": "true"}, False),
     ],
-    ids=["plain", "no injected facts", "no facts", "native Jinja"],
+    ids=["plain", "no injected facts", "no facts, native Jinja"],
 )
 def test_their_own_way(their_own: tuple[Controller, dict[str, Host]], environment: dict[str, str], facts: bool) -> None:
     user, hosts = their_own
