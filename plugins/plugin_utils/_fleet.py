@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from ..module_utils._words import place
@@ -407,5 +408,10 @@ def _part(result: Mapping[str, Any], names: Sequence[str]) -> Result:
 
 def _plain(value: Mapping[str, Any]) -> Result:
     """Ansible marks strings with where they come from; the report has none of that."""
-    copy: Result = json.loads(json.dumps(value, default=str))
+    copy: Result = json.loads(json.dumps(value, default=str), object_pairs_hook=_share_text)
     return copy
+
+
+def _share_text(pairs: list[tuple[str, Any]]) -> Result:
+    """Thousands of hosts say the same in the same words: in memory one copy is enough."""
+    return {intern(key): intern(value) if type(value) is str else value for key, value in pairs}
