@@ -27,7 +27,6 @@ project_copyright = author
 
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 nitpicky = True
-myst_enable_extensions = ["attrs_inline"]
 myst_heading_anchors = 3
 highlight_language = "none"
 
@@ -38,7 +37,6 @@ antsibull_ext_color_scheme = "none"
 html_title = "Ephemeral ports"
 html_copy_source = False
 html_show_sphinx = False
-html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": "docs/"}
 
 
 def link_to_repository(_app: Sphinx, _page: str, source: list[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import build_site
 import draw_images
 import pytest
 import yaml
@@ -126,6 +127,12 @@ def test_the_curve_shows_the_cliff() -> None:
         before = max(value for occupancy, value in median.items() if occupancy < 50)
         after = min(value for occupancy, value in median.items() if occupancy >= 50)
         assert (after / before > 50) == ("reuse" not in name), name
+
+
+def test_dead_links_of_the_site_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<a href="b.html#here">1</a> <a href="https://example.org/">2</a> <p id="top">')
+    (tmp_path / "b.html").write_text('<a href="a.html#top">1</a> <a href="#gone">2</a> <img src="c.svg">')
+    assert build_site.dead_links(tmp_path) == ["a.html: b.html#here", "b.html: #gone", "b.html: c.svg"]
 
 
 def forms() -> list[Any]:
