@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Callback fleet_report: one report over all hosts of a run."""
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
+# Only to have them loaded: the workers are forks of this process, and each would load them anew for its one task.
+from ..filter import in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict  # noqa: F401
+from ..plugin_utils import _plan  # noqa: F401
 from ..plugin_utils._fleet import Fleet, Result, make_report
 from ..plugin_utils._fleet_files import write_report
 from ..plugin_utils._fleet_summary import BAD, GOOD, NORMAL, POOR, summary_lines

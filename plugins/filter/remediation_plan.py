@@ -150,10 +150,11 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils import _plan
-
 
 def remediation_plan(usage: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
+    from ..plugin_utils import _plan
+
     try:
         return _plan.make_plan(usage, policy or {})
     except ValueError as error:

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a fleet costs over real SSH: ours, what people use today, and a bare ping, side by side.
 
-    python tests/benchmark/ssh_fleet.py [--hosts N ...] [--forks N ...] [--rounds N] [--only NAME ...] [--time-limit SECONDS]
+    python tests/benchmark/ssh_fleet.py [--hosts N ...] [--forks N ...] [--rounds N] [--only NAME ...]
 
-Makes hosts with OpenSSH servers in namespaces of its own (ssh_hosts.py), runs every playbook in turn, so that all suffer
-alike from what else the machine does, and puts the hosts back in between. Checks after each run that each host has the
-values that it should have. Prints tables in Markdown and ends with 1 where a target of the project was measured and
-missed. Needs root and Linux; on Debian it gets the server itself. All that it makes ends with it, Ctrl-C included.
+Makes hosts with OpenSSH servers in namespaces of its own (ssh_hosts.py), runs every playbook in turn, so that all
+suffer alike from what else the machine does, and puts the hosts back in between. Checks after each run that each host
+has the values that it should have. Prints tables in Markdown and ends with 1 where a target of the project was measured
+and missed. Needs root and Linux; on Debian it gets the server itself. All that it makes ends with it, Ctrl-C included.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
