@@ -41,7 +41,8 @@ def role_variables() -> set[str]:
 
 def groups() -> set[str]:
     """Groups of hosts that a role makes and a playbook uses."""
-    return {name for path in ROOT.glob("playbooks/*.yml") for name in re.findall(r"'(\w+)' in groups", path.read_text())}
+    playbooks = ROOT.glob("playbooks/*.yml")
+    return {name for path in playbooks for name in re.findall(r"'(\w+)' in groups", path.read_text())}
 
 
 def private_variables() -> set[str]:
