@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.release import __version__ as ansible_version
 
 from .consumer import FQCN, Controller, commands_in_docs, files_in_docs, inventory
 from .private_host import (
@@ -171,8 +172,12 @@ CONFIGURATION = """
 inventory = inventory
 collections_path = collections
 vault_password_file = password
-ansible_managed = House rules apply
 """
+# What these were for is the only way since.
+BEFORE_2_19 = tuple(map(int, ansible_version.split(".")[:2])) < (2, 19)
+MANAGED = "ansible_managed = House rules apply\n" if BEFORE_2_19 else ""
+NATIVE = {"ANSIBLE_JINJA2_NATIVE": "true"} if BEFORE_2_19 else {}
+
 PORTS, OTHER = Path("/etc/sysctl.d/99-zz-ports.conf"), Path("/etc/sysctl.d/99-zz-reuse.conf")
 THEIR_WAY = {RANGE: "15000 60999", RESERVED: "20000", REUSE: "1", "net.ipv4.tcp_timestamps": "1"}
 
@@ -183,7 +188,7 @@ def their_own(installed: Path, tmp_path: Path) -> Iterator[tuple[Controller, dic
     user = Controller(tmp_path / "infrastructure")
     user.write(
         {
-            "ansible.cfg": CONFIGURATION,
+            "ansible.cfg": CONFIGURATION + MANAGED,
             "password": "open sesame\n",
             "site.yml": SITE,
             "inventory/group_vars/all/house.yml": json.dumps({"ansible_managed": "House rules apply", **HIJACK}),
@@ -204,9 +209,9 @@ def their_own(installed: Path, tmp_path: Path) -> Iterator[tuple[Controller, dic
     [
         ({}, True),
         ({"ANSIBLE_INJECT_FACT_VARS": "false"}, True),
-        ({"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_JINJA2_NATIVE": "true"}, False),
+        ({"ANSIBLE_INJECT_FACT_VARS": "false", **NATIVE}, False),
     ],
-    ids=["plain", "no injected facts", "no facts, native Jinja"],
+    ids=["plain", "no injected facts", "no facts"],
 )
 def test_their_own_way(their_own: tuple[Controller, dict[str, Host]], environment: dict[str, str], facts: bool) -> None:
     user, hosts = their_own
