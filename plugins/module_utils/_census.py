@@ -7,7 +7,8 @@ destination, TIME_WAIT sockets also per 256 ms of the time that they have left.
 """
 
 import collections
-from typing import Counter, Dict, Iterable, Iterator, Mapping, Set, Tuple
+import itertools
+from typing import Counter, Dict, Iterable, Iterator, List, Mapping, Set, Tuple
 
 from ._port_range import PortRange, PortSet, range_ports
 
@@ -35,6 +36,7 @@ LISTEN = 10
 TICK_SHIFT = 8
 # What a longer time is taken for: TIME_WAIT lasts for 235 ticks, save on some patched kernels.
 MAX_TICK = 255
+_EVERY_TICK = bytes(range(MAX_TICK + 1))
 
 # Source address, destination address (4 or 16 bytes, network order), destination port.
 Destination = Tuple[bytes, bytes, int]
@@ -63,6 +65,11 @@ class Ages(Mapping[Destination, Counter[int]]):
     def __len__(self) -> int:
         return len(self._ticks)
 
+    def number(self, destination: Destination, least: int = 0) -> int:
+        """Sockets of a destination that have at least so many ticks left, without a counter for each tick."""
+        ticks = self._ticks.get(destination, bytearray())
+        return len(ticks.translate(None, _EVERY_TICK[: max(0, least)]))
+
     def add(self, destination: Destination, ticks: Iterable[int]) -> None:
         """Note sockets, each by its ticks, at most MAX_TICK."""
         self._ticks.setdefault(destination, bytearray()).extend(ticks)
@@ -77,7 +84,7 @@ class Census:
     live: sockets of any state but TIME_WAIT per destination, on client ports only.
     fin_wait2: those of them that wait for the peer to close.
     time_wait: sockets in TIME_WAIT per destination, on client ports only, per tick left.
-    sample: local ports of some of all these sockets, per destination.
+    sample: local ports of some of all these sockets.
     complete: whether the kernel reported no gap.
     """
 
@@ -88,24 +95,17 @@ class Census:
         self.live: Counter[Destination] = collections.Counter()
         self.fin_wait2: Counter[Destination] = collections.Counter()
         self.time_wait = Ages()
-        self.sample: Dict[Destination, Set[int]] = {}
+        self.sample: List[int] = []
         self.complete = True
-        self._room = _SAMPLE_SIZE
 
     def add_live(self, destination: Destination, port: int, state: int) -> None:
         self.live[destination] += 1
         if state == FIN_WAIT2:
             self.fin_wait2[destination] += 1
-        self.add_sample(destination, port)
+        self.add_sample((port,))
 
-    @property
-    def wants_samples(self) -> bool:
-        return self._room > 0
-
-    def add_sample(self, destination: Destination, port: int) -> None:
-        if self._room > 0:
-            self._room -= 1
-            self.sample.setdefault(destination, set()).add(port)
+    def add_sample(self, ports: Iterable[int]) -> None:
+        self.sample.extend(itertools.islice(ports, _SAMPLE_SIZE - len(self.sample)))
 
 
 def client_ports(port_range: PortRange, reserved: PortSet, held: Iterable[int]) -> PortSet:

@@ -176,7 +176,7 @@ def _bind_before_connect(facts: Facts) -> Iterator[Finding]:
     """Ports that bind() chose have the other parity than those that connect() chooses (since Linux 4.6)."""
     if facts.census is None or not facts.kernel["two_pass_port_search"]["supported"]:
         return
-    ports = [port for sampled in facts.census.sample.values() for port in sampled]
+    ports = facts.census.sample
     others = sum((port - facts.port_range.low) % 2 for port in ports)
     if len(ports) < _PARITY_SAMPLE or others < len(ports) * _PARITY_SHARE:
         return

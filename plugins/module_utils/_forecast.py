@@ -54,8 +54,14 @@ def trend(ticks: Ticks, hold_ms: int) -> Optional[str]:
 
 
 def blocked_now(ticks: Ticks, hold_ms: int) -> int:
-    """TIME_WAIT sockets whose port may not be taken over yet. In doubt a port counts as blocked."""
-    return sum(number for tick, number in ticks.items() if _youngest_age_ms(tick) < hold_ms)
+    """TIME_WAIT sockets whose port may not be taken over yet."""
+    least = least_blocking(hold_ms)
+    return sum(number for tick, number in ticks.items() if tick >= least)
+
+
+def least_blocking(hold_ms: int) -> int:
+    """The ticks that a TIME_WAIT socket has left, at least, while it blocks its port. In doubt a port is blocked."""
+    return TIME_WAIT_MS + 1 - hold_ms >> TICK_SHIFT
 
 
 def forecast(ticks: Ticks, live: int, hold_ms: int, usable: int, critical: float) -> Forecast:

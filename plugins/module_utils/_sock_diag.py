@@ -11,12 +11,13 @@ import collections
 import errno
 import functools
 import itertools
+import operator
 import os
 import socket
 import struct
 import sys
 from types import TracebackType
-from typing import Any, DefaultDict, Iterable, Iterator, Optional, Sequence, Set, Tuple, Type
+from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Type
 
 from . import _proc_net
 from ._census import CLOSE, LISTEN, MAX_TICK, TIME_WAIT, Census, Destination, fold
@@ -45,15 +46,13 @@ _ATTEMPTS = 3
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence number, port id
 # struct nlmsghdr and the head of struct inet_diag_msg: family, local port; remote port and both addresses.
 _SOCKET = struct.Struct("=16xB3xH34s")
-# The same without the local port: what tells one destination from another.
-_KEY_FORMAT = "=16xB5x34s"
-_KEY_SIZE = struct.calcsize(_KEY_FORMAT)
+# Of the same, what tells one destination from another within a family: remote port and both addresses.
+_KEY = "22x34s"
+_KEY_END = struct.calcsize(_KEY)
 _SMALLEST = _HEADER.size + 72  # with a struct inet_diag_msg and no attributes
-_STATE_AT, _PORT_AT, _LEFT_AT = 17, 20, 68
-# Where the low bytes of length (two), type and flags of a struct nlmsghdr are, and those of a number of 32 bits.
-_HEAD_AT, _BYTES = ((0, 1, 4, 6), (0, 1, 2)) if sys.byteorder == "little" else ((3, 2, 5, 7), (3, 2, 1))
-
-_Key = Tuple[int, bytes]  # family, and remote port with both addresses as the kernel writes them
+_FAMILY_AT, _STATE_AT, _PORT_AT, _LEFT_AT = 16, 17, 20, 68
+# Where the low bytes of length (two), type and flags of a struct nlmsghdr are, and the second and third of 32 bits.
+_HEAD_AT, _TICK_BYTES = ((0, 1, 4, 6), (1, 2)) if sys.byteorder == "little" else ((3, 2, 5, 7), (2, 1))
 
 
 class SockDiagError(Exception):
@@ -148,7 +147,10 @@ class _Tally:
         # By the high byte of a port: whether all of those 256 are clients'. It saves looking up each one.
         self._is_whole_page = bytearray(0 not in is_client[page : page + 256] for page in range(0, MAX_PORT, 256))
         self._is_client = _by_network_order(is_client)
-        self._ticks: DefaultDict[_Key, bytearray] = collections.defaultdict(bytearray)  # a byte for each TIME_WAIT
+        # By family and by key: a byte for each socket in TIME_WAIT.
+        self._ticks: DefaultDict[int, DefaultDict[bytes, bytearray]] = collections.defaultdict(
+            functools.partial(collections.defaultdict, bytearray)
+        )
 
     def add(self, run: bytes, length: int) -> None:
         """Count a run of messages of this length, all about sockets in one state."""
@@ -165,9 +167,10 @@ class _Tally:
                 self._census.add_live(destination, port, state)
 
     def finish(self) -> Census:
-        while self._ticks:
-            key, ticks = self._ticks.popitem()
-            self._census.time_wait.add(_destination(key), ticks)
+        for family, found in self._ticks.items():
+            while found:
+                key, ticks = found.popitem()
+                self._census.time_wait.add(_destination(family, key), ticks)
         return self._census
 
     def _add_holders(self, run: bytes, length: int, holders: Set[int]) -> None:
@@ -180,22 +183,28 @@ class _Tally:
 
     def _add_time_wait(self, run: bytes, length: int) -> None:
         """Each step is one call for the whole run."""
-        keys: Iterator[Any] = struct.iter_unpack(f"{_KEY_FORMAT}{length - _KEY_SIZE}x", run)
-        ticks: Iterable[int] = _ticks(run, length)
+        families = run[_FAMILY_AT::length]
+        ports = memoryview(run).cast("H")[_PORT_AT // 2 :: length // 2]
+        columns: List[Iterable[Any]] = [families, _keys_in(len(families), length)(run), _ticks(run, length), ports]
         if 0 in run[_PORT_AT::length].translate(self._is_whole_page):
-            chosen = bytes(map(self._is_client.__getitem__, memoryview(run).cast("H")[_PORT_AT // 2 :: length // 2]))
-            keys, ticks = itertools.compress(keys, chosen), itertools.compress(ticks, chosen)
-        collections.deque(map(bytearray.append, map(self._ticks.__getitem__, keys), ticks), maxlen=0)
-        if self._census.wants_samples:
-            for destination, port in self._clients(run, length):
-                self._census.add_sample(destination, port)
+            chosen = bytes(map(self._is_client.__getitem__, ports))
+            if 1 not in chosen:
+                return
+            columns = [itertools.compress(column, chosen) for column in columns]
+        each_family, keys, ticks, clients = columns
+        if _alike(families) == len(families):
+            found = map(self._ticks[families[0]].__getitem__, keys)
+        else:
+            found = map(operator.getitem, map(self._ticks.__getitem__, each_family), keys)
+        collections.deque(map(bytearray.append, found, ticks), maxlen=0)
+        self._census.add_sample(map(socket.ntohs, clients))
 
     def _clients(self, run: bytes, length: int) -> Iterator[Tuple[Destination, int]]:
         """Destination and local port of the sockets on client ports."""
         for offset in range(0, len(run), length):
             family, port, rest = _SOCKET.unpack_from(run, offset)
             if self._is_client[port]:
-                yield _destination((family, rest)), socket.ntohs(port)
+                yield _destination(family, rest), socket.ntohs(port)
 
 
 def split(answer: bytes) -> Iterator[Tuple[bytes, int]]:
@@ -205,12 +214,18 @@ def split(answer: bytes) -> Iterator[Tuple[bytes, int]]:
     """
     while answer:
         length = _length(answer)
-        columns = [answer[at::length] for at in (*_HEAD_AT, _STATE_AT)]
-        end = length * max(1, min(len(column) - len(column.lstrip(column[:1])) for column in columns))
+        alike = min(_alike(answer[at::length]) for at in (*_HEAD_AT, _STATE_AT))
+        end = length * max(1, alike)
         if end > len(answer):
             raise SockDiagError("NETLINK_SOCK_DIAG: an answer ends within a message")
         yield answer[:end], length
         answer = answer[end:]
+
+
+def _alike(column: bytes) -> int:
+    """How many bytes at the start are the same. All are as a rule, which is quick to see."""
+    first = column[:1]
+    return len(column) if column == first * len(column) else len(column) - len(column.lstrip(first))
 
 
 def _length(answer: bytes) -> int:
@@ -223,15 +238,20 @@ def _length(answer: bytes) -> int:
     return length + 3 & ~3
 
 
+@functools.lru_cache(maxsize=16)
+def _keys_in(number: int, length: int) -> Callable[[bytes], Tuple[bytes, ...]]:
+    """What takes the keys out of a run of so many messages: one call for all costs half of struct.iter_unpack()."""
+    return struct.Struct("=" + number * f"{_KEY}{length - _KEY_END}x").unpack
+
+
 def _ticks(run: bytes, length: int) -> bytes:
     """What is left of the timers in ticks. More than 65 s, which some patched kernels have, are taken for the most."""
-    _byte, low, high = (run[_LEFT_AT + at :: length] for at in _BYTES)
+    low, high = (run[_LEFT_AT + at :: length] for at in _TICK_BYTES)
     return low if high.count(0) == len(high) else bytes(MAX_TICK if above else tick for tick, above in zip(low, high))
 
 
 @functools.lru_cache(maxsize=1024)
-def _destination(key: _Key) -> Destination:
-    family, rest = key
+def _destination(family: int, rest: bytes) -> Destination:
     size = 4 if family == socket.AF_INET else 16
     return fold(rest[2 : 2 + size]), fold(rest[18 : 18 + size]), int.from_bytes(rest[:2], "big")
 

@@ -159,9 +159,9 @@ def most_loaded(census: Census, reuse: Reuse, number: int, only: Optional[Only] 
     """The destinations with the most blocked ports, the worst first."""
 
     def order(destination: Destination) -> Tuple[int, int, Destination]:
-        ticks: Mapping[int, int] = census.time_wait.get(destination, {})
-        blocked = census.live[destination] + _forecast.blocked_now(ticks, reuse.hold_ms(destination))
-        return -blocked, -sum(ticks.values()), destination
+        least = _forecast.least_blocking(reuse.hold_ms(destination))
+        blocked = census.live[destination] + census.time_wait.number(destination, least)
+        return -blocked, -census.time_wait.number(destination), destination
 
     every = set(census.live) | set(census.time_wait)
     return heapq.nsmallest(number, (one for one in every if only is None or only.matches(one)), key=order)

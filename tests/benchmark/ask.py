@@ -7,7 +7,6 @@ makes the whole result of port_usage_info; healthy does so without a dump, and p
 took the first time and the median of many.
 """
 
-import itertools
 import sys
 import time
 
@@ -24,11 +23,9 @@ def histogram(way: str, low: str, high: str) -> None:
     census = reader.take_census(PortRange(int(low), int(high)), PortSet())
     for destination in set(census.live) | set(census.time_wait):
         source, address, port = destination
-        ticks = census.time_wait.get(destination, {})
         family = AF_INET if len(source) == 4 else AF_INET6
         # Of 235 ticks of 256 ms, a socket younger than 1 s has 230 or more left, one younger than 10 s 195.
-        within = [sum(map(ticks.get, range(least, 256), itertools.repeat(0))) for least in (230, 195)]
-        total = sum(ticks.values())
+        total, *within = (census.time_wait.number(destination, least) for least in (0, 230, 195))
         live = census.live[destination]
         print(inet_ntop(family, source), inet_ntop(family, address), port, total, live, *within, total)
     print(*(census.states[state] for state in range(16)))

@@ -91,6 +91,12 @@ def test_there_already() -> None:
     assert _forecast.forecast({}, live=0, hold_ms=HOLD, usable=0, critical=0.5).seconds_to_exhausted == 0
 
 
+@given(st.integers(0, 255), st.integers(1, 60000))
+def test_a_socket_blocks_while_it_may_be_younger_than_the_hold_time(tick: int, hold: int) -> None:
+    youngest = HOLD - min(HOLD, (tick << 8) + 255)
+    assert (_forecast.blocked_now({tick: 1}, hold) == 1) == (youngest < hold)
+
+
 @given(st.lists(st.integers(0, 63999), max_size=300), st.integers(0, 50), st.integers(1, 60000), st.integers(1, 2000))
 def test_what_always_holds(ages: list[int], live: int, hold: int, usable: int) -> None:
     history = ticks(ages)

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import socket
 import struct
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _sock_diag
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _forecast, _sock_diag
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._census import Ages, Destination
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sock_diag import SockDiag, SockDiagError
 
@@ -47,8 +51,8 @@ class Scripted(SockDiag):
         return len(answer)
 
 
-def count(*answers: bytes | int) -> _sock_diag.Census:
-    return _sock_diag.count_sockets(Scripted(*answers), PORTS, PortSet(), walks=(1,))
+def count(*answers: bytes | int, ports: PortRange = PORTS) -> _sock_diag.Census:
+    return _sock_diag.count_sockets(Scripted(*answers), ports, PortSet(), walks=(1,))
 
 
 def sockets(number: int, **fields: int) -> bytes:
@@ -69,6 +73,61 @@ def test_damaged_answers_are_counted_or_refused(answer: bytes, data: st.DataObje
     except (SockDiagError, StopIteration):
         return
     assert all(number >= 0 for number in census.states.values())
+
+
+def message(family: int, state: int, port: int, peer: int, left_ms: int) -> bytes:
+    """A struct inet_diag_msg in its envelope, about a socket between addresses that look alike in both families."""
+    head = struct.pack("=IHHIIBBxx", 88, 20, 2, 1, 0, family, state)
+    ends = struct.pack(">HH16s16s", port, 80, b"\x20\1" + bytes(14), b"\x20\1\0" + bytes([peer]) + bytes(12))
+    return head + ends + bytes(12) + struct.pack("=I16x", left_ms)
+
+
+SOCKETS = st.tuples(
+    st.sampled_from([socket.AF_INET, socket.AF_INET6]),
+    st.sampled_from([1, 6, 6, 6]),
+    st.sampled_from([39999, 40000, 40050, 40199, 40200]),
+    st.integers(0, 2),
+    st.integers(0, 2**17),
+)
+
+
+@given(st.lists(st.lists(SOCKETS, max_size=40), max_size=4), st.sampled_from([PORTS, PortRange(32768, 65535)]))
+def test_runs_are_counted_as_their_sockets_one_by_one(
+    answers: list[list[tuple[int, int, int, int, int]]], port_range: PortRange
+) -> None:
+    census = count(*(b"".join(message(*one) for one in answer) for answer in answers), DONE, ports=port_range)
+    live: Counter[Destination] = Counter()
+    time_wait: defaultdict[Destination, Counter[int]] = defaultdict(Counter)
+    ports = []
+    for family, state, port, peer, left_ms in itertools.chain(*answers):
+        if port_range.low <= port <= port_range.high:
+            size = 4 if family == socket.AF_INET else 16
+            destination = (b"\x20\1" + bytes(size - 2), b"\x20\1\0" + bytes([peer]) + bytes(size - 4), 80)
+            ports.append(port)
+            if state == 6:
+                time_wait[destination][min(left_ms >> 8, 255)] += 1
+            else:
+                live[destination] += 1
+    assert census.live == live
+    assert dict(census.time_wait) == time_wait
+    assert sorted(census.sample) == sorted(ports)
+
+
+@given(st.lists(st.integers(0, 255)), st.integers(1, 60000))
+def test_ages_are_counted_alike_with_and_without_counters(ticks: list[int], hold_ms: int) -> None:
+    destination = (b"", b"", 80)
+    ages = Ages()
+    ages.add(destination, ticks)
+    assert ages.number(destination) == len(ticks) == sum(ages[destination].values())
+    least = _forecast.least_blocking(hold_ms)
+    assert ages.number(destination, least) == _forecast.blocked_now(ages[destination], hold_ms)
+    assert ages.number((b"", b"", 81)) == 0
+
+
+def test_a_sample_is_small() -> None:
+    census = count(*(sockets(300) for _answer in range(40)), DONE)
+    assert census.states[6] == 12000
+    assert len(census.sample) == 8192
 
 
 @given(st.binary(max_size=400))
