@@ -72,9 +72,8 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
-# Only to have them loaded: the workers are forks of this process, and each would load them anew for its one task.
-from ..filter import in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict  # noqa: F401
-from ..plugin_utils import _plan  # noqa: F401
+from ..filter import in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict
+from ..plugin_utils import _plan
 from ..plugin_utils._fleet import Fleet, Result, make_report
 from ..plugin_utils._fleet_files import write_report
 from ..plugin_utils._fleet_summary import BAD, GOOD, NORMAL, POOR, summary_lines
@@ -85,6 +84,9 @@ if TYPE_CHECKING:
     from ansible.playbook import Playbook
     from ansible.playbook.play import Play
     from ansible.playbook.task import Task
+
+# Only to have them loaded: the workers are forks of this process, and each would load them anew for its one task.
+LOADED_EARLY = (in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict, _plan)
 
 COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLE = "ephemeral_ports_report"

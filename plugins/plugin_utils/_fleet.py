@@ -414,4 +414,4 @@ def _plain(value: Mapping[str, Any]) -> Result:
 
 def _share_text(pairs: list[tuple[str, Any]]) -> Result:
     """Thousands of hosts say the same in the same words: in memory one copy is enough."""
-    return {intern(key): intern(value) if type(value) is str else value for key, value in pairs}
+    return {intern(key): intern(value) if isinstance(value, str) else value for key, value in pairs}

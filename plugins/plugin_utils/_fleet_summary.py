@@ -149,7 +149,7 @@ def _groups(title: str, groups: Sequence[Result], width: int, tone: str = NORMAL
         return []
     lines = [Line(""), Line(f"{title}: {hosts_in_words(sum(group['hosts'] for group in groups))}", tone)]
     for group in groups[:GROUPS_SHOWN]:
-        lines += _paragraph(f"{group['reason']}", width, 2)[:3]
+        lines += _paragraph(_cut(group["reason"], 3 * width), width, 2)
         lines += _paragraph(f"{hosts_in_words(group['hosts'])}: {fold_names(group['names'])}", width, 6)
     return lines + _and_more(groups, "reason")
 
