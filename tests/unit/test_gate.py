@@ -154,6 +154,12 @@ def test_growth_against_the_own_share(check: str) -> None:
     assert judged(200, growth=4) == "passed"
 
 
+def test_a_short_time_before_the_change_allows_more() -> None:
+    """None of 100 failed: that is no proof that none of 1000 would. None of 10000 nearly is."""
+    short, long = (allowed(Window(1.0, opened, 0), 1000, Limits(floor=0)) for opened in (100, 10000))
+    assert (short, long) == (30, 0)
+
+
 def test_a_host_that_simply_opens_more_connections_does_not_fail() -> None:
     """Before, ports had run out: 8 connections per second. Now there are 100, of which the same share fails."""
     first, before = (look(at, counters={"ActiveOpens": int(at * 8), "AttemptFails": int(at)}) for at in (1000, 1030))

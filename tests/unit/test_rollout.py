@@ -121,6 +121,11 @@ def test_a_wave_stays_if_no_host_failed_or_was_lost() -> None:
     assert verdict["reason"].startswith("b: b did.; c: unreachable since the change began")
 
 
+def test_a_host_that_failed_and_then_was_lost_is_lost() -> None:
+    verdict = rollout_verdict(hostvars(a="changed", b="failed"), ["a", "b"], ["a"])
+    assert (verdict["failed"], verdict["lost"]) == ([], ["b"])
+
+
 def test_of_many_the_first_are_named() -> None:
     hosts = [f"h{number}" for number in range(500)]
     verdict = rollout_verdict(hostvars(**dict.fromkeys(hosts, "failed")), hosts, hosts)
