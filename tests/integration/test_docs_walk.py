@@ -85,7 +85,6 @@ def test_page_can_be_followed(page: str, tmp_path: Path) -> None:
             "ANSIBLE_HOME": str(tmp_path),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "NSTAT_HISTORY": str(tmp_path / "nstat"),
         },
         cwd=ROOT,
         check=False,
