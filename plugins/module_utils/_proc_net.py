@@ -75,7 +75,7 @@ def take_census(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> C
         destination = fold(row.source), fold(row.address), row.remote_port
         if row.state == TIME_WAIT:
             census.time_wait.add(destination, (min(row.left_ms >> TICK_SHIFT, MAX_TICK),))
-            census.add_sample(destination, row.port)
+            census.add_sample((row.port,))
         else:
             census.add_live(destination, row.port, row.state)
     return census
