@@ -17,7 +17,7 @@ description:
     worst first. It runs on the controller, adds no task, and reads nothing from the hosts.
   - After the recap it prints a summary, if more than one host took part or O(directory) is given.
   - In O(directory) it writes C(report.html), one page for people that needs no network, C(report.json) with everything,
-    and C(report.csv) with a row for each destination of each host. C(docs/fleet-report.md) of the collection describes
+    and C(report.csv) with a row for each destination of each host. C(docs/report.md) of the collection describes
     them.
   - Hosts that failed or could not be reached are in the report with the reason.
   - The playbooks of this collection have it switched on. In your own playbooks, name it in C(callbacks_enabled).

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From what the tasks of a run returned to one report on all hosts. No I/O, no clock, plain types only.
 
-docs/fleet-report.md describes the report. SCHEMA counts up where a field is removed or means something else; a reader
+docs/report.md describes the report. SCHEMA counts up where a field is removed or means something else; a reader
 has to take fields that it does not know.
 """
 
