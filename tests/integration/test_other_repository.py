@@ -207,11 +207,10 @@ def their_own(installed: Path, tmp_path: Path) -> Iterator[tuple[Controller, dic
 @pytest.mark.parametrize(
     ("environment", "facts"),
     [
-        ({}, True),
         ({"ANSIBLE_INJECT_FACT_VARS": "false"}, True),
-        ({"ANSIBLE_INJECT_FACT_VARS": "false", **NATIVE}, False),
+        (NATIVE, False),
     ],
-    ids=["plain", "no injected facts", "no facts"],
+    ids=["no injected facts", "no facts"],
 )
 def test_their_own_way(their_own: tuple[Controller, dict[str, Host]], environment: dict[str, str], facts: bool) -> None:
     user, hosts = their_own
