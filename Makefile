@@ -21,7 +21,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 .PHONY: help demo test check lint types docs unit integration sanity images molecule mutate bench system clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it taken back (no root needed)
 	@.venv/bin/python scripts/demo.py
@@ -90,6 +90,9 @@ matrix: .venv/test.stamp $(COLLECTION)  ## every ansible-core and managed Python
 
 bench:  ## what asking for sockets costs, side by side (about ten minutes; wants gcc)
 	@$(PYTHON) tests/benchmark/observe.py
+
+bench-fleet: .venv/test.stamp $(COLLECTION)  ## what a fleet costs over real SSH, side by side (half an hour, as root)
+	@.venv/bin/python tests/benchmark/ssh_fleet.py
 
 system:
 	@scripts/system_packages

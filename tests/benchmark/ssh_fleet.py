@@ -45,6 +45,7 @@ WANTED = {
     "tcp_timestamps": "1",
     "tcp_tw_reuse": "1",
 }
+GRACE = 300  # seconds for the run that is under way when the time is up
 TICKS = os.sysconf("SC_CLK_TCK")
 WITHOUT_SUDO = ["--extra-vars", "ephemeral_ports_become=false"]
 RESERVE = ["--extra-vars", '{"timewait_remediate_reserve": ["30000-32767"]}']
@@ -193,10 +194,12 @@ class Bench:
         self.controller.play(CONTENDERS[0], inventory, forks)  # connections are warm from here on
         costs: dict[str, list[Cost]] = {one.name: [] for one in self.contenders}
         for _round in range(rounds):
-            done = {one.name: self.run(one, hosts, inventory, forks) for one in self.contenders}
-            if time.monotonic() > end:
-                print("the time is up: what is not complete is left out", file=sys.stderr)
-                break
+            done = {}
+            for one in self.contenders:
+                if time.monotonic() > end:
+                    print("the time is up: this round is left out", file=sys.stderr)
+                    return costs
+                done[one.name] = self.run(one, hosts, inventory, forks)
             for name, cost in done.items():
                 costs[name].append(cost)
         return costs
@@ -281,7 +284,8 @@ def outside(arguments: Sequence[str], options: argparse.Namespace) -> int:
         sys.exit(f"The benchmark needs these programs: {', '.join(missing)}")
     server = find_server()
     where = f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{time.strftime('%Y-%m-%d')}, {where}, at most {options.rounds} rounds, medians\n", flush=True)
+    load = f"load average {os.getloadavg()[1]:.0f} at the start"
+    print(f"{time.strftime('%Y-%m-%d')}, {where}, {load}; medians of {options.rounds} rounds\n", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="fleet") as directory:
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
@@ -289,9 +293,11 @@ def outside(arguments: Sequence[str], options: argparse.Namespace) -> int:
         # In a session of its own: Ctrl-C ends this process, and that ends all others at once.
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as process:
             try:
-                return process.wait()
+                return process.wait(options.time_limit + GRACE)
             except KeyboardInterrupt:
                 return 130
+            except subprocess.TimeoutExpired:
+                sys.exit("The benchmark hangs, and was ended.")
             finally:
                 process.kill()
 
@@ -303,7 +309,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     names = [one.name for one in CONTENDERS]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--time-limit", type=float, default=2400, help="seconds after which no round is begun")
+    parser.add_argument("--time-limit", type=float, default=2400, help="seconds after which nothing new is begun")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--server", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -20,6 +20,9 @@ from typing import NamedTuple
 import private_namespaces as namespaces
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "bench" / "openssh"
+# Where the kernel lets it, every host gets a table of connections of its own, of a usual size.
+TABLE = Path("/proc/sys/net/ipv4/tcp_child_ehash_entries")
+TABLE_SIZE = 65536
 KEYS = ("ip_local_port_range", "ip_local_reserved_ports", "tcp_timestamps", "tcp_tw_reuse")
 PASSWD = "root:x:0:0::{home}:/bin/sh\nsshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n"
 
@@ -104,6 +107,8 @@ def fleet(number: int, directory: Path, server: Server) -> Iterator[list[Host]]:
     """So many hosts, with an ssh_config for them in the directory. They end with the context."""
     _make_key(directory / "client_key")
     (directory / "ssh_config").write_text(SSH_CONFIG.format(directory=directory))
+    if TABLE.exists():
+        TABLE.write_text(str(TABLE_SIZE))
     with ExitStack() as stack:
         hosts = [_launch(one, directory / f"host{one:03}", server, stack) for one in range(1, number + 1)]
         for host in hosts:
