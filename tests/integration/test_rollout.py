@@ -189,7 +189,7 @@ def test_a_host_that_is_lost_ends_the_rollout_and_is_picked_up_by_the_next(fleet
 
 def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> None:
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[1], timewait_rollout_soak=60) as playing:
-        os.killpg(playing.pid, signal.SIGKILL)
+        kill(playing)
     assert fleet.values() == {"one": FIXED, "two": PLAIN, "three": PLAIN}
     assert record(fleet["one"])["trial"] is not None
 
@@ -203,7 +203,7 @@ def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> Non
 def test_what_is_on_trial_can_be_taken_back_by_hand(fleet: Fleet) -> None:
     before = state_of(fleet["one"])
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[1], timewait_rollout_soak=60) as playing:
-        os.killpg(playing.pid, signal.SIGKILL)
+        kill(playing)
     run = fleet["one"].play("timewait_rollout", entry="rollback").passed()
     assert run.said("ROLLED BACK: this host is as it was before."), run.text
     assert state_of(fleet["one"]) == before
@@ -249,8 +249,15 @@ def roll_out_until(fleet: Fleet, words: str, times: int = 1, **variables: object
             assert not times, "it has ended before"
             yield playing
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(playing.pid, signal.SIGKILL)
+            kill(playing)
+
+
+def kill(playing: subprocess.Popen[str]) -> None:
+    """As a crash would end it. Workers have sessions of their own since ansible-core 2.19, and may outlive it."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        workers = Path(f"/proc/{playing.pid}/task/{playing.pid}/children").read_text().split()
+        for process in [playing.pid, *map(int, workers)]:
+            os.kill(process, signal.SIGKILL)
 
 
 def lines_of(playing: subprocess.Popen[str]) -> Iterator[str]:
