@@ -91,10 +91,13 @@ def test_there_already() -> None:
     assert _forecast.forecast({}, live=0, hold_ms=HOLD, usable=0, critical=0.5).seconds_to_exhausted == 0
 
 
-@given(st.integers(0, 255), st.integers(1, 60000))
-def test_a_socket_blocks_while_it_may_be_younger_than_the_hold_time(tick: int, hold: int) -> None:
-    youngest = HOLD - min(HOLD, (tick << 8) + 255)
-    assert (_forecast.blocked_now({tick: 1}, hold) == 1) == (youngest < hold)
+@pytest.mark.parametrize("hold", [1, 96, 97, 98, 1000, 2000, 59744, 59745, 59746, HOLD])
+def test_a_socket_blocks_while_it_may_be_younger_than_the_hold_time(hold: int) -> None:
+    """A tick has 256 ms, so that 97 ms and 59,745 ms are where one tick more or less counts."""
+    youngest = {tick: HOLD - min(HOLD, (tick << 8) + 255) for tick in range(256)}
+    assert [tick for tick in youngest if _forecast.blocked_now({tick: 1}, hold)] == [
+        tick for tick, age in youngest.items() if age < hold
+    ]
 
 
 @given(st.lists(st.integers(0, 63999), max_size=300), st.integers(0, 50), st.integers(1, 60000), st.integers(1, 2000))
