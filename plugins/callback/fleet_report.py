@@ -26,7 +26,7 @@ options:
     description:
       - Where to write the three files. The directory is made where it is missing, and files in it are replaced. A
         relative path starts at the working directory.
-      - As a variable it may stand in the play, in a role, or on the command line, but not in the inventory.
+      - As a variable it may stand in the play or on the command line, not in the inventory.
       - Where it cannot be written, a warning says why, and the run goes on.
     type: str
     vars:

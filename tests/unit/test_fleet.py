@@ -139,6 +139,11 @@ def test_state(events: list[tuple[Any, ...]], state: str) -> None:
     assert only_host(fleet_of(*(("web1", *event) for event in events)))["state"] == state
 
 
+def test_what_was_predicted_gives_way_to_what_was_done() -> None:
+    host = only_host(fleet_of(("web1", APPLY, CHANGE, True), ("web1", APPLY, CHANGE, True), ("web1", APPLY, CHANGE)))
+    assert [change["check_mode"] for change in host["changes"]] == [False]
+
+
 def test_the_last_outcome_wins() -> None:
     outcomes = [facts("__timewait_rollout_outcome", {"state": state}) for state in ("pending", "changed")]
     host = only_host(fleet_of(*(("web1", SET_FACT, outcome) for outcome in outcomes)))
@@ -215,6 +220,15 @@ def test_destinations_of_several_hosts_are_one() -> None:
     assert next(iter(destinations)) == "198.18.0.1:8443"
     assert destinations["198.18.0.1:8081"]["hosts_in_trouble"] == 2
     assert destinations["198.18.0.1:8081"]["rate"] == 31.0  # 31 and 0 per second in the last 10 s
+
+
+def test_destinations_are_sorted_by_how_many_suffer() -> None:
+    full = EXHAUSTED["destinations"][0]
+    busy = {"last_1s": 9000.0, "last_10s": 9000.0, "last_60s": 9000.0}
+    rarely = {**EXHAUSTED, "destinations": [{**full, "port": 1, "rate": busy}]}
+    often = {**EXHAUSTED, "destinations": [{**full, "port": 2}]}
+    report = report_of(("web1", LOOK, rarely), ("web2", LOOK, often), ("web3", LOOK, often))
+    assert [group["destination"] for group in report["summary"]["destinations"]] == ["198.18.0.1:2", "198.18.0.1:1"]
 
 
 def test_settings_are_grouped_by_what_became_of_them() -> None:

@@ -106,6 +106,7 @@ def test_csv_values() -> None:
     now = recorded["usage_after"]["destinations"]
     assert [row["saturation"] for row in found[: len(now)]] == [str(one["saturation"]) for one in now]
     assert {row["destination"]: float(row["saturation_before"]) for row in found if row["saturation_before"]} == before
+    assert len({row["destination"] for row in found}) == len(found)
     first = found[0]
     assert (first["state"], first["level"], first["settings_changed"], first["settings_to_change"]) == (
         "changed",
