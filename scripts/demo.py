@@ -146,7 +146,7 @@ class Story:
 
     def on_ok(self, event: Event) -> None:
         action, result = event["action"], event["result"]
-        if action == "ansible.builtin.debug":
+        if action in ("ansible.builtin.debug", "ansible.builtin.assert"):
             self.say(result["msg"])
         elif action == "ansible.builtin.set_fact":
             self.plays[-1]["plan"] = result["ansible_facts"]["__timewait_remediate_plan"]
@@ -158,7 +158,7 @@ class Story:
         show([f"FAILED: {event['result'].get('msg')}"])
 
     def say(self, lines: Sequence[str]) -> None:
-        """All that a playbook has to say when it comes first, its verdicts when it comes again."""
+        """All that a playbook has to say when it comes first, its verdict when it comes again."""
         show(lines[:1] if self.playbook in self.seen else lines)
 
     def results(self, kind: str) -> list[dict[str, Any]]:
