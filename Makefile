@@ -59,7 +59,7 @@ site: .venv/site.stamp $(COLLECTION)  ## the documentation as web pages, in buil
 	python scripts/build_site.py
 
 drawings:  ## draw the pictures of docs/images anew
-	python3 scripts/draw_images.py
+	@$(PYTHON) scripts/draw_images.py
 
 unit: .venv/test.stamp $(COLLECTION)  ## unit tests, and the host side's imports under Python 3.6 where there is one
 	pytest tests/unit
