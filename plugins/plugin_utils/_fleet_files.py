@@ -116,10 +116,11 @@ def _who(destination: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _cell(value: object) -> object:
-    """Text that a spreadsheet would run gets an apostrophe, which tells it that this is text."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    """Text that a spreadsheet would run gets an apostrophe, which tells it that this is text. Readers dislike NUL."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\0", "")
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 @contextmanager

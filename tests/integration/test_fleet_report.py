@@ -173,6 +173,27 @@ def test_after_a_change_the_last_look_counts_and_check_mode_is_none(controller: 
     assert host["usage_after"]["sysctls"]["net.ipv4.tcp_tw_reuse"] == "1"
 
 
+def test_a_rollout(controller: Controller) -> None:
+    quick = ("-e", "timewait_rollout_baseline=0", "-e", "timewait_rollout_soak=0", "-e", "ephemeral_ports_become=false")
+    done = controller.play(
+        "rollout",
+        hosts={"web01": {}, "gone": HOSTS["gone"]},
+        options=("-e", f"ephemeral_ports_report={controller.reports}", *quick),
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    report = controller.report()
+    assert states(report) == {"gone": "unreachable", "web01": "changed"}
+    assert report["summary"]["waves"] == [{"wave": 1, "hosts": 1, "states": {"changed": 1}}]
+    host = report["hosts"][1]
+    assert host["outcome"]["gate"]["passed"] is True
+    assert [change["check_mode"] for change in host["changes"]] == [False, False]  # applied on trial, then confirmed
+    assert host["usage"]["sysctls"]["net.ipv4.tcp_tw_reuse"] == "2"
+    assert host["usage_after"]["sysctls"]["net.ipv4.tcp_tw_reuse"] == "1"
+    page = (controller.reports / "report.html").read_text()
+    for check in host["outcome"]["gate"]["checks"]:
+        assert check["id"] in page
+
+
 def test_one_report_where_it_is_enabled_twice(controller: Controller) -> None:
     controller.environment["ANSIBLE_CALLBACKS_ENABLED"] = f"{COLLECTION}.fleet_report"
     done = controller.play("diagnose", options=("-e", f"ephemeral_ports_report={controller.reports}"))
