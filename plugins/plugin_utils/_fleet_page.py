@@ -110,7 +110,8 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def count(value: float) -> str:
-    return f"{value:,}"
+    """Whole from ten on, as nobody needs more of a rate."""
+    return f"{value:,.1f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
 
 
 def share(value: float) -> str:

@@ -26,7 +26,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_file
     write_json,
     write_report,
 )
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_page import headline, render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_page import count, headline, render
 
 NAMES = ["report.csv", "report.html", "report.json"]
 LOOK, APPLY = "netops.ephemeral_ports.port_usage_info", "netops.ephemeral_ports.sysctl_dropin"
@@ -225,6 +225,13 @@ def test_a_large_fleet_is_cut_with_a_word(monkeypatch: pytest.MonkeyPatch) -> No
     ]
     assert targets
     assert set(targets) <= set(identifiers)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (7, "7"), (28232, "28,232"), (8.33, "8.3"), (55296.0, "55,296"), (470.5, "470")]
+)
+def test_numbers(value: float, text: str) -> None:
+    assert count(value) == text
 
 
 @pytest.mark.parametrize(
