@@ -91,7 +91,7 @@ matrix: .venv/test.stamp $(COLLECTION)  ## every ansible-core and managed Python
 bench:  ## what asking for sockets costs, side by side (about ten minutes; wants gcc)
 	@$(PYTHON) tests/benchmark/observe.py
 
-bench-fleet: .venv/test.stamp $(COLLECTION)  ## what a fleet costs over real SSH, side by side (half an hour, as root)
+bench-fleet: .venv/test.stamp $(COLLECTION)  ## what a fleet costs over real SSH, side by side (a quarter of an hour, as root)
 	@.venv/bin/python tests/benchmark/ssh_fleet.py
 
 system:
