@@ -20,7 +20,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob(".github/**/*.yml")]
 )
 ROLES = sorted(path.name for path in ROOT.glob("roles/*"))
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -90,7 +90,7 @@ def test_variables_exist(page: Path) -> None:
 
 
 def test_make_targets_exist(page: Path) -> None:
-    commands = re.findall(r"(?:^|`|\bsudo )make ((?:[a-z]+\b(?!=) ?)+)", page.read_text(), re.MULTILINE)
+    commands = re.findall(r"(?:^|`|\bsudo )make ((?:[a-z-]+\b(?!=) ?)+)", page.read_text(), re.MULTILINE)
     assert sorted({word for command in commands for word in command.split()} - TARGETS) == []
 
 
