@@ -18,7 +18,8 @@ HOST_CODE := plugins/modules plugins/module_utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs unit integration sanity images molecule mutate bench system clean
+.PHONY: help demo test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
+	bench bench-fleet system clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +32,7 @@ test: export TEST_EVERYTHING := 1
 # The quickest one shows that scenarios notice.
 test: export MUTATE := two_hosts
 test: system  ## everything, in real containers too (installs what is missing on Debian, as root or with sudo)
-	@scripts/test_stages lint types docs unit sanity integration molecule mutate
+	@scripts/test_stages lint types docs site galaxy unit sanity integration molecule mutate
 
 check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yamllint, unit tests
 	ruff check .

@@ -294,6 +294,6 @@ def test_only_plain_types() -> None:
         """As ansible-core 2.19 marks what comes from a task."""
 
     report = report_of((Marked("web1"), LOOK, {**IDLE, "reserved_in_files": Marked("8080")}))
-    assert type(report["hosts"][0]["usage"]["reserved_in_files"]) is str
+    assert {type(report["hosts"][0]["usage"]["reserved_in_files"])} == {str}  # no subclass of Ansible's
     assert report["schema"] == SCHEMA
     assert json.loads(json.dumps(report)) == report
