@@ -160,8 +160,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._fleet.task_started(*_action_and_role(task))
         address = host.get_vars().get("ansible_host")
         aliases = [address] if isinstance(address, str) else []
-        message = values.get("msg") or values.get("module_stderr") or "no reason given"
-        self._fleet.lost(host.get_name(), aliases, str(message), unreachable)
+        self._fleet.lost(host.get_name(), aliases, _reason(values), unreachable)
 
     def _meta(self) -> Result:
         return {
@@ -201,6 +200,14 @@ def _playbook_name(path: Path) -> str:
     if path.resolve().parent == COLLECTION / "playbooks":
         return f"netops.ephemeral_ports.{path.stem}"
     return path.name
+
+
+def _reason(values: Mapping[str, Any]) -> str:
+    """What went wrong. Before ansible-core 2.19, the message about a module that crashed only leads to its stderr."""
+    message, error = str(values.get("msg") or ""), str(values.get("module_stderr") or "").strip()
+    if error and (not message or "See stdout/stderr" in message):
+        return error.splitlines()[-1]
+    return message or "no reason given"
 
 
 def _collection_version(root: Path) -> str | None:

@@ -170,7 +170,7 @@ def test_a_host_that_is_lost_ends_the_rollout_and_is_picked_up_by_the_next(fleet
     known["all"]["hosts"]["two"].update(lost, ansible_host="127.0.0.1")
     fleet.inventory.write_text(json.dumps(known))
     run = fleet.roll_out(ephemeral_ports_waves="100%")
-    assert run.code & 4, run.text
+    assert run.code in (2, 4, 6), run.text  # 2 from ansible-core 2.16, where 4 is for unreachable hosts alone
     assert "two" in run.hosts_with("unreachable"), run.text
     assert run.said(
         "two: unreachable since the change began so its state is unknown: run the rollback or this again"
