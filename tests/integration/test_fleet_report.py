@@ -247,7 +247,8 @@ def test_a_directory_that_cannot_be_written_is_one_warning(controller: Controlle
     assert done.returncode == 0
     text = " ".join((done.stdout + done.stderr).split())
     assert text.count("The report could not be written") == 1
-    assert f"[WARNING]: The report could not be written to {controller.home}/reports: File exists." in text
+    warning = f"[WARNING]: The report could not be written to {controller.home}/reports: File exists."
+    assert "".join(warning.split()) in "".join(text.split())  # ansible-core 2.16 breaks long words
     assert (controller.home / "reports").read_text() == "a file"
 
 
