@@ -115,6 +115,13 @@ def test_check_mode_tells_the_waves_and_changes_nothing(fleet: Fleet) -> None:
     assert "-net.ipv4.tcp_tw_reuse = 2" in run.text.splitlines()
 
 
+def test_observe_is_a_tag_that_only_looks(fleet: Fleet) -> None:
+    before = {name: state_of(host) for name, host in fleet.hosts.items()}
+    run = fleet.roll_out("--tags", "observe").passed()
+    assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
+    assert run.text.count("PENDING: to be changed when its wave comes.") == 3
+
+
 def test_a_service_that_dies_in_the_second_wave_takes_that_wave_back(fleet: Fleet) -> None:
     """With a drop-in of an earlier run, which has to be there again afterwards, to the letter."""
     fleet.roll_out("--limit=two", timewait_remediate_tcp_tw_reuse="leave").passed()
