@@ -48,7 +48,7 @@ def breed() -> None:
         copy(CHECKOUT / part, collection / part)
     path = collection / "roles/timewait_remediate/tasks/main.yml"
     tasks = yaml.safe_load(path.read_text())
-    (apply,) = (task for block in tasks for task in block.get("block", [block]) if APPLY in task)
+    (apply,) = (task for task in tasks if APPLY in task)
     apply |= {"check_mode": True, "changed_when": "ansible_check_mode"}
     path.write_text(yaml.safe_dump(tasks, sort_keys=False))
 

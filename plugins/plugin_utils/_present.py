@@ -52,8 +52,6 @@ def in_words(result: Result, check: bool = False) -> list[str]:
         lines = describe_outcome(result, check)
     elif {"changed", "path", "settings"} <= result.keys():
         lines = describe_apply(result, check)
-    elif result.get("failed"):
-        lines = [f"FAILED: {result['msg']}"]
     else:
         wanted = "port_usage_info, remediation_plan, sysctl_dropin, curl_stress, rollout_outcome or rollout_gate"
         raise ValueError(f"expected a result of {wanted}")

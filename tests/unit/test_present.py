@@ -320,7 +320,3 @@ def course(saturation: float, critical: float | None, exhausted: float | None) -
 )
 def test_outlook(different: dict[str, object], expected: str) -> None:
     assert outlook(destination(**different)) == expected
-
-
-def test_a_failed_module_is_quoted() -> None:
-    assert in_words({"changed": False, "failed": True, "msg": "no permission\x1b[2J"}) == ["FAILED: no permission?[2J"]
