@@ -62,6 +62,7 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ from ansible.template import Templar
 from ..filter import in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict
 from ..plugin_utils import _plan
 from ..plugin_utils._fleet import Fleet, Result, make_report
-from ..plugin_utils._fleet_files import write_report
+from ..plugin_utils._fleet_files import rehearse, write_report
 from ..plugin_utils._fleet_summary import BAD, GOOD, NORMAL, POOR, summary_lines
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - they are ansible-core's
         super().__init__(*args, **options)
-        self._fleet = Fleet()
+        self._fleet = Fleet(lambda report: rehearse({**report, "meta": self._meta()}))
         self._started = _now()
         self._playbooks: list[str] = []
         self._directory: object = None
@@ -111,7 +112,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         self._fleet.play_started()
-        self._directory = self._find_directory(play)
+        self._directory = self._find_directory(play) or self._directory
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002
         self._fleet.task_started(*_action_and_role(task))
@@ -131,9 +132,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._fleet.settle(stats.failures)
         if not self._fleet.hosts:
             return
-        report = make_report(self._fleet, self._meta())
         if len(self._fleet.hosts) == 1 and not self._directory:
             return
+        report = make_report(self._fleet, self._meta())
         self._display.banner("EPHEMERAL PORTS")
         for line in summary_lines(report, self._display.columns):
             self._display.display(line.text, color=COLOURS[line.tone])
@@ -174,11 +175,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         }
 
     def _write(self, report: Result, directory: object) -> None:
-        path = Path(str(directory)).expanduser()
+        path = Path(str(directory))
         try:
+            path = path.expanduser()
             written = write_report(report, path)
-        except OSError as error:
-            self._display.warning(f"The report could not be written to {path}: {error.strerror or error}.")
+        except (OSError, RuntimeError) as error:  # RuntimeError: there is no such home
+            why = str(getattr(error, "strerror", None) or error).rstrip(".")
+            self._display.warning(f"The report could not be written to {path}: {why}.")
             return
         self._display.display("")
         self._display.display(f"Report: {written[0]}, {', '.join(file.name for file in written[1:])}")
@@ -210,6 +213,7 @@ def _reason(values: Mapping[str, Any]) -> str:
     return message or "no reason given"
 
 
+@cache
 def _collection_version(root: Path) -> str | None:
     """As installed, or as in a checkout."""
     manifest, source = root / "MANIFEST.json", root / "galaxy.yml"

@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any
 
@@ -44,6 +44,7 @@ _RANKS = {name: rank for rank, name in enumerate(("exhausted", "failed", "critic
 # Findings of hosts on which connects fail at this moment.
 _FAILING_NOW = ("no-usable-port", "destination-exhausted")
 _ERROR_LENGTH = 2000
+_NOT_UNDERSTOOD = "its result was not understood"
 _EXAMPLES = 3
 
 Result = dict[str, Any]
@@ -63,6 +64,7 @@ class Host:
     outcome: Result | None = None
     error: str | None = None
     unreachable: bool = False
+    understood: bool = True
 
     def observed(self, result: Mapping[str, Any], _check: bool) -> None:
         """After a change, the last look counts; before it too, unless it tells the same of fewer destinations."""
@@ -76,8 +78,10 @@ class Host:
         self.plan = _part(result, PLAN)
 
     def applied(self, result: Mapping[str, Any], check: bool) -> None:
-        """A prediction counts until something else is said of the host."""
+        """A prediction counts until something else is said of the host; that a change still stands is nothing new."""
         self.changes = [change for change in self.changes if not change["check_mode"]]
+        if not result["changed"] and any(change["changed"] for change in self.changes):
+            return
         self.changes.append({**_part(result, CHANGE), "check_mode": check})
         if result["changed"] and result["file"] in TAKEN_BACK and not check:
             self.usage_after = None
@@ -87,6 +91,11 @@ class Host:
 
     def concluded(self, result: Mapping[str, Any], _check: bool) -> None:
         self.outcome = _part(result, OUTCOME)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the host failed or could not be reached."""
+        return self.error if self.error is not None or self.understood else _NOT_UNDERSTOOD
 
     @property
     def present(self) -> Result | None:
@@ -103,7 +112,7 @@ class Host:
             return "unreachable"
         if outcome in ("failed", "rolled_back"):
             return str(outcome)
-        if self.error is not None:
+        if self.reason is not None:
             return "failed"
         return str(outcome) if outcome in STATES else self._state_by_deeds()
 
@@ -122,7 +131,7 @@ class Host:
             "name": self.name,
             "state": self.state,
             "level": self.level,
-            "error": self.error,
+            "error": self.reason,
             "usage": self.usage,
             "usage_after": self.usage_after,
             "plan": self.plan,
@@ -161,10 +170,13 @@ class Fleet:
     """Hears of every task result of a run, in order.
 
     Losing a host counts only in plays in which this collection has a task: other plays are not its business.
+    rehearse is given the report on one host, and raises where nothing can be made of it. A result of that kind is left
+    out, and its host has failed, so that the other hosts have their report.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rehearse: Callable[[Result], object] = lambda report: report) -> None:
         self.hosts: dict[str, Host] = {}
+        self._rehearse = rehearse
         self._ours = False
         self._aside: list[tuple[str, frozenset[str], str, bool]] = []
 
@@ -186,15 +198,17 @@ class Fleet:
             host.unreachable, host.error = False, None
         if action in _SET_FACT:
             facts = result.get("ansible_facts")
-            told = [(_FACTS[key], value) for key, value in dict(facts or {}).items() if key in _FACTS]
+            known = facts if isinstance(facts, Mapping) else {}
+            told = [(_FACTS[key], value) for key, value in known.items() if key in _FACTS]
         elif is_ours(action):
             kind = _MODULES[action.rpartition(".")[2]]
-            told = [(kind, one) for one in result.get("results") or [result]]
+            items = result.get("results")
+            told = [(kind, one) for one in (items if items and isinstance(items, list) else [result])]
         else:
             return
         for (needed, record), value in told:
             if isinstance(value, Mapping) and needed <= value.keys():
-                record(self._host(name), _plain(value), check)
+                self._record(record, name, value, check)
 
     def lost(self, name: str, aliases: Iterable[str], message: str, unreachable: bool) -> None:
         """A host has failed or cannot be reached."""
@@ -210,6 +224,17 @@ class Fleet:
         for host in self.hosts.values():
             if not host.unreachable and host.name not in stands:
                 host.error = None
+
+    def _record(self, record: Record, name: str, value: Mapping[str, Any], check: bool) -> None:
+        host = self._host(name)
+        trial = replace(host, changes=[*host.changes], stress=[*host.stress])
+        try:
+            record(trial, _plain(value), check)
+            self._rehearse({"schema": SCHEMA, "summary": summarise([trial]), "hosts": worst_first([trial.as_dict()])})
+        except Exception:  # whatever a result of an odd shape leads to
+            host.understood = False
+        else:
+            self.hosts[name] = trial
 
     def _host(self, name: str) -> Host:
         return self.hosts.setdefault(name, Host(name))
@@ -275,6 +300,11 @@ def recent_rate(destination: Mapping[str, Any]) -> float:
     return float(destination["rate"][window])
 
 
+def source_and_place(destination: Mapping[str, Any]) -> tuple[str, str]:
+    """Which destination of a host this is."""
+    return destination["source"], place(destination)
+
+
 def _rank(host: Mapping[str, Any]) -> int:
     trouble = "failed" if host["state"] == "rolled_back" and host["outcome"] else host["state"]
     return min(_RANKS.get(host["level"], len(_RANKS)), _RANKS.get(trouble, len(_RANKS)))
@@ -305,7 +335,7 @@ def _group_losses(hosts: Iterable[Host]) -> list[Result]:
         for host in hosts:
             if host.state in ("failed", "unreachable") or (host.state == "rolled_back" and host.outcome):
                 concluded = (host.outcome or {}).get("reason") if host.state != "unreachable" else None
-                reason = concluded or host.error or "no reason given"
+                reason = concluded or host.reason or "no reason given"
                 yield {"state": host.state, "reason": _anonymous(reason, host)}, host.name
 
     return _group(losses())
@@ -390,7 +420,7 @@ def _group_waves(hosts: Iterable[Host]) -> list[Result]:
     waves: dict[int, Counter[str]] = {}
     for host in hosts:
         if host.outcome and host.outcome.get("wave") is not None:
-            waves.setdefault(host.outcome["wave"], Counter())[host.state] += 1
+            waves.setdefault(int(host.outcome["wave"]), Counter())[host.state] += 1
     return [
         {"wave": wave, "hosts": sum(states.values()), "states": {name: states[name] for name in STATES if states[name]}}
         for wave, states in sorted(waves.items())
@@ -407,8 +437,9 @@ def _part(result: Mapping[str, Any], names: Sequence[str]) -> Result:
 
 
 def _plain(value: Mapping[str, Any]) -> Result:
-    """Ansible marks strings with where they come from; the report has none of that."""
-    copy: Result = json.loads(json.dumps(value, default=str), object_pairs_hook=_share_text)
+    """Ansible marks strings with where they come from; the report has none of that. JSON has no NaN and no infinity."""
+    text = json.dumps(value, default=str)
+    copy: Result = json.loads(text, object_pairs_hook=_share_text, parse_constant=lambda _name: None)
     return copy
 
 

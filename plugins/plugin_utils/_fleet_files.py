@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..module_utils._words import place
-from ._fleet import present_usage, recent_rate
+from ._fleet import present_usage, recent_rate, source_and_place
 from ._fleet_page import render
+from ._fleet_summary import summary_lines
 
 COLUMNS = (
     "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "settings_to_change",
@@ -32,15 +33,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def write_report(report: Mapping[str, Any], directory: Path) -> list[Path]:
     """Write all three, each either whole or not at all; the directory is made if it is missing. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
-    writers: Mapping[str, Callable[[Mapping[str, Any], TextIO], None]] = {
-        "report.html": write_html,
-        "report.json": write_json,
-        "report.csv": write_csv,
-    }
-    for name, write in writers.items():
+    for name, write in _writers().items():
         with _atomically(directory / name) as file:
             write(report, file)
-    return [directory / name for name in writers]
+    return [directory / name for name in _writers()]
+
+
+def rehearse(report: Mapping[str, Any]) -> None:
+    """Raise whatever showing and writing the report would raise."""
+    summary_lines(report)
+    for write in _writers().values():
+        write(report, io.StringIO())
+
+
+def _writers() -> Mapping[str, Callable[[Mapping[str, Any], TextIO], None]]:
+    return {"report.html": write_html, "report.json": write_json, "report.csv": write_csv}
 
 
 def write_json(report: Mapping[str, Any], file: TextIO) -> None:
@@ -79,9 +86,10 @@ def csv_rows(host: Mapping[str, Any]) -> Iterator[dict[str, object]]:
         row["findings"] = " ".join(dict.fromkeys(finding["id"] for finding in usage["findings"]))
     now = usage["destinations"] if usage else []
     earlier = host["usage"]["destinations"] if host["usage"] and host["usage_after"] else []
-    before = {_who(one): one["saturation"] for one in earlier}
+    before = {source_and_place(one): one["saturation"] for one in earlier}
     for rank, one in enumerate(now, 1):
-        yield {**row, **_columns(one), "destination_rank": rank, "saturation_before": before.pop(_who(one), None)}
+        was = before.pop(source_and_place(one), None)
+        yield {**row, **_columns(one), "destination_rank": rank, "saturation_before": was}
     for (source, name), saturation in before.items():  # no longer among the most loaded
         yield {**row, "source": source, "destination": name, "saturation_before": saturation}
     if not now and not earlier:
@@ -103,16 +111,6 @@ def _columns(destination: Mapping[str, Any]) -> dict[str, object]:
 
 def write_html(report: Mapping[str, Any], file: TextIO) -> None:
     file.writelines(render(report))
-
-
-def csv_text(report: Mapping[str, Any]) -> str:
-    buffer = io.StringIO(newline="")
-    write_csv(report, buffer)
-    return buffer.getvalue()
-
-
-def _who(destination: Mapping[str, Any]) -> tuple[str, str]:
-    return destination["source"], place(destination)
 
 
 def _cell(value: object) -> object:

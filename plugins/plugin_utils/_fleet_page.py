@@ -20,7 +20,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..module_utils._words import percent, place
-from ._fleet import LEVELS, STATES, Result, is_in_trouble, present_usage, recent_rate, worst_first
+from ._fleet import (
+    LEVELS,
+    SEVERITIES,
+    STATES,
+    Result,
+    is_in_trouble,
+    present_usage,
+    recent_rate,
+    source_and_place,
+    worst_first,
+)
 from ._fleet_summary import counted, fold_names, forecast_in_words, host_verdict, hosts_in_words, word
 from ._present import notable, number, reason, shown
 
@@ -133,7 +143,7 @@ def _is_detailed(host: Mapping[str, Any], index: int, hosts: int) -> bool:
     """All hosts of a small fleet; of a large one the worst and those of which there is more to say than a line."""
     if index >= DETAILED or (hosts > DETAILED and not _has_details(host)):
         return False
-    return bool(host["usage"] or host["error"] or host["outcome"] or host["stress"])
+    return bool(present_usage(host) or host["error"] or host["outcome"] or host["stress"])
 
 
 def _has_details(host: Mapping[str, Any]) -> bool:
@@ -157,7 +167,7 @@ def _row(host: Mapping[str, Any], identifier: str, detailed: bool) -> Result:
         "before": before[0]["saturation"] if before else None,
         "at_most": _at_most(usage),
         "findings": len(findings),
-        "severity": min((finding["severity"] for finding in findings), default="info"),
+        "severity": min((finding["severity"] for finding in findings), key=SEVERITIES.index, default="info"),
         "words": " ".join([host["name"], host["level"], word(host["level"]), host["state"], word(host["state"])]),
         "causes": " ".join(dict.fromkeys(finding["id"] for finding in findings)),
         "kernel": usage["kernel"]["release"] if usage else "",
@@ -168,15 +178,18 @@ def _row(host: Mapping[str, Any], identifier: str, detailed: bool) -> Result:
 def _details(host: Mapping[str, Any]) -> Result:
     usage, outcome = present_usage(host), host["outcome"] or {}
     destinations = usage["destinations"] if usage else []
-    before = {_who(one): one["saturation"] for one in host["usage"]["destinations"]} if host["usage_after"] else {}
+    earlier = host["usage"]["destinations"] if host["usage_after"] and host["usage"] else []
+    before = {source_and_place(one): one["saturation"] for one in earlier}
     plan = host["plan"]
     return {
         "verdict": host_verdict(host),
         "reason": reason(usage, destinations[0]) if usage and destinations else "",
         "error": host["error"] if usage else None,
         "usage": usage,
-        "destinations": [{**_destination(one, usage), "before": before.get(_who(one))} for one in destinations],
-        "with_before": bool(host["usage_after"]),
+        "destinations": [
+            {**_destination(one, usage), "before": before.get(source_and_place(one))} for one in destinations
+        ],
+        "with_before": bool(host["usage_after"] and host["usage"]),
         "findings": notable(usage) if usage else [],
         "plan": [setting for setting in plan["settings"] if setting["action"] != "unsupported"] if plan else [],
         "rate": plan["sustainable_rate"] if plan else None,
@@ -264,10 +277,6 @@ def _saturation(usage: Mapping[str, Any]) -> float:
     if usage["destinations"]:
         return float(usage["destinations"][0]["saturation"])
     return 1.0 if usage["level"] == "exhausted" else _at_most(usage) or 0.0
-
-
-def _who(destination: Mapping[str, Any]) -> tuple[str, str]:
-    return destination["source"], place(destination)
 
 
 @cache

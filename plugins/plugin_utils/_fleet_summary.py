@@ -43,7 +43,7 @@ def summary_lines(report: Mapping[str, Any], width: int = 100) -> list[Line]:
     width = max(NARROWEST, min(width, WIDEST))
     summary, hosts = report["summary"], report["hosts"]
     lines = [
-        *_counts(summary, report["meta"].get("check_mode"), width),
+        *_counts(summary, any(map(present_usage, hosts)), report["meta"].get("check_mode"), width),
         *_worst(hosts, width),
         *_losses(summary["lost"], width),
         *_groups("Beyond sysctls", summary["beyond_sysctls"], width),
@@ -87,15 +87,17 @@ def change_in_words(setting: Mapping[str, Any]) -> str:
     return f"{setting['key']}: {change(setting['before'], setting['after'])}"
 
 
-def _counts(summary: Result, check_mode: bool | None, width: int) -> list[Line]:
+def _counts(summary: Result, looked: bool, check_mode: bool | None, width: int) -> list[Line]:
+    """Without a look at any host, there is no level to tell."""
     levels, states = counted(summary["levels"], LEVELS), counted(summary["states"], STATES)
-    text = f"{hosts_in_words(summary['hosts'])}: {levels}."
-    if set(STATES) - {"observed"} & {state for state, count in summary["states"].items() if count}:
-        text += f" In this run: {states}{' (check mode)' if check_mode else ''}."
+    states += " (check mode)" if check_mode else ""
+    text = f"{hosts_in_words(summary['hosts'])}: {levels if looked else states}."
+    if looked and set(STATES) - {"observed"} & {state for state, count in summary["states"].items() if count}:
+        text += f" In this run: {states}."
     present = [level for level in LEVELS if summary["levels"][level]]
     lost = summary["states"]["failed"] or summary["states"]["unreachable"]
     tone = BAD if lost else _TONES.get(present[0], GOOD) if present else NORMAL
-    return [Line(line, tone) for line in textwrap.wrap(text, width)]
+    return [Line(line, tone) for line in textwrap.wrap(text, width, break_on_hyphens=False)]
 
 
 def _worst(hosts: Sequence[Result], width: int) -> list[Line]:
@@ -188,7 +190,8 @@ def _and_more(groups: Sequence[object], what: str) -> list[Line]:
 
 
 def _paragraph(text: str, width: int, indent: int) -> list[Line]:
-    wrapped = textwrap.wrap(text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2))
+    first, rest = " " * indent, " " * (indent + 2)
+    wrapped = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
     return [Line(line) for line in wrapped]
 
 

@@ -70,9 +70,12 @@ def test_modules_of_others_are_passed_over(action: str) -> None:
     assert not fleet_of(("web1", action, EXHAUSTED)).hosts
 
 
-@pytest.mark.parametrize("result", [{"censored": "hidden"}, {"level": "ok"}, {"results": [{"censored": "x"}]}, {}])
+@pytest.mark.parametrize(
+    "result", [{"censored": "hidden"}, {"level": "ok"}, {"results": [{"censored": "x"}]}, {"results": 5}, {}]
+)
 def test_results_without_the_needed_keys_are_passed_over(result: Result) -> None:
     assert not fleet_of(("web1", LOOK, result)).hosts
+    assert not fleet_of(("web1", SET_FACT, {"ansible_facts": str(result)})).hosts
 
 
 def test_a_loop_returns_several() -> None:
@@ -144,6 +147,14 @@ def test_what_was_predicted_gives_way_to_what_was_done() -> None:
     assert [change["check_mode"] for change in host["changes"]] == [False]
 
 
+def test_a_confirmation_adds_nothing_to_a_change() -> None:
+    unchanged = {**CHANGE, "changed": False, "file": "unchanged"}
+    host = only_host(fleet_of(("web1", APPLY, CHANGE), ("web1", APPLY, unchanged)))
+    assert [change["changed"] for change in host["changes"]] == [True]
+    host = only_host(fleet_of(("web1", APPLY, CHANGE, True), ("web1", APPLY, unchanged)))
+    assert [change["changed"] for change in host["changes"]] == [False]
+
+
 def test_the_last_outcome_wins() -> None:
     outcomes = [facts("__timewait_rollout_outcome", {"state": state}) for state in ("pending", "changed")]
     host = only_host(fleet_of(*(("web1", SET_FACT, outcome) for outcome in outcomes)))
@@ -173,6 +184,31 @@ def test_an_outcome_tells_more_than_the_failure_that_ends_the_rollout() -> None:
     assert only_host(fleet)["state"] == "rolled_back"
     (lost,) = make_report(fleet, META)["summary"]["lost"]
     assert lost == {"state": "rolled_back", "reason": "listeners: Gone.", "hosts": 1, "names": ["web1"]}
+
+
+@pytest.mark.parametrize(
+    ("action", "result"),
+    [
+        (LOOK, {**IDLE, "destinations": [{}]}),
+        (APPLY, {**CHANGE, "settings": None}),
+        (SET_FACT, facts("__timewait_rollout_outcome", {"state": "changed", "wave": "first"})),
+    ],
+)
+def test_a_result_that_is_not_understood(action: str, result: Result) -> None:
+    good = facts("__timewait_rollout_outcome", {"state": "changed", "wave": 1})
+    fleet = fleet_of(("web1", LOOK, IDLE), ("web1", action, result), ("web2", SET_FACT, good))
+    fleet.settle([])
+    report = make_report(fleet, META)
+    one, two = report["hosts"]
+    assert (one["state"], one["usage"], one["error"]) == ("failed", IDLE, "its result was not understood")
+    assert (two["state"], two["error"]) == ("changed", None)
+    (lost,) = report["summary"]["lost"]
+    assert (lost["reason"], lost["names"]) == ("its result was not understood", ["web1"])
+
+
+def test_what_is_no_number_is_null() -> None:
+    host = only_host(fleet_of(("web1", LOOK, {**IDLE, "uptime": float("inf"), "counters": {"TW": float("nan")}})))
+    assert (host["usage"]["uptime"], host["usage"]["counters"]) == (None, {"TW": None})
 
 
 def test_plays_of_others_are_not_our_business() -> None:

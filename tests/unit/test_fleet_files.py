@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import html.parser
 import io
@@ -22,7 +23,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _fle
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import Fleet, make_report
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_files import (
     COLUMNS,
-    csv_text,
+    write_csv,
     write_json,
     write_report,
 )
@@ -38,7 +39,10 @@ def report_of(number: int, remediate: bool = False) -> dict[str, Any]:
 
 
 def rows(report: dict[str, Any]) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(csv_text(report), newline="")))
+    file = io.StringIO(newline="")
+    write_csv(report, file)
+    file.seek(0)
+    return list(csv.DictReader(file))
 
 
 def test_all_three_are_written(tmp_path: Path) -> None:
@@ -192,6 +196,28 @@ def test_what_hosts_say_is_text_everywhere() -> None:
     assert set(poisoned.tags) == set(harmless.tags)
     assert poisoned.text.count("alert(1)") > 100
     assert not [value for name, value in poisoned.attributes if name.startswith("on")]
+
+
+def test_only_seen_after_the_change() -> None:
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    fleet.heard("web1", APPLY, RECORDED["remediated"]["changes"][0])
+    fleet.heard("web1", LOOK, RECORDED["usage"]["exhausted"])
+    report = make_report(fleet, META)
+    assert (report["hosts"][0]["usage"], report["hosts"][0]["usage_after"]["level"]) == (None, "exhausted")
+    assert Reader(page(report)).tags.count("details") == 1
+    assert [row["saturation_before"] for row in rows(report)] == [""] * len(rows(report))
+
+
+def test_the_worst_finding_colours_the_row() -> None:
+    usage = copy.deepcopy(RECORDED["usage"]["exhausted"])
+    for finding, severity in zip(usage["findings"], ["info", "warning"] * len(usage["findings"]), strict=False):
+        finding["severity"] = severity
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    fleet.heard("web1", LOOK, usage)
+    (row,) = _fleet_page.view(make_report(fleet, META))["rows"]
+    assert row["severity"] == "warning"
 
 
 def test_the_page_asks_for_nothing() -> None:

@@ -111,6 +111,21 @@ def test_check_mode_is_said() -> None:
     )
 
 
+def test_where_nothing_was_looked_at_no_level_is_told() -> None:
+    fleet = fleet_of()
+    for number in range(1, 4):
+        rollback = {**RECORDED["remediated"]["changes"][0], "file": "removed"}
+        fleet.heard(f"web{number}", "netops.ephemeral_ports.sysctl_dropin", rollback)
+    assert told(fleet)[0] == "3 hosts: 3 rolled back."
+
+
+def test_identifiers_are_not_broken() -> None:
+    usage = copy.deepcopy(RECORDED["usage"]["warning"])
+    usage["findings"][0]["remedy"] = " ".join(["more-than-one-word"] * 30)
+    for width in range(NARROWEST, WIDEST):
+        assert not [line for line in told(fleet_of(web1=usage), width) if line.endswith("-")]
+
+
 def test_hosts_beyond_sysctls() -> None:
     fleet = fleet_of()
     for number in range(1, 4):

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The callback by itself; tests/integration has it in runs of ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from simulated_fleet import RECORDED
+
+from ansible_collections.netops.ephemeral_ports.plugins.callback import fleet_report
+
+LOOK = "netops.ephemeral_ports.port_usage_info"
+IDLE, EXHAUSTED = RECORDED["usage"]["idle"], RECORDED["usage"]["exhausted"]
+
+
+class Display:
+    columns = 100
+    verbosity = 0
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+
+    def banner(self, text: str) -> None:
+        self.lines.append(text)
+
+    def display(self, text: str, **_options: object) -> None:
+        self.lines.append(text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def callback(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a play gives as directory is the play itself."""
+    monkeypatch.setattr(fleet_report.CallbackModule, "_find_directory", lambda _self, play: play)
+    monkeypatch.setattr(fleet_report.context, "CLIARGS", {})
+    return fleet_report.CallbackModule(display=Display())
+
+
+def tell(callback: Any, name: str, values: dict[str, Any]) -> None:
+    task = SimpleNamespace(action=LOOK, check_mode=False)
+    host = SimpleNamespace(get_name=lambda: name, get_vars=dict)
+    callback.v2_playbook_on_task_start(task, is_conditional=False)
+    callback.v2_runner_on_ok(SimpleNamespace(host=host, task=task, result=values))
+
+
+def end(callback: Any) -> None:
+    callback.v2_playbook_on_stats(SimpleNamespace(failures={}))
+
+
+def test_a_later_play_without_a_directory_keeps_the_one_before(callback: Any, tmp_path: Path) -> None:
+    callback.v2_playbook_on_play_start(str(tmp_path))
+    tell(callback, "web1", IDLE)
+    callback.v2_playbook_on_play_start(None)
+    end(callback)
+    assert (tmp_path / "report.json").exists()
+
+
+def test_a_home_that_nobody_has_is_a_warning(callback: Any) -> None:
+    callback.v2_playbook_on_play_start("~nosuchuser/x")
+    tell(callback, "web1", IDLE)
+    end(callback)
+    (warning,) = callback._display.warnings
+    assert warning == "The report could not be written to ~nosuchuser/x: Could not determine home directory."
+
+
+DESTINATION = EXHAUSTED["destinations"][0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"destinations": [{}]},
+        {"destinations": [{**DESTINATION, "rate": {}}]},
+        {"destinations": [{**DESTINATION, "saturation": float("nan")}]},
+        {"destinations": [{**DESTINATION, "blocked": "many"}]},
+        {"destinations": None},
+        {"findings": [{"id": "x"}]},
+        {"kernel": {}},
+        {"port_range": {}},
+    ],
+)
+def test_one_result_that_nobody_understands_costs_no_report(
+    callback: Any, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    callback.v2_playbook_on_play_start(str(tmp_path))
+    tell(callback, "web1", {**EXHAUSTED, **wrong})
+    tell(callback, "web2", EXHAUSTED)
+    end(callback)
+    first, second = json.loads((tmp_path / "report.json").read_text())["hosts"]
+    assert (first["state"], first["usage"], first["error"]) == ("failed", None, "its result was not understood")
+    assert (second["state"], second["usage"]) == ("observed", EXHAUSTED)
+    assert "2 hosts: 1 exhausted, 1 not seen. In this run: 1 failed, 1 observed." in callback._display.lines
+    assert {path.name for path in tmp_path.iterdir()} == {"report.csv", "report.html", "report.json"}
+
+
+def test_nothing_is_made_of_one_host_without_a_directory(callback: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    callback.v2_playbook_on_play_start(None)
+    tell(callback, "web1", IDLE)
+    monkeypatch.delattr(fleet_report, "make_report")
+    end(callback)
+    assert callback._display.lines == []
