@@ -66,6 +66,14 @@ options:
         description: Whether it is accepted that values do not survive a reboot.
         type: bool
         default: false
+      soak:
+        description: The length of the soak in seconds, a whole number. It is only checked.
+        type: raw
+        default: 0
+      baseline:
+        description: The least time before the change in seconds. It is only checked.
+        type: raw
+        default: 0
 seealso:
   - plugin: netops.ephemeral_ports.rollout_outcome
     plugin_type: filter

@@ -53,6 +53,11 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+try:
+    from ansible.utils.unsafe_proxy import wrap_var
+except ImportError:  # gone where what hosts say is never a template
+    wrap_var = None
+
 _OUTCOME = "__timewait_rollout_outcome"
 
 
@@ -62,9 +67,12 @@ def rollout_verdict(hostvars: Mapping[str, Any], wave: Sequence[str], alive: Seq
 
     try:
         outcomes = {str(host): hostvars[host].get(_OUTCOME) for host in wave}
-        return _rollout.wave_verdict(outcomes, [str(host) for host in alive])
+        verdict = _rollout.wave_verdict(outcomes, [str(host) for host in alive])
     except (KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(f"rollout_verdict: this needs hostvars and two lists of hosts: {error!r}") from error
+    # It quotes hosts. Before ansible-core 2.19 that would be run as a template when it is used.
+    marked: dict[str, Any] = wrap_var(verdict) if wrap_var else verdict
+    return marked
 
 
 class FilterModule:

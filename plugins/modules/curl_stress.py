@@ -99,7 +99,7 @@ seealso:
   - module: netops.ephemeral_ports.sysctl_dropin
     description: Applies the settings that remedy it.
 author:
-  - netops.ephemeral_ports contributors (!UNKNOWN)
+  - netops.ephemeral_ports contributors (@netops)
 """
 
 EXAMPLES = r"""

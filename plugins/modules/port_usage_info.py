@@ -103,7 +103,7 @@ level:
   description: The worst level of all destinations.
   type: str
   returned: success
-  sample: exhausted
+  sample: critical
 findings:
   description:
     - What is wrong or worth knowing, the most severe first.

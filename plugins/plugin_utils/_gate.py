@@ -48,14 +48,17 @@ class Limits:
 
 
 def read_limits(given: Mapping[str, Any]) -> Limits:
-    """From growth, floor, ignore_listeners and conflicts_allowed. Raises ValueError that names the option."""
-    unknown = given.keys() - {"growth", "floor", "ignore_listeners", "conflicts_allowed"}
+    """From growth, floor, ignore_listeners and conflicts_allowed; the times soak and baseline are only checked.
+
+    Raises ValueError that names the option.
+    """
+    unknown = given.keys() - {"growth", "floor", "ignore_listeners", "conflicts_allowed", "soak", "baseline"}
     if unknown:
         raise ValueError(f"there is no option {', '.join(sorted(unknown))}")
     growth = _number("growth", given.get("growth", Limits.growth), least=1)
-    floor = _number("floor", given.get("floor", Limits.floor), least=0)
-    if floor != int(floor):
-        raise ValueError(f"floor must be a whole number, not {floor:g}")
+    floor = _whole("floor", given.get("floor", Limits.floor))
+    _whole("soak", given.get("soak", 0))
+    _number("baseline", given.get("baseline", 0), least=0)
     ports = given.get("ignore_listeners", [])
     if not isinstance(ports, (list, tuple)) or any(isinstance(port, bool) for port in ports):
         raise ValueError(f"ignore_listeners must be a list of ports, not {ports!r}")
@@ -63,7 +66,7 @@ def read_limits(given: Mapping[str, Any]) -> Limits:
         ignored = parse_ports(",".join(map(str, ports)))
     except ValueError as error:
         raise ValueError(f"ignore_listeners: {error}") from error
-    return Limits(growth, int(floor), ignored, bool(given.get("conflicts_allowed")))
+    return Limits(growth, floor, ignored, bool(given.get("conflicts_allowed")))
 
 
 def _number(name: str, value: object, least: int) -> float:
@@ -74,6 +77,13 @@ def _number(name: str, value: object, least: int) -> float:
     if not (math.isfinite(number) and number >= least):
         raise ValueError(f"{name} must be a number of {least} or more, not {value!r}")
     return number
+
+
+def _whole(name: str, value: object) -> int:
+    number = _number(name, value, least=0)
+    if number != int(number):
+        raise ValueError(f"{name} must be a whole number, not {number:g}")
+    return int(number)
 
 
 @dataclass(frozen=True)
@@ -109,20 +119,30 @@ class Window:
     count: int
 
 
-def judge(first: Look, before: Look, applied: Look, after: Look, limits: Limits) -> dict[str, Any]:
-    """Raises ValueError for something that is no result of this collection."""
+def judge(
+    first: Look, before: Look, applied: Look, after: Look, limits: Limits, beyond: str | None = None
+) -> dict[str, Any]:
+    """beyond: why sysctls do not cure this host, if so. Raises ValueError for what is no result of this collection."""
     try:
         checks = [
+            _no_reboot(before, after),
             _values_in_force(applied, after),
             _boot_values(applied, limits),
             _listeners_kept(first, before, after, limits),
             *(_not_grown(counted, (first, before, after), limits) for counted in _COUNTED),
-            _reuse_works(before, after),
+            _reuse_works((first, before, after), beyond),
         ]
     except (KeyError, TypeError) as error:
         raise ValueError(f"the looks are not results of port_usage_info with detail: full ({error!r})") from error
     passed = all(check.status != FAILED for check in checks)
     return {"passed": passed, "checks": [asdict(check) for check in checks]}
+
+
+def _no_reboot(before: Look, after: Look) -> Check:
+    evidence = {"uptime_before": before["uptime"], "uptime_after": after["uptime"]}
+    if after["uptime"] < before["uptime"]:
+        return Check("no-reboot", FAILED, "The host was restarted since the change.", evidence)
+    return Check("no-reboot", PASSED, "The host has stayed up.", evidence)
 
 
 def _values_in_force(applied: Look, after: Look) -> Check:
@@ -220,8 +240,9 @@ def _window(start: Look, end: Look, names: Sequence[str]) -> Window | None:
     return Window(round(seconds, 2), opened, sum(counts))
 
 
-def _reuse_works(before: Look, after: Look) -> Check:
+def _reuse_works(looks: Sequence[Look], beyond: str | None) -> Check:
     """Whether ports were taken out of TIME_WAIT where connects must have met some that could be."""
+    _first, before, after = looks
     reuse = _usage.reuse_in_force(after["kernel"], after["sysctls"])
     if not reuse.mode:
         return Check("reuse-works", UNKNOWN, "tcp_tw_reuse is not in force on this host.", {})
@@ -238,11 +259,13 @@ def _reuse_works(before: Look, after: Look) -> Check:
     crowded = [one for one in after["destinations"] if _must_meet_some(one, usable, window.seconds)]
     if not crowded:
         return Check("reuse-works", UNKNOWN, "There were too few ports in TIME_WAIT to meet one.", evidence)
+    evidence["destination"] = place(crowded[0])
     message = (
         f"No port towards {place(crowded[0])} was taken over, although {crowded[0]['reusable']} of {usable} could be: "
-        "the other end may not use TCP timestamps."
+        "the other end may not use TCP timestamps, or the clients bind() before they connect()."
     )
-    return Check("reuse-works", FAILED, message, {**evidence, "destination": place(crowded[0])})
+    binds = any(finding["id"] == "bind-before-connect" for look in looks for finding in look["findings"])
+    return Check("reuse-works", UNKNOWN if beyond or binds else FAILED, message, evidence)
 
 
 def _must_meet_some(one: Look, usable: int, seconds: float) -> bool:

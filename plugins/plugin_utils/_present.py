@@ -195,8 +195,8 @@ def describe_apply(result: Result, check: bool) -> list[str]:
             lines.append(f"  {setting['key']}: {change(setting['before'], setting['after'])}{note}")
     if result.get("recovered"):
         lines += labelled("Note", "An earlier run had broken off half-way; that was undone first.")
-    if result.get("on_trial"):
-        lines += labelled("Note", "The change is on trial: it can be confirmed, or taken back by itself.")
+    if result.get("on_trial") and not check:
+        lines += labelled("Note", "The change is on trial: until it is confirmed it can be taken back alone.")
     return lines
 
 
@@ -213,9 +213,11 @@ def what_was_applied(result: Result, check: bool) -> str:
     if file in ("removed", "restored", "absent"):
         what = f"{path} was gone already" if file == "absent" else f"{path} is {file}"
         return f"WOULD TAKE BACK: {what}." if check else f"TAKEN BACK: {what}."
-    if check:
-        return f"WOULD CHANGE: {path} and the kernel."
-    return f"CHANGED: {path} and the kernel, and they agree."
+    in_kernel = any(setting["before"] != setting["after"] for setting in result["settings"])
+    if not in_kernel:
+        return f"{'WOULD CHANGE' if check else 'CHANGED'}: {path}; the kernel has these values already."
+    what = "the kernel" if file == "unchanged" else f"{path} and the kernel"
+    return f"WOULD CHANGE: {what}." if check else f"CHANGED: {what}, and they agree."
 
 
 def describe_outcome(outcome: Result, check: bool) -> list[str]:
@@ -239,7 +241,7 @@ def what_became(outcome: Result, check: bool) -> str:
     if state == "pending":
         return f"WOULD CHANGE{wave}." if check and wave else "PENDING: to be changed when its wave comes."
     if state == "rolled_back":
-        return f"WOULD TAKE BACK{wave}." if check else f"ROLLED BACK{wave}: this host is as it was before."
+        return f"WOULD TAKE BACK{wave}." if check else f"ROLLED BACK{wave}: what was changed has been taken back."
     if not gate:
         return f"FAILED{wave}." if state == "failed" else f"{state.upper()}{wave}."
     tally = Counter(one["status"] for one in gate["checks"])
@@ -307,11 +309,16 @@ def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> list[str]:
 
 def labelled(label: str, text: str) -> list[str]:
     head = f"{label}:" if label else ""
-    return textwrap.wrap(text, WIDTH, initial_indent=f"{head:<{LABEL}} ", subsequent_indent=" " * (LABEL + 1))
+    return _wrapped(text, f"{head:<{LABEL}} ", " " * (LABEL + 1))
 
 
 def wrapped(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging))
+    return _wrapped(text, " " * indent, " " * (indent + hanging))
+
+
+def _wrapped(text: str, first: str, later: str) -> list[str]:
+    """Identifiers such as reuse-loopback-only stay whole."""
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
 
 def per_second(rate: float) -> str:

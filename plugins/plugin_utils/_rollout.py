@@ -31,7 +31,7 @@ def foresee(usage: Result, plan: Result, predicted: Result) -> Outcome:
     """
     try:
         on_trial = bool(predicted.get("on_trial"))
-        changes = bool(predicted.get("changed"))
+        changes = _changes(predicted)
         reason = None if changes or not on_trial else "An earlier rollout has changed it and was not able to judge it."
         beyond = " ".join(_beyond(usage, plan)) or None
     except (KeyError, TypeError, AttributeError) as error:
@@ -40,13 +40,19 @@ def foresee(usage: Result, plan: Result, predicted: Result) -> Outcome:
     return _outcome("pending" if changes or on_trial else "unchanged", reason, beyond=beyond)
 
 
+def _changes(predicted: Result) -> bool:
+    """Not by `changed`, which a task may have overruled: a prediction changes nothing itself."""
+    settings = predicted.get("settings", [])
+    return predicted.get("file") in ("created", "changed") or any(one["status"] == "changed" for one in settings)
+
+
 def judged(
     outcome: Result, wave: int, first: Result, before: Result, applied: Result, after: Result, limits: _gate.Limits
 ) -> Outcome:
     """The outcome of a host after the soak. Raises ValueError as the gate does."""
     if after.get("unreachable"):
         return _outcome("failed", f"{LOST}.", wave, outcome.get("beyond_sysctls"))
-    gate = _gate.judge(first, before, applied, after, limits)
+    gate = _gate.judge(first, before, applied, after, limits, outcome.get("beyond_sysctls"))
     failed = [check for check in gate["checks"] if check["status"] == _gate.FAILED]
     reason = "; ".join(f"{check['id']}: {check['message']}" for check in failed) or None
     return _outcome("failed" if failed else "changed", reason, wave, outcome.get("beyond_sysctls"), gate)
@@ -54,8 +60,9 @@ def judged(
 
 def wave_verdict(outcomes: Mapping[str, Result | None], alive: Sequence[str]) -> dict[str, Any]:
     """Whether a wave may stay, and why not. outcomes: of each host that began it. alive: who can still be reached."""
-    failed = [host for host, outcome in outcomes.items() if outcome and outcome["state"] == "failed" and host in alive]
-    lost = [host for host in outcomes if host not in alive]
+    still = frozenset(alive)
+    failed = [host for host, outcome in outcomes.items() if outcome and outcome["state"] == "failed" and host in still]
+    lost = [host for host in outcomes if host not in still]
     why = [f"{host}: {(outcomes[host] or {}).get('reason')}" for host in failed[:_NAMES_SHOWN]]
     if len(failed) > _NAMES_SHOWN:
         why.append(f"and {len(failed) - _NAMES_SHOWN} more")

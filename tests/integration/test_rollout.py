@@ -44,9 +44,9 @@ class Fleet:
         plays = [sys.executable, "-m", "ansible", "playbook", playbook, "-i", str(self.inventory), "-e", given]
         return [*plays, *(options if any("--limit" in one for one in options) else ["--limit=all:!gone", *options])]
 
-    def roll_out(self, *options: str, **variables: object) -> Recap:
+    def roll_out(self, *options: str, playbook: str = PLAYBOOK, **variables: object) -> Recap:
         done = subprocess.run(
-            self.command(*options, **variables),
+            self.command(*options, playbook=playbook, **variables),
             capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Recap(done)
@@ -132,12 +132,13 @@ def test_a_service_that_dies_in_the_second_wave_takes_that_wave_back(fleet: Flee
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as service:
         assert service.stdout is not None
         service.stdout.readline()
-        with roll_out_until(fleet, "Pausing", times=2, timewait_rollout_soak=3, ephemeral_ports_waves=[1]) as playing:
+        variables = {"timewait_rollout_soak": 3, "ephemeral_ports_waves": [1], "timewait_remediate_trial": False}
+        with roll_out_until(fleet, "Pausing", times=2, **variables) as playing:
             service.communicate("\n")
             run = Recap(subprocess.CompletedProcess([], playing.wait(), "".join(lines_of(playing)), ""))
     assert run.code == 2
     assert run.said("failed listeners-kept: Nobody listens any more on TCP 9000.")
-    assert run.said("ROLLED BACK in wave 2: this host is as it was before.")
+    assert run.said("ROLLED BACK in wave 2: what was changed has been taken back.")
     assert run.said("The rollout ends with wave 2 which was taken back. two: listeners-kept: Nobody listens")
     assert fleet["one"].sysctls() == FIXED
     assert {name: state_of(fleet[name]) for name in ("two", "three")} == {
@@ -202,7 +203,7 @@ def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> Non
 
     run = fleet.roll_out("--limit=one,two").passed()
     assert run.said("An earlier rollout has changed it and was not able to judge it.")
-    assert run.said("CHANGED in wave 1: of 7 checks 3 passed 4 unknown.")
+    assert run.said("CHANGED in wave 1: of 8 checks 4 passed 4 unknown.")
     assert fleet.values() == {"one": FIXED, "two": FIXED, "three": PLAIN}
     assert record(fleet["one"])["trial"] is None
 
@@ -212,7 +213,7 @@ def test_what_is_on_trial_can_be_taken_back_by_hand(fleet: Fleet) -> None:
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[1], timewait_rollout_soak=60) as playing:
         kill(playing)
     run = fleet["one"].play("timewait_rollout", entry="rollback").passed()
-    assert run.said("ROLLED BACK: this host is as it was before."), run.text
+    assert run.said("ROLLED BACK: what was changed has been taken back."), run.text
     assert state_of(fleet["one"]) == before
 
 
@@ -230,7 +231,15 @@ def test_a_host_that_cannot_be_changed_leaves_the_others_their_turn(fleet: Fleet
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("growth", 0.5), ("growth", True), ("floor", 1.5), ("ignore_listeners", ["80-70"])]
+    ("option", "value"),
+    [
+        ("growth", 0.5),
+        ("growth", True),
+        ("floor", 1.5),
+        ("ignore_listeners", ["80-70"]),
+        ("soak", "1m"),
+        ("baseline", "a"),
+    ],
 )
 def test_bad_limits_are_refused_before_anything_is_changed(fleet: Fleet, option: str, value: object) -> None:
     before = state_of(fleet["one"])
@@ -239,6 +248,25 @@ def test_bad_limits_are_refused_before_anything_is_changed(fleet: Fleet, option:
     assert option in run.text.partition("FAILED!")[2]
     assert run.said("Change the hosts that need it") is False
     assert state_of(fleet["one"]) == before
+
+
+def test_what_a_host_says_is_never_a_template(fleet: Fleet, tmp_path: Path) -> None:
+    """The verdict quotes hosts. Before ansible-core 2.19 a filter has to say that this is not to be trusted."""
+    trap = tmp_path / "sprung"
+    (tmp_path / "said").write_text("{{ lookup('ansible.builtin.pipe', 'touch " + str(trap) + "') }}")
+    verdict = "{{ hostvars | netops.ephemeral_ports.rollout_verdict(['one'], ['one']) }}"
+    tasks = [
+        {"ansible.builtin.slurp": {"src": str(tmp_path / "said")}, "register": "said"},
+        {"ansible.builtin.set_fact": {"message": "{{ said.content | b64decode }}"}},
+        {"ansible.builtin.set_fact": {"__timewait_rollout_outcome": "{{ {'state': 'failed', 'reason': message} }}"}},
+        {"ansible.builtin.set_fact": {"verdict": verdict}},
+        {"ansible.builtin.debug": {"msg": "It says {{ verdict.reason }}"}},
+    ]
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(json.dumps([{"hosts": "one", "gather_facts": False, "tasks": tasks}]))
+    run = fleet.roll_out("--limit=one", playbook=str(playbook))
+    assert "touch" in run.passed().text.partition("It says")[2]
+    assert not trap.exists()
 
 
 @contextlib.contextmanager

@@ -42,6 +42,7 @@ def look(at: float, *, tcp: Any = (22, 443), udp: Any = (53,), reuse: str = "1",
         "listening_ports": {"tcp": list(tcp), "udp": list(udp)},
         "port_range": {"usable": 500},
         "destinations": [],
+        "findings": [],
         **different,
     }
 
@@ -81,6 +82,7 @@ def test_a_host_that_is_as_before_passes() -> None:
     judged = gate(look(1090, counters={"TWRecycled": 40}))
     assert judged["passed"]
     assert [(one["id"], one["status"]) for one in judged["checks"]] == [
+        ("no-reboot", "passed"),
         ("values-in-force", "passed"),
         ("boot-values", "passed"),
         ("listeners-kept", "passed"),
@@ -89,6 +91,12 @@ def test_a_host_that_is_as_before_passes() -> None:
         ("paws-drops", "passed"),
         ("reuse-works", "passed"),
     ]
+
+
+def test_a_host_that_was_restarted_fails() -> None:
+    judged = gate(look(20))
+    assert status(judged, "no-reboot") == "failed"
+    assert not judged["passed"]
 
 
 def test_a_value_that_something_set_again_fails() -> None:
@@ -174,11 +182,10 @@ def test_a_host_that_simply_opens_more_connections_does_not_fail() -> None:
         ({}, {}, {"counters": {"ActiveOpens": 103019}}),
         ({}, {}, {"counters": {"ActiveOpens": 10}}),
         ({}, {"counters": {"AttemptFails": 50}}, {}),
-        ({}, {}, {"uptime": 20.0}),
     ],
 )
 def test_too_little_is_known(first: Any, before: Any, after: Any) -> None:
-    """Few connections before or since, counters that began anew, a host that was restarted."""
+    """Few connections before or since, or counters that began anew."""
     judged = gate(look(1090, **after), look(1000, **first), look(1030, **before))
     assert status(judged, "failed-connects") == "unknown"
     assert judged["passed"]
@@ -206,6 +213,15 @@ def test_a_kernel_without_the_counter() -> None:
 )
 def test_ports_are_taken_over_where_some_must_be_met(after: Any, expected: str) -> None:
     assert status(gate(look(1090, **after), applied={"settings": []}), "reuse-works") == expected
+
+
+def test_ports_of_clients_that_bind_are_not_expected_to_be_taken_over() -> None:
+    stuck = look(1090, destinations=[destination()])
+    binds = look(1000, findings=[{"id": "bind-before-connect"}])
+    assert status(gate(stuck), "reuse-works") == "failed"
+    assert status(gate(stuck, first=binds), "reuse-works") == "unknown"
+    beyond = judge(look(1000), look(1030), {"settings": [setting()]}, stuck, Limits(), beyond="Clients bind().")
+    assert status(beyond, "reuse-works") == "unknown"
 
 
 COUNTS = st.integers(0, 10**6)
@@ -244,7 +260,7 @@ def test_a_share_far_beyond_the_limit_always_fails(opened: int, growth: float) -
 def test_whatever_was_counted_there_is_a_verdict(looks: list[dict[str, int]], times: list[float]) -> None:
     first, before, after = ({**look(0, counters=counts), "uptime": at} for at, counts in zip(times, looks, strict=True))
     judged = gate(after, first, before)
-    assert len(judged["checks"]) == 7
+    assert len(judged["checks"]) == 8
     assert judged["passed"] is all(one["status"] != "failed" for one in judged["checks"])
 
 

@@ -35,15 +35,16 @@ def destination(**different: Any) -> Result:
 def foreseen(*destinations: Result, predicted: Any = None, after: float = 1.0, **usage: Any) -> Result:
     look = {"findings": [], "destinations": list(destinations), "port_range": {"held": 0}, **usage}
     plan = {"sustainable_rate": {"usable_after": 50000, "hold_seconds_after": after}}
-    return rollout_outcome(look, plan, predicted or {"changed": True, "on_trial": True})
+    return rollout_outcome(look, plan, predicted or {"file": "created", "on_trial": True})
 
 
 @pytest.mark.parametrize(
     ("predicted", "state", "why"),
     [
-        ({"changed": True, "on_trial": True}, "pending", False),
-        ({"changed": False, "on_trial": True}, "pending", True),
-        ({"changed": False, "on_trial": False}, "unchanged", False),
+        ({"file": "created", "on_trial": True}, "pending", False),
+        ({"file": "unchanged", "settings": [{"status": "changed"}], "on_trial": True}, "pending", False),
+        ({"file": "unchanged", "settings": [{"status": "unchanged"}], "on_trial": True}, "pending", True),
+        ({"file": "unchanged", "settings": [{"status": "unchanged"}], "on_trial": False}, "unchanged", False),
         ({"changed": False, "skipped": True}, "unchanged", False),
     ],
 )
@@ -149,7 +150,7 @@ CHECKS = [
         ({"state": "pending", "wave": 2}, True, "WOULD CHANGE in wave 2."),
         ({"state": "changed", "wave": 1, "gate": {"checks": CHECKS}}, False,
          "CHANGED in wave 1: of 2 checks 1 passed, 1 unknown."),
-        ({"state": "rolled_back", "wave": 1}, False, "ROLLED BACK in wave 1: this host is as it was before."),
+        ({"state": "rolled_back", "wave": 1}, False, "ROLLED BACK in wave 1: what was changed has been taken back."),
         ({"state": "rolled_back"}, True, "WOULD TAKE BACK."),
         ({"state": "failed", "reason": "No.\x1b[2J"}, False, "FAILED."),
     ],
