@@ -51,19 +51,23 @@ EXAMPLES = r"""
 
 # ok: [client] => {
 #     "msg": [
-#         "EXHAUSTED: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked.",
+#         "CRITICAL: 400 of 500 local ports towards 198.18.0.1:8080 are blocked (80 %).",
 #         "  destination      blocked  usable  TIME_WAIT  live  saturation  level",
-#         "  198.18.0.1:8080      500     500        500     0       100 %  exhausted",
+#         "  198.18.0.1:8080      400     500        400     0        80 %  critical",
 #         "Why:       A closed connection blocks its port for 60 s (tcp_tw_reuse is 2), so one",
-#         "           destination takes at most 8.3 new connections per second.",
+#         "           destination takes at most 8.3 new connections per second. With half of the",
+#         "           ports blocked, connect() searches long and slowly.",
+#         "Rate:      40 connections/s closed over the last 10 s, rising; at that rate exhausted in",
+#         "           3 s.",
 #         "Warning:   tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not",
 #         "           198.18.0.1:8080. Set it to 1; the role timewait_remediate does.",
+#         "           (reuse-loopback-only)",
 #         "Ports:     32768-33267, 500 of 500 usable (0 reserved, 0 held by bound sockets).",
 #         "Next:      The role timewait_remediate frees ports after a second (tcp_tw_reuse); better",
 #         "           still, let the client keep its connections (HTTP keep-alive, a pool), or use",
 #         "           more destination addresses.",
 #         "           What would change on this host:",
-#         "           ansible-playbook netops.ephemeral_ports.remediate --check --diff"
+#         "           ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
 #     ]
 # }
 
