@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible import constants as C  # noqa: N812
+from ansible import constants as C  # noqa: N812 - its usual name
 
 from ansible_collections.netops.ephemeral_ports.plugins.callback import fleet_report
 

@@ -67,7 +67,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from ansible import constants as C  # noqa: N812
+from ansible import constants as C  # noqa: N812 - its usual name
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
@@ -114,7 +114,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._fleet.play_started()
         self._directory = self._find_directory(play) or self._directory
 
-    def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002
+    def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002 - part of the call
         self._fleet.task_started(*_action_and_role(task))
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:

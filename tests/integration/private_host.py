@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -100,6 +101,16 @@ class Run:
     def said(self, sentence: str) -> bool:
         """Whether it says this, however Ansible wraps or quotes it."""
         return sentence in " ".join(re.sub(r'[",\s]+', " ", self.text).split())
+
+
+def use_own_ansible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the caller's Ansible configuration plays a part, and nothing of ours stays."""
+    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(ROOT / "build"))
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "remote"))
+    monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
 
 
 @contextlib.contextmanager

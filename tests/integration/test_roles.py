@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -22,12 +21,12 @@ from .private_host import (
     RANGE,
     RESERVED,
     REUSE,
-    ROOT,
     STATE,
     TIMESTAMPS,
     Host,
     Run,
     private_host,
+    use_own_ansible,
 )
 
 FIXED_TEXT = """\
@@ -48,12 +47,7 @@ net.ipv4.tcp_tw_reuse = 1
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(ROOT / "build"))
-    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "remote"))
-    monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
+    use_own_ansible(tmp_path, monkeypatch)
     with private_host(tmp_path) as made:
         yield made
 

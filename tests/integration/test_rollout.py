@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from .private_host import DROPIN, FIXED, PLAIN, REUSE, ROOT, STATE, Host, Run, private_host
+from .private_host import DROPIN, FIXED, PLAIN, REUSE, STATE, Host, Run, private_host, use_own_ansible
 
 PLAYBOOK = "netops.ephemeral_ports.rollout"
 QUICK = {"timewait_rollout_soak": 1, "timewait_rollout_baseline": 0, "ephemeral_ports_become": False}
@@ -70,12 +70,7 @@ class Recap(Run):
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
-    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(ROOT / "build"))
-    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "remote"))
-    monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
+    use_own_ansible(tmp_path, monkeypatch)
     with contextlib.ExitStack() as stack:
         hosts = {}
         for name in ("one", "two", "three"):
