@@ -21,6 +21,7 @@ SELinux context, which a file in memory does not have here.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -265,6 +266,7 @@ def traced(action: Action, *options: str) -> tuple[int, list[Call]]:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     pid = os.fork()
     if pid == 0:
+        gc.disable()  # it would close files of the test run's garbage, in some runs and not in others
         signal.sigwait([signal.SIGUSR1])  # waiting is no system call of those that are traced
         os._exit(_exit_code(action))
     with tempfile.TemporaryFile("w+") as log:
