@@ -148,8 +148,12 @@ class Story:
         action, result = event["action"], event["result"]
         if action in ("ansible.builtin.debug", "ansible.builtin.assert"):
             self.say(result["msg"])
-        elif action == "ansible.builtin.set_fact":
-            self.plays[-1]["plan"] = result["ansible_facts"]["__timewait_remediate_plan"]
+        elif action == f"{MODULE}remediation":
+            self.plays[-1] |= {
+                "port_usage_info": result["usage"],
+                "plan": result["plan"],
+                "sysctl_dropin": result["applied"],
+            }
         elif action.startswith(MODULE):
             self.plays[-1][action.removeprefix(MODULE)] = result
 

@@ -22,7 +22,7 @@ import yaml
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MUTANT = CHECKOUT / "build/mutant"
-APPLY = "netops.ephemeral_ports.sysctl_dropin"
+APPLY = "netops.ephemeral_ports.remediation"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 FAILED_TEST = re.compile(r"^\W*FAILED (\S+)::(\w+)", re.MULTILINE)
 

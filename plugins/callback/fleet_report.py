@@ -70,11 +70,13 @@ import yaml
 from ansible import constants as C  # noqa: N812 - its usual name
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
 from ..filter import in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict
 from ..plugin_utils import _plan
+from ..plugin_utils._failure import reason_given
 from ..plugin_utils._fleet import Fleet, Result, make_report
 from ..plugin_utils._fleet_files import rehearse, write_report
 from ..plugin_utils._fleet_summary import BAD, GOOD, NORMAL, POOR, summary_lines
@@ -88,6 +90,13 @@ if TYPE_CHECKING:
 
 # Only to have them loaded: the workers are forks of this process, and each would load them anew for its one task.
 LOADED_EARLY = (in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict, _plan)
+# The same for what our tasks use of Ansible's own; to get one filter or test loads them all.
+WARMED_UP = (
+    (filter_loader, "ansible.builtin.comment"),
+    (test_loader, "ansible.builtin.changed"),
+    (lookup_loader, "ansible.builtin.template"),
+    (filter_loader, "netops.ephemeral_ports.in_words"),
+)
 
 COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLE = "ephemeral_ports_report"
@@ -106,6 +115,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._started = _now()
         self._playbooks: list[str] = []
         self._directory: object = None
+        for loader, name in WARMED_UP:
+            loader.get(name)
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         self._playbooks.append(_playbook_name(Path(playbook._file_name)))
@@ -161,7 +172,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._fleet.task_started(*_action_and_role(task))
         address = host.get_vars().get("ansible_host")
         aliases = [address] if isinstance(address, str) else []
-        self._fleet.lost(host.get_name(), aliases, _reason(values), unreachable)
+        self._fleet.lost(host.get_name(), aliases, reason_given(values), unreachable)
 
     def _meta(self) -> Result:
         return {
@@ -203,14 +214,6 @@ def _playbook_name(path: Path) -> str:
     if path.resolve().parent == COLLECTION / "playbooks":
         return f"netops.ephemeral_ports.{path.stem}"
     return path.name
-
-
-def _reason(values: Mapping[str, Any]) -> str:
-    """What went wrong. Before ansible-core 2.19, the message about a module that crashed only leads to its stderr."""
-    message, error = str(values.get("msg") or ""), str(values.get("module_stderr") or "").strip()
-    if error and (not message or "See stdout/stderr" in message):
-        return error.splitlines()[-1]
-    return message or "no reason given"
 
 
 @cache

@@ -21,8 +21,9 @@ options:
   _input:
     description:
       - What M(netops.ephemeral_ports.port_usage_info), M(netops.ephemeral_ports.sysctl_dropin),
-        M(netops.ephemeral_ports.curl_stress), P(netops.ephemeral_ports.remediation_plan#filter),
-        P(netops.ephemeral_ports.rollout_outcome#filter) or P(netops.ephemeral_ports.rollout_gate#filter) returned.
+        M(netops.ephemeral_ports.remediation), M(netops.ephemeral_ports.curl_stress),
+        P(netops.ephemeral_ports.remediation_plan#filter), P(netops.ephemeral_ports.rollout_outcome#filter) or
+        P(netops.ephemeral_ports.rollout_gate#filter) returned.
       - The filter tells them apart by their keys.
     type: dict
     required: true

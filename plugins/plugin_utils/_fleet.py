@@ -150,12 +150,15 @@ _MODULES: Mapping[str, tuple[frozenset[str], Record]] = {
     "curl_stress": (frozenset({"attempted", "succeeded", "errors"}), Host.stressed),
 }
 _FACTS: Mapping[str, tuple[frozenset[str], Record]] = {
-    "__timewait_diagnose_usage": _MODULES["port_usage_info"],
-    "__timewait_remediate_usage": _MODULES["port_usage_info"],
-    "__timewait_remediate_plan": (frozenset(PLAN), Host.planned),
-    "__timewait_remediate_applied": _MODULES["sysctl_dropin"],
     "__timewait_rollout_outcome": (frozenset({"state"}), Host.concluded),
 }
+# Of the action remediation, in the order in which they came about; null where it did not come that far.
+_STEPS: Mapping[str, tuple[frozenset[str], Record]] = {
+    "usage": _MODULES["port_usage_info"],
+    "plan": (frozenset(PLAN), Host.planned),
+    "applied": _MODULES["sysctl_dropin"],
+}
+_REMEDIATION = "remediation"
 _COLLECTION = "netops.ephemeral_ports"
 _SET_FACT = ("set_fact", "ansible.builtin.set_fact", "ansible.legacy.set_fact")
 
@@ -163,7 +166,14 @@ _SET_FACT = ("set_fact", "ansible.builtin.set_fact", "ansible.legacy.set_fact")
 def is_ours(action: str, role: str = "") -> bool:
     """Whether a task belongs to this collection."""
     collection, _dot, name = action.rpartition(".")
-    return (collection in ("", _COLLECTION) and name in _MODULES) or role.startswith(f"{_COLLECTION}.")
+    return (collection in ("", _COLLECTION) and name in (*_MODULES, _REMEDIATION)) or role.startswith(f"{_COLLECTION}.")
+
+
+def _parts(kind: str, result: object) -> list[tuple[tuple[frozenset[str], Record], object]]:
+    if kind != _REMEDIATION:
+        return [(_MODULES[kind], result)]
+    steps = result if isinstance(result, Mapping) else {}
+    return [(how, steps.get(name)) for name, how in _STEPS.items()]
 
 
 class Fleet:
@@ -201,9 +211,10 @@ class Fleet:
             known = facts if isinstance(facts, Mapping) else {}
             told = [(_FACTS[key], value) for key, value in known.items() if key in _FACTS]
         elif is_ours(action):
-            kind = _MODULES[action.rpartition(".")[2]]
-            items = result.get("results")
-            told = [(kind, one) for one in (items if items and isinstance(items, list) else [result])]
+            kind, items = action.rpartition(".")[2], result.get("results")
+            told = [
+                part for one in (items if items and isinstance(items, list) else [result]) for part in _parts(kind, one)
+            ]
         else:
             return
         for (needed, record), value in told:

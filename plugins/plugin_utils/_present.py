@@ -44,6 +44,9 @@ def in_words(result: Result, check: bool = False) -> list[str]:
         lines = ["NOTHING DONE: nothing is left to set. What an earlier run applied, the rollback takes back."]
     elif {"level", "destinations", "port_range"} <= result.keys():
         lines = describe_usage(result)
+    elif {"usage", "plan", "applied"} <= result.keys():
+        steps = [step for step in (result["plan"], result["applied"]) if step]
+        lines = [line for step in steps for line in in_words(step, result["check_mode"])]
     elif {"settings", "dropin", "sustainable_rate"} <= result.keys():
         lines = describe_plan(result)
     elif {"attempted", "succeeded", "errors"} <= result.keys():
@@ -53,8 +56,8 @@ def in_words(result: Result, check: bool = False) -> list[str]:
     elif {"changed", "path", "settings"} <= result.keys():
         lines = describe_apply(result, check)
     else:
-        wanted = "port_usage_info, remediation_plan, sysctl_dropin, curl_stress, rollout_outcome or rollout_gate"
-        raise ValueError(f"expected a result of {wanted}")
+        wanted = "port_usage_info, remediation, remediation_plan, sysctl_dropin, curl_stress"
+        raise ValueError(f"expected a result of {wanted}, rollout_outcome or rollout_gate")
     return [printable(line) for line in lines]
 
 

@@ -104,9 +104,7 @@ def measure(number: int, seed: int) -> dict[str, float]:
         usage = simulated.vary("busy" if kind == "idle" else kind, chance)  # a host in full detail costs the most
         plan = timed("decide", make_plan, usage, {})
         for action, result in (
-            ("netops.ephemeral_ports.port_usage_info", usage),
-            ("set_fact", simulated.facts("__timewait_remediate_plan", plan)),
-            ("netops.ephemeral_ports.sysctl_dropin", simulated.applied(plan)),
+            (simulated.REMEDIATION, simulated.remediation(usage, plan, simulated.applied(plan))),
             ("netops.ephemeral_ports.port_usage_info", simulated.afterwards(usage, plan)),
         ):
             timed("hear", fleet.heard, name, action, result)

@@ -28,8 +28,9 @@ FIXED = {RANGE: "10240 65535", RESERVED: "", REUSE: "1", TIMESTAMPS: "1"}
 
 # Names that a caller may use for anything, among them all that the role and its template use within.
 HOSTILE = """
-    action content destination dropin errors file item items key method msg name path plan policy present purpose rate
-    reason reserve result sample setting settings state state_dir sustainable_rate template total url usage value wanted
+    action applied content destination dropin error errors file item items key method msg name path plan policy present
+    purpose rate reason remediation_plan reserve result sample setting settings state state_dir sustainable_rate
+    template total url usage value wanted
 """
 
 

@@ -156,7 +156,7 @@ def test_nothing_left_to_set(host: Host) -> None:
 def test_template_of_the_user(host: Host) -> None:
     template = host.home / "mine.conf.j2"
     template.write_text(
-        "{% for setting in __timewait_remediate_plan.dropin %}\n{{ setting.key }}={{ setting.wanted }}\n{% endfor %}\n"
+        "{% for setting in remediation_plan.dropin %}\n{{ setting.key }}={{ setting.wanted }}\n{% endfor %}\n"
     )
     host.play("timewait_remediate", template=str(template), tcp_tw_reuse="leave").passed()
     assert host.text() == f"{RANGE}=10240 65535\n{TIMESTAMPS}=1\n"

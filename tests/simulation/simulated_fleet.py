@@ -60,6 +60,7 @@ MIXTURE = {
     "failed": 1,
 }
 
+REMEDIATION = "netops.ephemeral_ports.remediation"
 UNREACHABLE = "Failed to connect to the host via ssh: ssh: connect to host {name} port 22: {why}"
 FAILED = (
     "/etc/sysctl.d/99-zz-ephemeral-ports.conf would not survive the next boot: "
@@ -93,18 +94,23 @@ def tell(fleet: Fleet, name: str, kind: str, chance: random.Random, remediate: b
         fleet.lost(name, [], UNREACHABLE.format(name=name, why=why), unreachable=True)
         return
     usage = vary(kind, chance)
-    fleet.heard(name, "netops.ephemeral_ports.port_usage_info", usage)
+    if kind == "failed" or not remediate or usage["method"] == "sockstat":
+        fleet.heard(name, "netops.ephemeral_ports.port_usage_info", usage)
     if kind == "failed":
         fleet.lost(name, [], FAILED, unreachable=False)
     elif remediate and usage["method"] != "sockstat":
         plan = make_plan(usage, {})
-        fleet.heard(name, "ansible.builtin.set_fact", facts("__timewait_remediate_plan", plan))
-        fleet.heard(name, "netops.ephemeral_ports.sysctl_dropin", applied(plan))
+        fleet.heard(name, REMEDIATION, remediation(usage, plan, applied(plan)))
         fleet.heard(name, "netops.ephemeral_ports.port_usage_info", afterwards(usage, plan))
         verdict = outcome(chance)
         if verdict["state"] == "rolled_back":
             fleet.heard(name, "netops.ephemeral_ports.sysctl_dropin", taken_back(plan))
         fleet.heard(name, "ansible.builtin.set_fact", facts("__timewait_rollout_outcome", verdict))
+
+
+def remediation(usage: Result | None, plan: Result | None = None, applied: Result | None = None) -> Result:
+    steps = {"usage": usage, "plan": plan, "applied": applied}
+    return {"changed": bool(applied), "check_mode": False, **steps, "error": None}
 
 
 def facts(name: str, value: Result) -> Result:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import simulated_fleet
-from simulated_fleet import META, RECORDED, facts
+from simulated_fleet import META, RECORDED, REMEDIATION, facts, remediation
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import (
     LEVELS,
@@ -127,7 +127,7 @@ def test_what_was_seen_of_a_change_is_gone_with_it() -> None:
     [
         ([(LOOK, IDLE)], "observed"),
         ([(STRESS, LOAD)], "observed"),
-        ([(LOOK, IDLE), (SET_FACT, facts("__timewait_remediate_plan", PLAN))], "unchanged"),
+        ([(REMEDIATION, remediation(IDLE, PLAN))], "unchanged"),
         ([(APPLY, {**CHANGE, "changed": False})], "unchanged"),
         ([(APPLY, CHANGE)], "changed"),
         ([(APPLY, CHANGE, True)], "would_change"),
@@ -272,7 +272,7 @@ def test_settings_are_grouped_by_what_became_of_them() -> None:
         ("web1", APPLY, CHANGE),
         ("web2", APPLY, CHANGE),
         ("web3", APPLY, CHANGE, True),
-        ("web4", SET_FACT, facts("__timewait_remediate_plan", PLAN)),
+        ("web4", REMEDIATION, remediation(None, PLAN)),
         ("web5", APPLY, ROLLBACK),
     )
     reuse = [group for group in report["summary"]["settings"] if group["key"] == "net.ipv4.tcp_tw_reuse"]

@@ -1,0 +1,141 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# The documentation of plugins/action/remediation.py, which is where ansible-doc looks for it.
+
+DOCUMENTATION = r"""
+---
+module: remediation
+short_description: Give a host enough ephemeral ports, in one task
+version_added: 0.1.0
+description:
+  - Looks at the host with M(netops.ephemeral_ports.port_usage_info), decides as
+    P(netops.ephemeral_ports.remediation_plan#filter) does, renders a sysctl.d file from a template, and applies it with
+    M(netops.ephemeral_ports.sysctl_dropin).
+  - Costs two module calls, and one task where these steps by themselves take three. The role
+    C(netops.ephemeral_ports.timewait_remediate) consists of it.
+  - Where the plan sets nothing, nothing is applied.
+author:
+  - netops.ephemeral_ports contributors (@netops)
+options:
+  policy:
+    description:
+      - What you want of each setting, as for O(netops.ephemeral_ports.remediation_plan#filter:policy). What is left out
+        is decided from what the host has. It is checked before the host is looked at.
+    type: dict
+    default: {}
+  template:
+    description:
+      - The template of the file, on the controller, found where M(ansible.builtin.template) finds one.
+      - It gets the plan as C(remediation_plan); C(remediation_plan.dropin) lists the settings.
+    type: str
+    required: true
+  on_error:
+    description:
+      - What to do when the look or the apply fails.
+      - V(fail) fails the task with the error alone. V(return) returns it as RV(error), with what was seen and decided
+        until then, for a later task to fail with.
+    type: str
+    choices: [fail, return]
+    default: fail
+  path:
+    description: As O(netops.ephemeral_ports.sysctl_dropin#module:path), which has the default.
+    type: str
+  on_conflict:
+    description: As O(netops.ephemeral_ports.sysctl_dropin#module:on_conflict), which has the default.
+    type: str
+    choices: [fail, warn, ignore]
+  state_dir:
+    description: As O(netops.ephemeral_ports.sysctl_dropin#module:state_dir), which has the default.
+    type: str
+  lock_timeout:
+    description: As O(netops.ephemeral_ports.sysctl_dropin#module:lock_timeout), which has the default.
+    type: int
+  trial:
+    description: As O(netops.ephemeral_ports.sysctl_dropin#module:trial), which has the default.
+    type: bool
+extends_documentation_fragment:
+  - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.action_group
+attributes:
+  action:
+    description: Has a part that runs on the controller.
+    support: full
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - Shows the file and the running values.
+  idempotent:
+    support: full
+  platform:
+    platforms: linux
+seealso:
+  - module: netops.ephemeral_ports.port_usage_info
+  - module: netops.ephemeral_ports.sysctl_dropin
+  - plugin: netops.ephemeral_ports.remediation_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Give the host enough ephemeral ports
+  netops.ephemeral_ports.remediation:
+    template: 99-zz-ephemeral-ports.conf.j2
+
+# templates/99-zz-ephemeral-ports.conf.j2
+#
+# {% for setting in remediation_plan.dropin %}
+# {{ setting.key }} = {{ setting.wanted }}
+# {% endfor %}
+
+- name: See what would become of node ports, without an error where another file decides
+  netops.ephemeral_ports.remediation:
+    template: 99-zz-ephemeral-ports.conf.j2
+    policy:
+      reserve: [30000-32767]
+    on_conflict: warn
+  check_mode: true
+  register: predicted
+
+- name: Say it
+  ansible.builtin.debug:
+    msg: "{{ predicted | netops.ephemeral_ports.in_words }}"
+"""
+
+RETURN = r"""
+usage:
+  description: What M(netops.ephemeral_ports.port_usage_info) returned, with the most loaded destination only.
+  type: dict
+  returned: success, null where the look failed
+  sample: {level: ok, destinations: [], method: netlink}
+plan:
+  description: What P(netops.ephemeral_ports.remediation_plan#filter) makes of it.
+  type: dict
+  returned: success, null where the look failed
+  sample:
+    settings:
+      - key: net.ipv4.tcp_tw_reuse
+        present: "2"
+        wanted: "1"
+        action: set
+        reason: A port is free again 1 s after its connection was closed, not 60 s.
+        purpose: Whether an outgoing connection may take over a port that is in TIME_WAIT.
+applied:
+  description: What M(netops.ephemeral_ports.sysctl_dropin) returned; C(skipped=true) where there was nothing to set.
+  type: dict
+  returned: success, null where something failed
+  sample: {changed: true, path: /etc/sysctl.d/99-zz-ephemeral-ports.conf, file: created}
+check_mode:
+  description: Whether this is a prediction.
+  type: bool
+  returned: success
+  sample: false
+error:
+  description: What went wrong, null where nothing did.
+  type: str
+  returned: success, which with O(on_error=return) it always is
+  sample: null
+"""

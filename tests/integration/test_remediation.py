@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action remediation in a playbook of somebody's own; as part of the role it is tested with the roles."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .private_host import DROPIN, FIXED, PLAIN, REUSE, STATE, Host, Run, private_host, use_own_ansible
+
+TEMPLATE = "{% for one in remediation_plan.dropin %}\n{{ one.key }} = {{ one.wanted }} # {{ whose }}\n{% endfor %}\n"
+WORSE = "/etc/sysctl.d/99-zzz.conf"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    use_own_ansible(tmp_path, monkeypatch)
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "ours.conf.j2").write_text(TEMPLATE.replace(" # {{ whose }}", ""))
+    with private_host(tmp_path) as made:
+        yield made
+
+
+def remediate(host: Host, *options: str, task: dict[str, Any] | None = None, **arguments: object) -> tuple[Run, Any]:
+    """Run the task: the run, and what it registered (None where it failed)."""
+    registered = host.home / "registered.json"
+    registered.unlink(missing_ok=True)
+    keep = {"content": "{{ result | to_json }}", "dest": str(registered), "mode": "0600"}
+    tasks = [
+        {
+            "netops.ephemeral_ports.remediation": {"template": "ours.conf.j2", **arguments},
+            "register": "result",
+            **(task or {}),
+        },
+        {"ansible.builtin.copy": keep, "check_mode": False, "changed_when": False},
+    ]
+    playbook = host.home / "play.yml"
+    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "-i", "localhost,", "-c", "local", *options]
+    run = Run(host.run(*command, check=False))
+    return run, json.loads(registered.read_text()) if registered.exists() else None
+
+
+def is_untouched(host: Host) -> bool:
+    return host.sysctls() == PLAIN and host.text() is None and host.names(STATE) == []
+
+
+def test_one_task_then_none(host: Host) -> None:
+    run, first = remediate(host)
+    assert run.passed().changed == 1
+    assert host.sysctls() == FIXED
+    assert f"{REUSE} = 1" in (host.text() or "")
+    assert first["usage"]["level"] == "ok"
+    assert [one["key"] for one in first["plan"]["dropin"]] == [one["key"] for one in first["applied"]["settings"]]
+    assert (first["changed"], first["applied"]["file"], first["error"]) == (True, "created", None)
+
+    run, second = remediate(host)
+    assert run.passed().changed == 0
+    assert (second["changed"], second["applied"]["file"]) == (False, "unchanged")
+
+
+def test_check_mode_and_diff(host: Host) -> None:
+    run, predicted = remediate(host, "--check", "--diff")
+    assert run.passed().changed == 1
+    assert f"-{REUSE} = 2" in run.text.splitlines()
+    assert predicted["applied"]["file"] == "created"
+    assert is_untouched(host)
+
+
+def test_an_error_fails_with_its_message_alone(host: Host) -> None:
+    host.write(Path(WORSE), f"{REUSE} = 0\n")
+    run, registered = remediate(host)
+    assert run.failed
+    assert registered is None
+    assert WORSE in run.text
+    assert "listening_ports" not in run.text
+    assert is_untouched(host)
+
+
+def test_an_error_can_be_left_to_a_later_task(host: Host) -> None:
+    host.write(Path(WORSE), f"{REUSE} = 0\n")
+    run, registered = remediate(host, on_error="return")
+    assert run.passed().changed == 0
+    assert WORSE in registered["error"]
+    assert registered["usage"]["level"] == "ok"
+    assert registered["plan"]["dropin"]
+    assert (registered["changed"], registered["applied"]) == (False, None)
+    assert is_untouched(host)
+
+
+def test_warnings_of_the_apply_are_seen(host: Host) -> None:
+    host.write(Path(WORSE), f"{REUSE} = 0\n")
+    run, registered = remediate(host, on_conflict="warn")
+    assert run.passed().changed == 1
+    assert run.text.count("[WARNING]: ") == len(registered["warnings"]) > 0
+    assert WORSE in registered["warnings"][0]
+
+
+def test_nothing_to_set(host: Host) -> None:
+    names = ("ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps")
+    run, registered = remediate(host, policy=dict.fromkeys(names, "leave"))
+    assert run.passed().changed == 0
+    assert registered["applied"] == {"changed": False, "skipped": True}
+    assert is_untouched(host)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"policy": {"tcp_tw_reuse": True}}, "policy: tcp_tw_reuse"),
+        ({"policy": {"tcp_tw_reuse": 1, "hands_off": 1}}, "hands_off is not a part of the policy"),
+        ({"policy": "wide"}, "policy"),
+        ({"on_error": "shrug"}, "on_error"),
+        ({"on_conflict": "shrug"}, "on_conflict"),
+        ({"template": "theirs.conf.j2"}, "theirs.conf.j2"),
+        ({"pathh": str(DROPIN)}, "pathh"),
+        ({"lock_timeout": True}, "lock_timeout must be a number"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_by_name(host: Host, arguments: dict[str, object], words: str) -> None:
+    run, registered = remediate(host, **arguments)
+    assert run.failed
+    assert registered is None
+    assert run.said(words), run.text
+    assert is_untouched(host)
+
+
+def test_what_the_template_prints_is_not_a_template(host: Host) -> None:
+    """Nor is what a host says: it reaches the template as a value."""
+    (host.home / "templates" / "odd.conf.j2").write_text(
+        "# {{ '{{' }} 7 * 6 }}\n" + TEMPLATE.split(" #")[0] + "\n{% endfor %}"
+    )
+    remediate(host, template="odd.conf.j2")[0].passed()
+    assert (host.text() or "").startswith("# {{ 7 * 6 }}\n")
