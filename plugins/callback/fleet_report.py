@@ -95,7 +95,6 @@ WARMED_UP = (
     (filter_loader, "ansible.builtin.comment"),
     (test_loader, "ansible.builtin.changed"),
     (lookup_loader, "ansible.builtin.template"),
-    (filter_loader, "netops.ephemeral_ports.in_words"),
 )
 
 COLLECTION = Path(__file__).resolve().parents[2]

@@ -139,3 +139,22 @@ def test_what_the_template_prints_is_not_a_template(host: Host) -> None:
     )
     remediate(host, template="odd.conf.j2")[0].passed()
     assert (host.text() or "").startswith("# {{ 7 * 6 }}\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("tcp_tw_reuse", "7", "tcp_tw_reuse: '7' is not one of"),
+        ("on_conflict", "shrug", "value of on_conflict must be one of"),
+        ("path", "/etc/sysctl.d/without-suffix", "path must be absolute and end in .conf"),
+        ("lock_timeout", "soon", "lock_timeout"),
+        ("trial", "perhaps", "trial"),
+    ],
+)
+def test_the_playbook_which_leaves_the_checks_to_the_action(host: Host, variable: str, value: str, words: str) -> None:
+    given = ["-e", f"timewait_remediate_{variable}={value}", "-e", "ephemeral_ports_become=false"]
+    command = ["playbook", "netops.ephemeral_ports.remediate", "-i", "localhost,", "-c", "local", *given]
+    run = Run(host.run(sys.executable, "-m", "ansible", *command, check=False))
+    assert run.failed
+    assert run.said(words), run.text
+    assert is_untouched(host)

@@ -103,6 +103,22 @@ def test_the_last_look_after_a_change_counts() -> None:
     assert (host["state"], host["level"]) == ("changed", "ok")
 
 
+def test_a_remediation_is_a_look_a_plan_and_a_change() -> None:
+    host = only_host(fleet_of(("web1", REMEDIATION, remediation(EXHAUSTED, PLAN, CHANGE)), ("web1", LOOK, AFTER)))
+    assert (host["usage"], host["plan"], host["usage_after"]) == (EXHAUSTED, PLAN, AFTER)
+    assert host["changes"] == [{**CHANGE, "check_mode": False}]
+
+
+@pytest.mark.parametrize("steps", [(EXHAUSTED, PLAN), (EXHAUSTED,), (None,)])
+def test_what_came_before_a_failure_is_kept(steps: tuple[Any, ...]) -> None:
+    usage, plan = (*steps, None)[:2]
+    fleet = fleet_of(("web1", REMEDIATION, remediation(*steps)))
+    fleet.lost("web1", [], "99-zzz.conf decides", unreachable=False)
+    host = only_host(fleet)
+    assert (host["state"], host["error"]) == ("failed", "99-zzz.conf decides")
+    assert (host["usage"], host["plan"], host["changes"]) == (usage, plan, [])
+
+
 @pytest.mark.parametrize(("change", "check"), [({**CHANGE, "changed": False}, False), (CHANGE, True)])
 def test_no_look_is_after_a_change_that_was_none(change: Result, check: bool) -> None:
     host = only_host(fleet_of(("web1", LOOK, IDLE), ("web1", APPLY, change, check), ("web1", LOOK, EXHAUSTED)))
@@ -128,6 +144,9 @@ def test_what_was_seen_of_a_change_is_gone_with_it() -> None:
         ([(LOOK, IDLE)], "observed"),
         ([(STRESS, LOAD)], "observed"),
         ([(REMEDIATION, remediation(IDLE, PLAN))], "unchanged"),
+        ([(REMEDIATION, remediation(IDLE, PLAN, {"changed": False, "skipped": True}))], "unchanged"),
+        ([(REMEDIATION, remediation(IDLE, PLAN, CHANGE))], "changed"),
+        ([(REMEDIATION, remediation(IDLE, PLAN, CHANGE), True)], "would_change"),
         ([(APPLY, {**CHANGE, "changed": False})], "unchanged"),
         ([(APPLY, CHANGE)], "changed"),
         ([(APPLY, CHANGE, True)], "would_change"),
