@@ -30,12 +30,14 @@ options:
   check:
     description:
       - Whether the result comes from check mode, so that it tells what would happen, not what has happened.
-      - Matters for M(netops.ephemeral_ports.sysctl_dropin) and in a rollout only.
+      - Matters for M(netops.ephemeral_ports.sysctl_dropin) and in a rollout only. A result of
+        M(netops.ephemeral_ports.remediation) says so itself.
     type: bool
     default: false
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.sysctl_dropin
+  - module: netops.ephemeral_ports.remediation
   - module: netops.ephemeral_ports.curl_stress
   - plugin: netops.ephemeral_ports.remediation_plan
     plugin_type: filter

@@ -17,6 +17,7 @@ description:
   - Costs two module calls, and one task where these steps by themselves take three. The role
     C(netops.ephemeral_ports.timewait_remediate) consists of it.
   - Where the plan sets nothing, nothing is applied.
+  - C(module_defaults) of the two modules do not reach it; its own do.
 author:
   - netops.ephemeral_ports contributors (@netops)
 options:
@@ -34,7 +35,7 @@ options:
     required: true
   on_error:
     description:
-      - What to do when the look or the apply fails.
+      - What to do when the look, the template or the apply fails.
       - V(fail) fails the task with the error alone. V(return) returns it as RV(error), with what was seen and decided
         until then, for a later task to fail with.
     type: str

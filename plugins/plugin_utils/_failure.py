@@ -7,10 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+LEADS_TO_STDERR = ("See stdout/stderr", "deserialization failed")
+
 
 def reason_given(result: Mapping[str, Any]) -> str:
-    """What went wrong. Before ansible-core 2.19, the message about a module that crashed only leads to its stderr."""
+    """What went wrong. The message about a module that crashed only leads to its stderr (before ansible-core 2.19), or
+    complains that there is no JSON."""
     message, error = str(result.get("msg") or ""), str(result.get("module_stderr") or "").strip()
-    if error and (not message or "See stdout/stderr" in message):
+    if error and (not message or any(hint in message for hint in LEADS_TO_STDERR)):
         return error.splitlines()[-1]
     return message or "no reason given"

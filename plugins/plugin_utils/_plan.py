@@ -105,7 +105,7 @@ class Host:
 
     @property
     def version(self) -> _kernel.Version:
-        major, minor, patch = self.kernel["version"]
+        major, minor, patch = map(int, self.kernel["version"])
         return major, minor, patch
 
     @property

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 from .private_host import DROPIN, FIXED, PLAIN, REUSE, STATE, Host, Run, private_host, use_own_ansible
 
-TEMPLATE = "{% for one in remediation_plan.dropin %}\n{{ one.key }} = {{ one.wanted }} # {{ whose }}\n{% endfor %}\n"
+TEMPLATE = "# {{ whose }}\n{% for one in remediation_plan.dropin %}\n{{ one.key }} = {{ one.wanted }}\n{% endfor %}\n"
+NAMES = ("ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps")
 WORSE = "/etc/sysctl.d/99-zzz.conf"
 
 
@@ -22,7 +24,7 @@ WORSE = "/etc/sysctl.d/99-zzz.conf"
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     use_own_ansible(tmp_path, monkeypatch)
     (tmp_path / "templates").mkdir()
-    (tmp_path / "templates" / "ours.conf.j2").write_text(TEMPLATE.replace(" # {{ whose }}", ""))
+    (tmp_path / "templates" / "ours.conf.j2").write_text(TEMPLATE)
     with private_host(tmp_path) as made:
         yield made
 
@@ -36,6 +38,7 @@ def remediate(host: Host, *options: str, task: dict[str, Any] | None = None, **a
         {
             "netops.ephemeral_ports.remediation": {"template": "ours.conf.j2", **arguments},
             "register": "result",
+            "vars": {"whose": "ours"},
             **(task or {}),
         },
         {"ansible.builtin.copy": keep, "check_mode": False, "changed_when": False},
@@ -103,8 +106,7 @@ def test_warnings_of_the_apply_are_seen(host: Host) -> None:
 
 
 def test_nothing_to_set(host: Host) -> None:
-    names = ("ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps")
-    run, registered = remediate(host, policy=dict.fromkeys(names, "leave"))
+    run, registered = remediate(host, policy=dict.fromkeys(NAMES, "leave"))
     assert run.passed().changed == 0
     assert registered["applied"] == {"changed": False, "skipped": True}
     assert is_untouched(host)
@@ -119,6 +121,7 @@ def test_nothing_to_set(host: Host) -> None:
         ({"on_error": "shrug"}, "on_error"),
         ({"on_conflict": "shrug"}, "on_conflict"),
         ({"template": "theirs.conf.j2"}, "theirs.conf.j2"),
+        ({"lock_timeout": "soon", "policy": dict.fromkeys(NAMES, "leave")}, "lock_timeout"),
         ({"pathh": str(DROPIN)}, "pathh"),
         ({"lock_timeout": True}, "lock_timeout must be a number"),
     ],
@@ -132,13 +135,40 @@ def test_bad_input_is_refused_by_name(host: Host, arguments: dict[str, object], 
     assert is_untouched(host)
 
 
-def test_what_the_template_prints_is_not_a_template(host: Host) -> None:
-    """Nor is what a host says: it reaches the template as a value."""
-    (host.home / "templates" / "odd.conf.j2").write_text(
-        "# {{ '{{' }} 7 * 6 }}\n" + TEMPLATE.split(" #")[0] + "\n{% endfor %}"
-    )
-    remediate(host, template="odd.conf.j2")[0].passed()
-    assert (host.text() or "").startswith("# {{ 7 * 6 }}\n")
+def test_an_error_in_the_template_can_be_left_to_a_later_task(host: Host) -> None:
+    run, registered = remediate(host, task={"vars": {}}, on_error="return")
+    run.passed()
+    assert "ours.conf.j2" in registered["error"]
+    assert "whose" in registered["error"]
+    assert registered["plan"]["dropin"]
+    assert is_untouched(host)
+
+
+def test_a_prediction_in_a_run_that_is_none(host: Host) -> None:
+    run, predicted = remediate(host, task={"check_mode": True})
+    run.passed()
+    assert (predicted["check_mode"], predicted["applied"]["file"]) == (True, "created")
+    assert is_untouched(host)
+
+
+def test_why_a_module_crashed(host: Host) -> None:
+    broken = host.home / "python"
+    broken.write_text("#!/bin/sh\necho 'it is out of order' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    variables = {"whose": "ours", "ansible_python_interpreter": str(broken)}
+    run, registered = remediate(host, task={"vars": variables}, on_error="return")
+    run.passed()
+    assert registered["error"] == "it is out of order"
+    assert (registered["usage"], registered["plan"], registered["applied"]) == (None, None, None)
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")
+def test_a_host_that_cannot_be_reached_is_unreachable(host: Host) -> None:
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "whose": "ours"}
+    run, registered = remediate(host, task={"vars": away}, on_error="return")
+    assert run.failed
+    assert registered is None
+    assert "unreachable=1" in run.text
 
 
 @pytest.mark.parametrize(

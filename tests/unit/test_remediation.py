@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the action remediation takes and how it renders; all else needs a host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import lookup_loader
+from ansible.template import Templar
+
+from ansible_collections.netops.ephemeral_ports.plugins.action.remediation import (
+    ARGUMENTS,
+    DROPIN_OPTIONS,
+    ActionModule,
+    StepFailedError,
+)
+from ansible_collections.netops.ephemeral_ports.plugins.modules import remediation, sysctl_dropin
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._failure import reason_given
+
+
+@pytest.fixture
+def action(monkeypatch: pytest.MonkeyPatch) -> ActionModule:
+    plain = SimpleNamespace(get=lambda name, **options: lookup_loader.get(name.rpartition(".")[2], **options))
+    monkeypatch.setattr(f"{ActionModule.__module__}.lookup_loader", plain)  # full names need a run of Ansible
+    loader = DataLoader()
+    return ActionModule(SimpleNamespace(), None, None, loader, Templar(loader=loader), None)
+
+
+def test_every_option_is_documented() -> None:
+    documented = yaml.safe_load(remediation.DOCUMENTATION)["options"]
+    assert documented.keys() == ARGUMENTS.keys()
+    for name, spec in ARGUMENTS.items():
+        told = documented[name]
+        assert told["type"] == spec["type"], name
+        assert [told.get(key) for key in ("choices", "default", "required")] == [
+            spec.get(key) for key in ("choices", "default", "required")
+        ], name
+
+
+def test_the_options_of_the_dropin_are_those_of_its_module() -> None:
+    assert {*DROPIN_OPTIONS, "content", "state"} == sysctl_dropin.ARGUMENTS.keys()
+
+
+def test_what_a_host_says_is_not_taken_for_a_template(action: ActionModule, tmp_path: Path) -> None:
+    template = tmp_path / "ours.j2"
+    template.write_text("# {{ remediation_plan.settings[0].reason }}\n")
+    plan = {"settings": [{"reason": "Linux {{ 6 * 7 }} does not have it."}]}
+    assert action._render(str(template), plan, {}) == "# Linux {{ 6 * 7 }} does not have it.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{{ absent }}\n", "absent"), ("{% if %}\n", "ours.j2"), ("{{ [1, 2] }}", "which is no text")],
+)
+def test_a_template_that_gives_no_text(action: ActionModule, tmp_path: Path, text: str, words: str) -> None:
+    template = tmp_path / "ours.j2"
+    template.write_text(text)
+    with pytest.raises(StepFailedError, match=words) as raised:
+        action._render(str(template), {}, {})
+    assert str(template) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ({"msg": "No."}, "No."),
+        ({"msg": "MODULE FAILURE\nSee stdout/stderr for the exact error", "module_stderr": "a\nb\n"}, "b"),
+        ({"msg": "Module result deserialization failed: no JSON", "module_stderr": "b"}, "b"),
+        ({"msg": "No.", "module_stderr": "noise"}, "No."),
+        ({}, "no reason given"),
+    ],
+)
+def test_why_a_module_failed(result: dict[str, str], reason: str) -> None:
+    assert reason_given(result) == reason
