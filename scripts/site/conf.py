@@ -15,6 +15,7 @@ REPOSITORY = "https://github.com/netops/ephemeral_ports"
 ANSIBLE = "https://docs.ansible.com/ansible/latest"
 # Pages of Ansible that the generated reference refers to by label.
 ANSIBLE_PAGES = {
+    "action_plugins": ANSIBLE + "/plugins/action.html",
     "ansible_collections.ansible.builtin.": ANSIBLE + "/collections/ansible/builtin/{}.html",
     "ansible_configuration_settings": ANSIBLE + "/reference_appendices/config.html",
     "callback_plugins": ANSIBLE + "/plugins/callback.html",
