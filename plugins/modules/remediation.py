@@ -23,8 +23,8 @@ author:
 options:
   policy:
     description:
-      - What you want of each setting, as for O(netops.ephemeral_ports.remediation_plan#filter:policy). What is left out
-        is decided from what the host has. It is checked before the host is looked at.
+      - What you want of each setting, as the filter P(netops.ephemeral_ports.remediation_plan#filter) takes it. What is
+        left out is decided from what the host has. It is checked before the host is looked at.
     type: dict
     default: {}
   template:
@@ -42,20 +42,25 @@ options:
     choices: [fail, return]
     default: fail
   path:
-    description: As O(netops.ephemeral_ports.sysctl_dropin#module:path), which has the default.
+    description:
+      - The file, C(/etc/sysctl.d/99-zz-ephemeral-ports.conf) unless you name another.
     type: str
   on_conflict:
-    description: As O(netops.ephemeral_ports.sysctl_dropin#module:on_conflict), which has the default.
+    description:
+      - What to do when a value would not survive a reboot, as M(netops.ephemeral_ports.sysctl_dropin) has it.
     type: str
     choices: [fail, warn, ignore]
   state_dir:
-    description: As O(netops.ephemeral_ports.sysctl_dropin#module:state_dir), which has the default.
+    description:
+      - Where the host keeps what was there before the first apply, as M(netops.ephemeral_ports.sysctl_dropin) has it.
     type: str
   lock_timeout:
-    description: As O(netops.ephemeral_ports.sysctl_dropin#module:lock_timeout), which has the default.
+    description:
+      - For how many seconds to wait for another run, as M(netops.ephemeral_ports.sysctl_dropin) has it.
     type: int
   trial:
-    description: As O(netops.ephemeral_ports.sysctl_dropin#module:trial), which has the default.
+    description:
+      - Whether a change is on trial until it is confirmed, as M(netops.ephemeral_ports.sysctl_dropin) has it.
     type: bool
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
