@@ -190,6 +190,17 @@ def test_a_host_that_is_lost_ends_the_rollout_and_is_picked_up_by_the_next(fleet
     assert [record(host)["trial"] for host in fleet.hosts.values()] == [None] * 3
 
 
+def test_a_confirmation_that_fails_ends_the_rollout(fleet: Fleet) -> None:
+    with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[2], timewait_rollout_soak=3) as playing:
+        (name,) = fleet["one"].names(STATE)
+        fleet["one"].write(STATE / name, "not a record")
+        run = Recap(subprocess.CompletedProcess([], playing.wait(), "".join(lines_of(playing)), ""))
+    assert run.code == 2
+    assert "one" in run.hosts_with("failed")
+    assert run.said(str(STATE / name)), run.text
+    assert fleet.values() == {"one": FIXED, "two": FIXED, "three": PLAIN}
+
+
 def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> None:
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[1], timewait_rollout_soak=60) as playing:
         kill(playing)
