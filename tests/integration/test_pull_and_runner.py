@@ -101,7 +101,8 @@ def test_pull(fleet: Fleet, tmp_path: Path) -> None:
     assert hosts["proxy2"].sysctls() == PLAIN
 
     host.run("sh", "-c", f"echo 0 > /proc/sys/{REUSE.replace('.', '/')}")
-    assert pull().returncode == 0
+    again = pull()
+    assert again.returncode == 0, again.stdout + again.stderr
     assert host.sysctls() == {**FIXED, RESERVED: AGENTS}
 
     host.write(Path("/etc/sysctl.d/99-zzz-later.conf"), f"{REUSE} = 0\n")
