@@ -35,7 +35,9 @@ def fleet(installed: Path, tmp_path: Path) -> Iterator[Fleet]:
     user = Controller(tmp_path / "infrastructure")
     guide = files_in_docs("in-your-repository.md")
     user.write({**guide, **{name: text for name, text in FILES.items() if name.startswith("playbooks/")}})
-    shutil.copytree(installed.parents[2], user.directory / "collections")
+    # What Python has compiled would be compiled anew in a checkout, which git would take for a modification.
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(installed.parents[2], user.directory / "collections", ignore=compiled)
     with private_hosts(tmp_path, "proxy1", "proxy2", "proxy3") as hosts:
         yield user, hosts
 
