@@ -27,8 +27,8 @@ def main() -> None:
     sys.path[:0] = [str(ROOT / "build"), str(ROOT / "tests" / "simulation")]
     import simulated_fleet
 
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import make_report
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_files import write_report
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import write_report
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 
     report = make_report(simulated_fleet.make_fleet(60, seed=1), simulated_fleet.META)
     program = shutil.which("chromium") or shutil.which("google-chrome")

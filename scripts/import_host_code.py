@@ -33,7 +33,7 @@ def main(directories):  # noqa: ANN001, ANN201
     sys.path.insert(0, "build")
     count = 0
     for directory in directories:
-        for file in sorted(pathlib.Path(directory).glob("[!.]*.py")):
+        for file in sorted(pathlib.Path(directory).rglob("[!.]*.py")):
             importlib.import_module(".".join((COLLECTION,) + file.with_suffix("").parts))  # noqa: RUF005
             count += 1
     print("Python {}: {} files imported".format(platform.python_version(), count))  # noqa: UP032

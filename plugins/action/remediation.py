@@ -14,7 +14,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._arguments import OptionError, refuse_booleans
 from ..plugin_utils import _plan
-from ..plugin_utils._failure import reason_given
+from ..plugin_utils._task_result import reason_given
 
 COLLECTION = "netops.ephemeral_ports"
 ARGUMENTS: dict[str, dict[str, Any]] = {

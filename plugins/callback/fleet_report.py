@@ -76,10 +76,10 @@ from ansible.template import Templar
 
 from ..filter import in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict
 from ..plugin_utils import _plan
-from ..plugin_utils._failure import reason_given
-from ..plugin_utils._fleet import Fleet, Result, make_report
-from ..plugin_utils._fleet_files import rehearse, write_report
-from ..plugin_utils._fleet_summary import BAD, GOOD, NORMAL, POOR, summary_lines
+from ..plugin_utils._report.files import rehearse, write_report
+from ..plugin_utils._report.group import Fleet, Result, make_report
+from ..plugin_utils._report.terminal import BAD, GOOD, NORMAL, POOR, summary_lines
+from ..plugin_utils._task_result import reason_given
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats

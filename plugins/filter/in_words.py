@@ -96,7 +96,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils._present import in_words
+from ..plugin_utils._text.describe import in_words
 
 
 def _in_words(result: Mapping[str, Any], check: bool = False) -> list[str]:

@@ -126,11 +126,11 @@ def rollout_gate(
     limits: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
-    from ..plugin_utils import _rollout
-    from ..plugin_utils._gate import read_limits
+    from ..plugin_utils._rollout import outcome as rollout_outcome
+    from ..plugin_utils._rollout.gate import read_limits
 
     try:
-        return _rollout.judged(outcome, int(wave), first, before, applied, after, read_limits(limits or {}))
+        return rollout_outcome.judged(outcome, int(wave), first, before, applied, after, read_limits(limits or {}))
     except ValueError as error:
         raise AnsibleFilterError(f"rollout_gate: {error}") from error
 

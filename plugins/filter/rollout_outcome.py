@@ -68,12 +68,12 @@ def rollout_outcome(
     limits: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
-    from ..plugin_utils import _rollout
-    from ..plugin_utils._gate import read_limits
+    from ..plugin_utils._rollout import outcome
+    from ..plugin_utils._rollout.gate import read_limits
 
     try:
         read_limits(limits or {})
-        return _rollout.foresee(usage, plan, predicted)
+        return outcome.foresee(usage, plan, predicted)
     except ValueError as error:
         raise AnsibleFilterError(f"rollout_outcome: {error}") from error
 

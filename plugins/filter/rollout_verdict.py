@@ -63,11 +63,11 @@ _OUTCOME = "__timewait_rollout_outcome"
 
 def rollout_verdict(hostvars: Mapping[str, Any], wave: Sequence[str], alive: Sequence[str]) -> dict[str, Any]:
     # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
-    from ..plugin_utils import _rollout
+    from ..plugin_utils._rollout import outcome
 
     try:
         outcomes = {str(host): hostvars[host].get(_OUTCOME) for host in wave}
-        verdict = _rollout.wave_verdict(outcomes, [str(host) for host in alive])
+        verdict = outcome.wave_verdict(outcomes, [str(host) for host in alive])
     except (KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(f"rollout_verdict: this needs hostvars and two lists of hosts: {error!r}") from error
     # It quotes hosts. Before ansible-core 2.19 that would be run as a template when it is used.

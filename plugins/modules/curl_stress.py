@@ -268,9 +268,10 @@ from typing import Any, Dict, Mapping
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
-from ..module_utils import _curl_churn, _curl_options, _curl_report, _proc_net
 from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._http_server import keep_alive_server
+from ..module_utils._sockets import procfs
+from ..module_utils._stress import load, options, report
+from ..module_utils._stress.http_server import keep_alive_server
 
 ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "url": {"type": "str"},
@@ -290,26 +291,26 @@ NO_PYCURL = (
 )
 
 
-def read_counters() -> _curl_report.Counters:
-    return _curl_report.Counters(
-        time_wait=_proc_net.read_sockstat()["TCP"]["tw"],
-        tw_recycled=_proc_net.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
+def read_counters() -> report.Counters:
+    return report.Counters(
+        time_wait=procfs.read_sockstat()["TCP"]["tw"],
+        tw_recycled=procfs.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
     )
 
 
 def stress(parameters: Mapping[str, Any]) -> Dict[str, Any]:
     """Run the load. Raises OptionError where this host cannot run it like that."""
-    limits = _curl_churn.Limits(**{name: parameters[name] for name in _curl_churn.Limits._fields})
-    _curl_churn.allow_open_files(limits.concurrency)
+    limits = load.Limits(**{name: parameters[name] for name in load.Limits._fields})
+    load.allow_open_files(limits.concurrency)
     with ExitStack() as stack:
         url = parameters["url"]
         if url is None:
             url = stack.enter_context(keep_alive_server(parameters["serve"], parameters["serve_port"]))
         before = read_counters()
-        outcome = _curl_churn.churn(url, limits)
+        outcome = load.churn(url, limits)
         after = read_counters()
-    names = _curl_report.curl_names(_curl_churn.constants())
-    return _curl_report.report(url, outcome, names, before, after)
+    names = report.curl_names(load.constants())
+    return report.report(url, outcome, names, before, after)
 
 
 def main() -> None:
@@ -318,15 +319,15 @@ def main() -> None:
     )
     try:
         refuse_booleans(ARGUMENTS, _load_params())
-        _curl_options.check(module.params)
-        if _curl_churn.IMPORT_ERROR:
-            module.fail_json(msg=NO_PYCURL.format(interpreter=sys.executable, error=_curl_churn.IMPORT_ERROR))
+        options.check(module.params)
+        if load.IMPORT_ERROR:
+            module.fail_json(msg=NO_PYCURL.format(interpreter=sys.executable, error=load.IMPORT_ERROR))
         result = stress(module.params)
     except (OptionError, OSError) as error:
         module.fail_json(msg=str(error))
     max_failed = module.params["max_failed"]
     if max_failed is not None and result["failures"] > max_failed:
-        module.fail_json(msg=_curl_report.summarise_failure(result, max_failed), changed=False, **result)
+        module.fail_json(msg=report.summarise_failure(result, max_failed), changed=False, **result)
     module.exit_json(changed=False, **result)
 
 

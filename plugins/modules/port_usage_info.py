@@ -334,9 +334,9 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
-from ..module_utils import _observation
 from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._sock_diag import SockDiagError
+from ..module_utils._sockets.inet_diag import SockDiagError
+from ..module_utils._usage import observe
 
 ARGUMENTS: Dict[str, Any] = {
     "method": {"type": "str", "choices": ["auto", "netlink", "procfs"], "default": "auto"},
@@ -352,7 +352,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         refuse_booleans(ARGUMENTS, _load_params())
-        result = _observation.observe(_observation.check_options(module.params))
+        result = observe.observe(observe.check_options(module.params))
     except (OptionError, ValueError, OSError, SockDiagError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -202,11 +202,14 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
-from ..module_utils import _boot_check, _boot_loaders, _durable_file, _sysctl, _transaction
 from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._boot_check import BootOutlook
-from ..module_utils._boot_value import UNSET
-from ..module_utils._durable_file import FileState
+from ..module_utils._boot import loaders as boot_loaders
+from ..module_utils._boot import outlook as boot_outlook
+from ..module_utils._boot.outlook import BootOutlook
+from ..module_utils._boot.precedence import UNSET
+from ..module_utils._dropin import durable_file, transaction
+from ..module_utils._dropin.durable_file import FileState
+from ..module_utils._kernel import sysctl
 
 ARGUMENTS: Dict[str, Any] = {
     "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
@@ -222,31 +225,31 @@ ARGUMENTS: Dict[str, Any] = {
 def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     if params["lock_timeout"] < 0:
         raise ValueError(f"lock_timeout must not be negative; {params['lock_timeout']} is")
-    dropin = _transaction.Dropin(params["path"], params["state_dir"])
-    loaders = _boot_loaders.find_loaders()
+    dropin = transaction.Dropin(params["path"], params["state_dir"])
+    loaders = boot_loaders.find_loaders()
 
     def foresee(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> BootOutlook:
         text = file and file.content.decode("utf-8", "surrogateescape")
-        return _boot_check.look_ahead(loaders, dropin.target, text, wanted)
+        return boot_outlook.look_ahead(loaders, dropin.target, text, wanted)
 
     def review(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> None:
         conflicts = foresee(file, wanted).conflicts
         if conflicts and params["on_conflict"] == "fail":
-            raise _transaction.ApplyError(
+            raise transaction.ApplyError(
                 f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. "
                 "Change what decides, or allow it with on_conflict: warn"
             )
 
     def others(file: Optional[FileState], keys: Iterable[str]) -> Dict[str, str]:
-        return _boot_check.decided_elsewhere(foresee(file, dict.fromkeys(keys)), dropin.target)
+        return boot_outlook.decided_elsewhere(foresee(file, dict.fromkeys(keys)), dropin.target)
 
     timeout, trial = params["lock_timeout"], params["trial"]
     if params["state"] == "present":
-        outcome = _transaction.apply(dropin, params["content"], timeout, check, review, trial)
+        outcome = transaction.apply(dropin, params["content"], timeout, check, review, trial)
     elif params["state"] == "absent":
-        outcome = _transaction.take_back(dropin, timeout, check, others, trial)
+        outcome = transaction.take_back(dropin, timeout, check, others, trial)
     else:
-        outcome = _transaction.confirm(dropin, timeout, check)
+        outcome = transaction.confirm(dropin, timeout, check)
     existing = {record.key: record.wanted for record in outcome.records if record.before is not None}
     outlook = foresee(outcome.file_after, existing)
     return {
@@ -256,7 +259,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
         "file": _file_status(outcome, params["state"]),
         "on_trial": outcome.on_trial,
         "recovered": outcome.recovered,
-        "reapplied_by": _boot_check.reapplied_by(),
+        "reapplied_by": boot_outlook.reapplied_by(),
         "diff": _diff(dropin.target, outcome),
         "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
     }
@@ -264,10 +267,10 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
 
 def _boot_of(key: str, outlook: BootOutlook) -> Dict[str, Optional[str]]:
     boot = outlook.values.get(key, UNSET)
-    return {"boot_value": boot.value and _sysctl.with_blanks(boot.value), "boot_file": boot.file}
+    return {"boot_value": boot.value and sysctl.with_blanks(boot.value), "boot_file": boot.file}
 
 
-def _file_status(outcome: _transaction.Outcome, state: str) -> str:
+def _file_status(outcome: transaction.Outcome, state: str) -> str:
     before, after = outcome.file_before, outcome.file_after
     if outcome.file_kept:
         return "kept"
@@ -280,7 +283,7 @@ def _file_status(outcome: _transaction.Outcome, state: str) -> str:
     return "unchanged" if before == after else "changed"
 
 
-def _diff(path: str, outcome: _transaction.Outcome) -> List[Dict[str, str]]:
+def _diff(path: str, outcome: transaction.Outcome) -> List[Dict[str, str]]:
     present = [record for record in outcome.records if record.before is not None]
     return [
         {
@@ -298,7 +301,7 @@ def _diff(path: str, outcome: _transaction.Outcome) -> List[Dict[str, str]]:
     ]
 
 
-def _text(file: Optional[_durable_file.FileState]) -> str:
+def _text(file: Optional[durable_file.FileState]) -> str:
     return file.content.decode("utf-8", "backslashreplace") if file else ""
 
 
@@ -312,8 +315,8 @@ def main() -> None:
         refuse_booleans(ARGUMENTS, _load_params())
         result = run(module.params, module.check_mode)
     except OSError as error:
-        module.fail_json(msg=_transaction.in_words(error))
-    except (OptionError, ValueError, _transaction.ApplyError, _durable_file.LockedError) as error:
+        module.fail_json(msg=transaction.in_words(error))
+    except (OptionError, ValueError, transaction.ApplyError, durable_file.LockedError) as error:
         module.fail_json(msg=str(error))
     for sentence in result.pop("warnings"):
         module.warn(sentence)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from ..module_utils import _kernel, _usage
-from ..module_utils._port_range import (
+from ..module_utils._kernel import features
+from ..module_utils._kernel.ports import (
     MAX_PORT,
     PortRange,
     PortSet,
@@ -21,6 +21,7 @@ from ..module_utils._port_range import (
     range_ports,
     usable_ports,
 )
+from ..module_utils._usage import saturation
 
 AUTO, LEAVE = "auto", "leave"
 
@@ -104,7 +105,7 @@ class Host:
     first_port: int
 
     @property
-    def version(self) -> _kernel.Version:
+    def version(self) -> features.Version:
         major, minor, patch = map(int, self.kernel["version"])
         return major, minor, patch
 
@@ -141,7 +142,7 @@ def read_usage(usage: Mapping[str, Any]) -> Host:
         raise ValueError("the services of this host were not looked at; call port_usage_info with detail: full")
     try:
         sysctls = usage["sysctls"]
-        port_range, reserved = _usage.ports_in_force(sysctls)
+        port_range, reserved = saturation.ports_in_force(sysctls)
         services = usage["listening_ports"]
         return Host(
             kernel=usage["kernel"],
@@ -328,7 +329,7 @@ def _plan_reuse(host: Host, wish: Policy, timestamps: Setting) -> Setting:
 def _plan_recycle(host: Host, wish: Policy) -> Setting:
     key, present, wanted = RECYCLE, host.value("tcp_tw_recycle"), wish.tcp_tw_recycle
     if present is None:
-        if host.version < _kernel.RECYCLE_REMOVED:
+        if host.version < features.RECYCLE_REMOVED:
             reason = "Not from here: before Linux 4.12 only the initial network namespace shows this key."
         else:
             reason = f"Linux {host.short_version} does not have it (removed in 4.12); tcp_tw_reuse does the work."
@@ -362,9 +363,9 @@ def _sustainable_rate(host: Host, settings: list[Setting]) -> dict[str, float]:
     after = {**host.sysctls, **{setting.key: setting.result for setting in settings}}
     rates: dict[str, float] = {}
     for when, sysctls in (("before", host.sysctls), ("after", after)):
-        usable = usable_ports(*_usage.ports_in_force(sysctls))
-        reuse = _usage.reuse_in_force(host.kernel, sysctls)
-        hold_ms = reuse.delay_ms if reuse.mode == 1 else _kernel.TIME_WAIT_MS
+        usable = usable_ports(*saturation.ports_in_force(sysctls))
+        reuse = saturation.reuse_in_force(host.kernel, sysctls)
+        hold_ms = reuse.delay_ms if reuse.mode == 1 else features.TIME_WAIT_MS
         rates[when] = round(usable * 1000 / hold_ms, 1)
         rates[f"usable_{when}"] = usable
         rates[f"hold_seconds_{when}"] = hold_ms / 1000

@@ -16,10 +16,10 @@ TURNS = 101
 def histogram(way: str, low: str, high: str) -> None:
     from socket import AF_INET, AF_INET6, inet_ntop
 
-    from module_utils import _proc_net, _sock_diag
-    from module_utils._port_range import PortRange, PortSet
+    from module_utils._kernel.ports import PortRange, PortSet
+    from module_utils._sockets import inet_diag, procfs
 
-    reader = _sock_diag if way == "netlink" else _proc_net
+    reader = inet_diag if way == "netlink" else procfs
     census = reader.take_census(PortRange(int(low), int(high)), PortSet())
     for destination in set(census.live) | set(census.time_wait):
         source, address, port = destination
@@ -33,7 +33,7 @@ def histogram(way: str, low: str, high: str) -> None:
 
 def result(detail: str) -> None:
     """What port_usage_info returns, without Ansible around it."""
-    from module_utils import _observation
+    from module_utils._usage import observe
 
     options = {
         "method": "auto",
@@ -43,11 +43,11 @@ def result(detail: str) -> None:
         "warning_threshold": 0.4,
         "critical_threshold": 0.5,
     }
-    look = _observation.check_options(options)
+    look = observe.check_options(options)
     spent = []
     for _turn in range(TURNS if detail == "auto" else 1):
         begin = time.process_time()
-        usage = _observation.observe(look)
+        usage = observe.observe(look)
         spent.append(time.process_time() - begin)
     print(usage["method"], spent[0] * 1e6, sorted(spent)[len(spent) // 2] * 1e6)
 
@@ -56,9 +56,9 @@ def main() -> None:
     plugins, way, *port_range = sys.argv[1:]
     sys.path.insert(0, plugins)
     if way == "sockstat":
-        from module_utils import _proc_net
+        from module_utils._sockets import procfs
 
-        print(_proc_net.read_sockstat()["TCP"]["tw"])
+        print(procfs.read_sockstat()["TCP"]["tw"])
     elif way in ("module", "healthy"):
         result("full" if way == "module" else "auto")
     else:

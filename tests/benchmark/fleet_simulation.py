@@ -75,14 +75,14 @@ def measure(number: int, seed: int) -> dict[str, float]:
     sys.path[:0] = [str(ROOT / "build"), str(ROOT / "tests" / "simulation")]
     import simulated_fleet as simulated
 
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import Fleet, make_report
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_files import (
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import (
         write_csv,
         write_html,
         write_json,
     )
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_summary import summary_lines
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import summary_lines
 
     spent = dict.fromkeys(STEPS, 0.0)
 

@@ -18,16 +18,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import (
-    _boot_files,
-    _boot_loaders,
-    _boot_value,
-    _port_range,
-    _sysctl,
-)
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot_value import Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import files as boot_files
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import precedence
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import ports, sysctl
 
-COMMANDS = {_boot_value.SYSTEMD: ["/lib/systemd/systemd-sysctl"], _boot_value.PROCPS: ["/sbin/sysctl", "--system"]}
+COMMANDS = {precedence.SYSTEMD: ["/lib/systemd/systemd-sysctl"], precedence.PROCPS: ["/sbin/sysctl", "--system"]}
 
 # What the kernel makes of a value: the group. It skips any blank before a number, even 0xA0, but only some end one, and
 # whatever comes after the last number it does not read.
@@ -91,7 +88,7 @@ def grow(tree: dict[str, dict[str, Any]]) -> None:
 
 def load(loader: Loader) -> dict[str, str | None]:
     for key, (value, _pattern) in KEYS.items():
-        _sysctl.write(key, value)
+        sysctl.write(key, value)
     subprocess.run(
         COMMANDS[loader.name],
         check=False,
@@ -101,12 +98,12 @@ def load(loader: Loader) -> dict[str, str | None]:
         env={},
         timeout=20,
     )
-    return _sysctl.read_all(KEYS)
+    return sysctl.read_all(KEYS)
 
 
 def predict(loader: Loader) -> dict[str, str | None]:
-    files = _boot_files.read_files(loader)
-    values = _boot_value.boot_values(loader, files, KEYS, lambda key, value: taken(key, value) is not None)
+    files = boot_files.read_files(loader)
+    values = precedence.boot_values(loader, files, KEYS, lambda key, value: taken(key, value) is not None)
     return {
         key: start if values[key].value is None else taken(key, values[key].value)
         for key, (start, _pattern) in KEYS.items()
@@ -117,13 +114,13 @@ def taken(key: str, value: str) -> str | None:
     """The value that the kernel prints after this was written, with single blanks; None where it refuses."""
     match = re.fullmatch(KEYS[key][1], value, re.DOTALL)
     if match and KEYS[key][1] == PORTS:
-        return str(_port_range.parse_ports(value))
+        return str(ports.parse_ports(value))
     return " ".join(match[1].replace("\udca0", " ").split()) if match else None
 
 
 def main() -> None:
     prepare(Path(sys.argv[1]))
-    loaders = _boot_loaders.find_loaders()
+    loaders = boot_loaders.find_loaders()
     print(json.dumps({loader.name: loader.version for loader in loaders}), flush=True)
     for line in sys.stdin:
         grow(json.loads(line))

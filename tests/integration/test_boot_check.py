@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import (
-    _boot_check,
-    _boot_loaders,
-    _reapply,
-    _sysctl,
-    _transaction,
-)
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot_value import PROCPS, SYSTEMD, Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import late_writers
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import outlook as boot_outlook
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import PROCPS, SYSTEMD, Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.modules import sysctl_dropin
 
 from .inside import private
@@ -50,7 +48,7 @@ def apply(
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *loaders: Loader) -> None:
-    monkeypatch.setattr(_boot_loaders, "find_loaders", lambda: list(loaders))
+    monkeypatch.setattr(boot_loaders, "find_loaders", lambda: list(loaders))
 
 
 @contextlib.contextmanager
@@ -58,10 +56,10 @@ def refused(*words: str) -> Iterator[None]:
     """A refusal with these words, after which everything is as it was."""
 
     def state() -> object:
-        return {path: path.read_text() for path in ETC.iterdir()}, _sysctl.read_all([REUSE, FIN, RESERVED])
+        return {path: path.read_text() for path in ETC.iterdir()}, sysctl.read_all([REUSE, FIN, RESERVED])
 
     before = state()
-    with pytest.raises(_transaction.ApplyError) as error:
+    with pytest.raises(transaction.ApplyError) as error:
         yield
     for word in words:
         assert word in str(error.value), error.value
@@ -167,15 +165,15 @@ def test_tuned_and_ufw_set_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, NEW_SYSTEMD)
     theirs = ETC / "ufw"
     theirs.write_text(f"#\nnet/ipv4/tcp_tw_reuse=0\n{FIN}=30\n")
-    monkeypatch.setattr(_reapply, "find_ufw", lambda: _reapply.Ufw(True, str(theirs)))
-    monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned("network-latency", False))
+    monkeypatch.setattr(late_writers, "find_ufw", lambda: late_writers.Ufw(True, str(theirs)))
+    monkeypatch.setattr(late_writers, "find_tuned", lambda: late_writers.Tuned("network-latency", False))
     result = apply()
     assert result["reapplied_by"] == ["tuned", "ufw"]
     ufw, tuned = result["warnings"]
     assert ufw == f'{REUSE} = 1, but ufw sets it to "0": {theirs}:2 decides'
     assert 'its profile "network-latency" wins' in tuned
-    monkeypatch.setattr(_reapply, "find_ufw", lambda: _reapply.Ufw(False, str(theirs)))
-    monkeypatch.setattr(_reapply, "find_tuned", lambda: _reapply.Tuned("network-latency", True))
+    monkeypatch.setattr(late_writers, "find_ufw", lambda: late_writers.Ufw(False, str(theirs)))
+    monkeypatch.setattr(late_writers, "find_tuned", lambda: late_writers.Tuned("network-latency", True))
     result = apply()
     assert (result["warnings"], result["reapplied_by"]) == ([], ["tuned"])
 
@@ -183,5 +181,5 @@ def test_tuned_and_ufw_set_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
 @private
 def test_the_loaders_of_this_machine() -> None:
     """Whatever they are, the default drop-in gets its way."""
-    outlook = _boot_check.look_ahead(_boot_loaders.find_loaders(), str(DROPIN), f"{REUSE} = 1\n", {REUSE: "1"})
+    outlook = boot_outlook.look_ahead(boot_loaders.find_loaders(), str(DROPIN), f"{REUSE} = 1\n", {REUSE: "1"})
     assert outlook.conflicts == []

@@ -35,8 +35,9 @@ from typing import NamedTuple
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _ledger, _sysctl, _transaction
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import journal, transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
 
 from .inside import REFUSED, in_children, namespaces
 
@@ -88,27 +89,27 @@ Action = Callable[[], object]
 
 
 def apply(content: str) -> Action:
-    return lambda: _transaction.apply(dropin(), content, 5, check=False)
+    return lambda: transaction.apply(dropin(), content, 5, check=False)
 
 
 def apply_on_trial(content: str) -> Action:
-    return lambda: _transaction.apply(dropin(), content, 5, check=False, trial=True)
+    return lambda: transaction.apply(dropin(), content, 5, check=False, trial=True)
 
 
 def take_back() -> object:
-    return _transaction.take_back(dropin(), 5, check=False)
+    return transaction.take_back(dropin(), 5, check=False)
 
 
 def end_trial() -> object:
-    return _transaction.take_back(dropin(), 5, check=False, trial=True)
+    return transaction.take_back(dropin(), 5, check=False, trial=True)
 
 
 def confirm() -> object:
-    return _transaction.confirm(dropin(), 5, check=False)
+    return transaction.confirm(dropin(), 5, check=False)
 
 
-def dropin() -> _transaction.Dropin:
-    return _transaction.Dropin(str(DROPIN), str(STATE))
+def dropin() -> transaction.Dropin:
+    return transaction.Dropin(str(DROPIN), str(STATE))
 
 
 def foreign() -> None:
@@ -128,7 +129,7 @@ def broken_off(action: Action) -> None:
     """A run that died with everything changed and nothing committed."""
 
     def body() -> None:
-        _transaction._verify = lambda *_: os._exit(0)
+        transaction._verify = lambda *_: os._exit(0)
         action()
 
     assert in_children([body])[0][0] == 0
@@ -169,13 +170,13 @@ class State(NamedTuple):
 
     files: dict[str, object]
     values: dict[str, str]
-    ledger: _ledger.Ledger
+    ledger: journal.Ledger
 
 
 def look() -> State:
     ledger = dropin().ledger
     files = {str(path): _look_at(path) for path in _paths() if str(path) not in (ledger, str(STATE))}
-    return State(files, {key: _sysctl.read(key) or "" for key in KEYS}, _ledger.load(ledger))
+    return State(files, {key: sysctl.read(key) or "" for key in KEYS}, journal.load(ledger))
 
 
 def _paths() -> list[Path]:
@@ -197,7 +198,7 @@ class Image(NamedTuple):
 
 
 def take_image() -> Image:
-    return Image({str(path): _look_at(path) for path in _paths()}, {key: _sysctl.read(key) or "" for key in KEYS})
+    return Image({str(path): _look_at(path) for path in _paths()}, {key: sysctl.read(key) or "" for key in KEYS})
 
 
 def put_back(image: Image) -> None:
@@ -218,9 +219,9 @@ def put_back(image: Image) -> None:
             path.write_bytes(content)
             os.chown(path, uid, gid)
             path.chmod(mode & 0o7777)
-    _sysctl.write(START, "0")
+    sysctl.write(START, "0")
     for key in reversed(KEYS):
-        _sysctl.write(key, image.values[key])
+        sysctl.write(key, image.values[key])
 
 
 # Faults
@@ -290,7 +291,7 @@ def traced(action: Action, *options: str) -> tuple[int, list[Call]]:
 def _exit_code(action: Action) -> int:
     try:
         action()
-    except (_transaction.ApplyError, OSError) as error:
+    except (transaction.ApplyError, OSError) as error:
         return NOT_UNDONE if "could not be undone" in str(error) else FAILED
     except BaseException:  # noqa: BLE001, RUF100 - whatever it is, it should not be
         return SURPRISED
@@ -352,7 +353,7 @@ def rehearse(scenario: Scenario) -> Rehearsal:
     assert code == scenario.code
     new = look()
     put_back(image)
-    _transaction._begin(dropin(), check=False)
+    transaction._begin(dropin(), check=False)
     old = look()
     put_back(image)
     assert traced(scenario.run) == (code, calls), "two runs from the same start make different calls"

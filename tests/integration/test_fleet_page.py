@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from simulated_fleet import META, make_fleet
 
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import Fleet, make_report
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet_files import write_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import write_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
 
 PROGRAMS = ("chromium", "google-chrome")
 FLAGS = (

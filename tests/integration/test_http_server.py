@@ -16,7 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._arguments import OptionError
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._http_server import RESPONSE, keep_alive_server
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.http_server import (
+    RESPONSE,
+    keep_alive_server,
+)
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -20,20 +20,16 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import (
-    _durable_file,
-    _ledger,
-    _sysctl,
-    _transaction,
-)
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortSet, parse_ports
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file, journal, transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet, parse_ports
 from ansible_collections.netops.ephemeral_ports.plugins.modules import sysctl_dropin
 
 from .inside import ROOT, in_child, namespaces, private
 
 DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
 STATE = Path("/var/lib/netops.ephemeral_ports/state")
-LEDGER = Path(_ledger.path_for(str(STATE), str(DROPIN)))
+LEDGER = Path(journal.path_for(str(STATE), str(DROPIN)))
 MS_RDONLY, MS_REMOUNT = 0x1, 0x20
 
 RANGE = "net.ipv4.ip_local_port_range"
@@ -74,11 +70,11 @@ def run_module(check: bool, **options: object) -> Result:
 
 
 def get(key: str) -> str:
-    return _sysctl.with_blanks(_sysctl.read(key) or "")
+    return sysctl.with_blanks(sysctl.read(key) or "")
 
 
 def put(key: str, value: str) -> None:
-    _sysctl.write(key, value)
+    sysctl.write(key, value)
 
 
 def statuses(result: Result) -> dict[str, str]:
@@ -120,7 +116,7 @@ def break_off(action: Callable[[], object], at: str = "_verify") -> None:
     """Run an action in a process that dies at a step of the transaction."""
 
     def body() -> None:
-        setattr(_transaction, at, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        setattr(transaction, at, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         action()
 
     assert in_child(body)[0] == -signal.SIGKILL
@@ -552,7 +548,7 @@ def test_bad_input_is_named_and_changes_nothing(case: str, applied_before: bool)
     if applied_before:
         present(OTHER_CONTENT)
     before = contents()
-    with pytest.raises((ValueError, OSError, _transaction.ApplyError)) as error:
+    with pytest.raises((ValueError, OSError, transaction.ApplyError)) as error:
         present(**{"content": CONTENT, **options})
     assert message in str(error.value)
     assert contents() == before
@@ -563,7 +559,7 @@ def test_bad_input_is_named_and_changes_nothing(case: str, applied_before: bool)
 def test_read_only_proc_sys_changes_nothing_and_says_what_to_do() -> None:
     make_read_only("/proc/sys")
     for check in (True, False):
-        with nothing_changes(), pytest.raises(_transaction.ApplyError) as error:
+        with nothing_changes(), pytest.raises(transaction.ApplyError) as error:
             present(check=check)
         assert "/proc/sys is read-only here, as in an unprivileged container" in str(error.value)
         assert "run this on the host, or start the container with a writable /proc/sys" in str(error.value)
@@ -581,7 +577,7 @@ def test_without_privilege() -> None:
         with tempfile.TemporaryDirectory(dir="/tmp") as directory:
             for check in (True, False):
                 options = {"path": f"{directory}/a.conf", "state_dir": f"{directory}/state", "on_conflict": "ignore"}
-                with pytest.raises(_transaction.ApplyError) as error:
+                with pytest.raises(transaction.ApplyError) as error:
                     present(f"{FIN} = 61\n", check=check, **options)
                 assert str(error.value) == f"no permission to set {FIN}; run this as root (become: true)"
                 assert not list(Path(directory).iterdir())
@@ -595,7 +591,7 @@ def test_state_directory_that_cannot_be_written() -> None:
     STATE.mkdir()
     namespaces.mount("tmpfs", STATE, "tmpfs", MS_RDONLY, "mode=700")
     for check in (True, False):
-        with nothing_changes(), pytest.raises(_transaction.ApplyError, match=f"write into {STATE}; it is read-only"):
+        with nothing_changes(), pytest.raises(transaction.ApplyError, match=f"write into {STATE}; it is read-only"):
             present(check=check)
     with nothing_changes():
         assert not absent()["changed"]
@@ -608,7 +604,7 @@ def test_all_read_only_is_no_trouble_while_nothing_is_to_change() -> None:
         make_read_only(directory)
     with nothing_changes():
         assert not present()["changed"]
-    with nothing_changes(), pytest.raises(_transaction.ApplyError, match="is read-only"):
+    with nothing_changes(), pytest.raises(transaction.ApplyError, match="is read-only"):
         absent()
 
 
@@ -675,7 +671,7 @@ def test_key_that_is_gone_since_the_crash_stops_nothing() -> None:
 def test_temporary_files_of_a_crash_go() -> None:
     present()
     for path in (DROPIN, LEDGER):
-        Path(_durable_file.temporary_path(str(path))).write_text("half")
+        Path(durable_file.temporary_path(str(path))).write_text("half")
     present()
     assert {path.name for path in (*DROPIN.parent.iterdir(), *STATE.iterdir())} == {DROPIN.name, LEDGER.name}
 
@@ -686,7 +682,7 @@ def test_failure_to_undo_is_said_and_made_good_later() -> None:
     data = json.loads(LEDGER.read_text())
     data["pending"]["values"][REUSE] = "7"
     LEDGER.write_text(json.dumps(data))
-    with pytest.raises(_transaction.ApplyError, match=r"could not be undone: the kernel refused .* = 7.*try again"):
+    with pytest.raises(transaction.ApplyError, match=r"could not be undone: the kernel refused .* = 7.*try again"):
         absent()
     data["pending"]["values"][REUSE] = "2"
     LEDGER.write_text(json.dumps(data))
@@ -706,7 +702,7 @@ def test_second_run_waits_and_sees_the_work_of_the_first() -> None:
             os.read(reader, 1)
             os._exit(10 + present()["changed"])
         pids.append(pid)
-    with _durable_file.locked(str(DROPIN.parent), 0):
+    with durable_file.locked(str(DROPIN.parent), 0):
         os.write(writer, b"go")
         time.sleep(0.3)
         assert os.waitpid(-1, os.WNOHANG) == (0, 0), "a run did not wait"
@@ -719,9 +715,9 @@ def test_second_run_waits_and_sees_the_work_of_the_first() -> None:
 
 @private
 def test_waiting_is_bounded() -> None:
-    with _durable_file.locked(str(DROPIN.parent), 0):
+    with durable_file.locked(str(DROPIN.parent), 0):
         started = time.monotonic()
-        with nothing_changes(), pytest.raises(_durable_file.LockedError, match=r"locked for more than 1 s"):
+        with nothing_changes(), pytest.raises(durable_file.LockedError, match=r"locked for more than 1 s"):
             present(lock_timeout=1)
         assert 1 <= time.monotonic() - started < 5
 
@@ -943,7 +939,7 @@ def test_a_trial_that_is_confirmed_stays_and_only_the_record_changes() -> None:
 
     done = run_module(False, **confirm)
     assert (done["changed"], done["on_trial"], done["file"]) == (False, False, "unchanged")
-    assert _ledger.load(str(LEDGER)).trial is None
+    assert journal.load(str(LEDGER)).trial is None
     assert present(trial=True)["on_trial"] is False
     with nothing_changes():
         run_module(False, **confirm)
@@ -959,7 +955,7 @@ def test_a_run_without_trial_confirms_too() -> None:
     assert present(check=True)["on_trial"] is False
     done = present()
     assert (done["changed"], done["on_trial"]) == (False, False)
-    assert _ledger.load(str(LEDGER)).trial is None
+    assert journal.load(str(LEDGER)).trial is None
 
 
 @private
@@ -1013,7 +1009,7 @@ def test_a_trial_of_a_run_that_died_is_undone_with_it() -> None:
     present(trial=True)
 
     def die() -> None:
-        _transaction._verify = lambda *_: os._exit(0)
+        transaction._verify = lambda *_: os._exit(0)
         present(f"{FIN} = 50\n", trial=True)
 
     assert in_child(die)[0] == 0

@@ -17,11 +17,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _findings, _usage
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._findings import Facts
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortRange, PortSet
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._fleet import Fleet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import saturation as usage_saturation
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Facts
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet
 
 Result = dict[str, Any]
 
@@ -45,7 +46,7 @@ UPSTREAMS = [
     ("2001:db8:4::17", 443),
 ]
 ROLES = ("web", "proxy", "worker", "api", "db")
-THRESHOLDS = _usage.Thresholds(0.4, 0.5)
+THRESHOLDS = usage_saturation.Thresholds(0.4, 0.5)
 PORTS, WIDE = 28232, 55296
 
 # How many in a hundred hosts are what.
@@ -143,9 +144,9 @@ def at_scale(recorded: Mapping[str, Any], chance: random.Random, share: float) -
     pairs = zip(usage["destinations"], upstreams, strict=False)
     usage["destinations"] = [loaded(one, factor, upstream, chance) for one, upstream in pairs]
     usage["destinations"].sort(key=lambda one: -one["saturation"])
-    usage["level"] = _usage.worst_level(usage["destinations"], PORTS)
+    usage["level"] = usage_saturation.worst_level(usage["destinations"], PORTS)
     present = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["destinations"])
-    usage["findings"] = _findings.find(Facts(*present, census=None, overflows=0, conntrack=None, stale=[]))
+    usage["findings"] = findings.find(Facts(*present, census=None, overflows=0, conntrack=None, stale=[]))
     return usage
 
 
@@ -174,7 +175,7 @@ def loaded(one: Mapping[str, Any], factor: float, upstream: tuple[str, int], cha
         "time_wait": blocked - live,
         "hold_seconds": 60.0,
         "saturation": saturation,
-        "level": _usage.level_of(saturation, THRESHOLDS),
+        "level": usage_saturation.level_of(saturation, THRESHOLDS),
         "rate": dict(zip(("last_1s", "last_10s", "last_60s"), (round(rate, 1) for rate in rates), strict=True)),
         "trend": trend,
         "forecast": {
@@ -217,9 +218,9 @@ def afterwards(usage: Mapping[str, Any], plan: Mapping[str, Any]) -> Result:
         blocked = one["live"] + round(one["rate"]["last_10s"])
         saturation = round(blocked / WIDE, 4)
         forecast = {"saturation": saturation, "seconds_to_critical": None, "seconds_to_exhausted": None}
-        level = _usage.level_of(saturation, THRESHOLDS)
+        level = usage_saturation.level_of(saturation, THRESHOLDS)
         one.update(blocked=blocked, saturation=saturation, level=level, hold_seconds=1.0, forecast=forecast)
-    after["level"] = _usage.worst_level(after["destinations"], WIDE)
+    after["level"] = usage_saturation.worst_level(after["destinations"], WIDE)
     after["findings"] = []
     return after
 

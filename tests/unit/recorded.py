@@ -12,7 +12,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _kernel, _sock_diag, _sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 
 ROOT = Path(__file__).parent / "recordings"
 KERNELS = ["3.10.108", "4.4.178", "4.9.229", "5.10.0", "6.12.107", "6.18.44"]
@@ -24,14 +25,14 @@ CHUNK = 7  # messages per answer
 
 
 def sysctls(kernel: str) -> dict[str, str | None]:
-    return _sysctl.read_all(_kernel.KEYS, str(ROOT / kernel / "proc/sys"))
+    return sysctl.read_all(features.KEYS, str(ROOT / kernel / "proc/sys"))
 
 
 def release(kernel: str) -> str:
-    return _kernel.release(str(ROOT / kernel / "proc/sys"))
+    return features.release(str(ROOT / kernel / "proc/sys"))
 
 
-class Playback(_sock_diag.SockDiag):
+class Playback(inet_diag.SockDiag):
     """Answers as the kernel answered, in small pieces; `stretch` makes every n-th message longer than the others."""
 
     def __init__(self, kernel: str, stretch: int = 0) -> None:
@@ -46,7 +47,7 @@ class Playback(_sock_diag.SockDiag):
         if self.stretch:
             wanted = [longer(message) if index % self.stretch == 0 else message for index, message in enumerate(wanted)]
         for start in range(0, len(wanted), CHUNK):
-            yield from _sock_diag.split(b"".join(wanted[start : start + CHUNK]))
+            yield from inet_diag.split(b"".join(wanted[start : start + CHUNK]))
 
 
 def messages(data: bytes) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _curl_churn
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress import load as stress_load
 from ansible_collections.netops.ephemeral_ports.plugins.modules import curl_stress
 
 BOUNDED = {"total": 1, "time_limit": 5}
@@ -72,7 +72,7 @@ def test_refused(
 
 @pytest.mark.usefixtures("no_load")
 def test_pycurl_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(_curl_churn, "IMPORT_ERROR", "No module named 'pycurl'")
+    monkeypatch.setattr(stress_load, "IMPORT_ERROR", "No module named 'pycurl'")
     message = call(monkeypatch, capsys, TARGET)["msg"]
     assert "No module named 'pycurl'" in message
     assert "python3-pycurl" in message

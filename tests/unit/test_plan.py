@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _kernel
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import (
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
     PortRange,
     PortSet,
     parse_ports,
@@ -42,7 +42,7 @@ def usage(
     sysctls = {f"net.ipv4.{name}": value for name, value in {**DEFAULTS, **changes}.items()}
     return {
         "sysctls": sysctls,
-        "kernel": _kernel.describe(release, sysctls),
+        "kernel": features.describe(release, sysctls),
         "listening_ports": {"tcp": list(tcp), "udp": list(udp)},
         "reserved_in_files": files,
     }

@@ -8,24 +8,27 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _kernel, _proc_net, _sock_diag, _usage
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._census import Census
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._port_range import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import procfs as sockets_procfs
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import Census
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import saturation
 
 from . import recorded
 from .recorded import KERNELS, OLD_KERNELS
 
-THRESHOLDS = _usage.check_thresholds(0.4, 0.5)
+THRESHOLDS = saturation.check_thresholds(0.4, 0.5)
 
 
 def netlink(kernel: str, stretch: int = 0) -> Census:
-    ports = _usage.ports_in_force(recorded.sysctls(kernel))
-    return _sock_diag.count_sockets(recorded.Playback(kernel, stretch), *ports)
+    ports = saturation.ports_in_force(recorded.sysctls(kernel))
+    return inet_diag.count_sockets(recorded.Playback(kernel, stretch), *ports)
 
 
 def procfs(kernel: str) -> Census:
-    return _proc_net.take_census(
-        *_usage.ports_in_force(recorded.sysctls(kernel)), proc=str(recorded.ROOT / kernel / "proc")
+    return sockets_procfs.take_census(
+        *saturation.ports_in_force(recorded.sysctls(kernel)), proc=str(recorded.ROOT / kernel / "proc")
     )
 
 
@@ -36,11 +39,11 @@ def counted(census: Census) -> dict[str, Any]:
 
 def destinations(kernel: str, census: Census, **sysctls: str) -> dict[str, dict[str, Any]]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
-    ports = _usage.describe_ports(*_usage.ports_in_force(values), census)
-    reuse = _usage.reuse_in_force(_kernel.describe(recorded.release(kernel), values), values)
+    ports = saturation.describe_ports(*saturation.ports_in_force(values), census)
+    reuse = saturation.reuse_in_force(features.describe(recorded.release(kernel), values), values)
     found = [
-        _usage.describe_destination(one, census, ports["usable"], reuse, THRESHOLDS)
-        for one in _usage.most_loaded(census, reuse, 10)
+        saturation.describe_destination(one, census, ports["usable"], reuse, THRESHOLDS)
+        for one in saturation.most_loaded(census, reuse, 10)
     ]
     return {f"{one['address']} {one['port']}": one for one in found}
 
@@ -50,7 +53,7 @@ def destinations(kernel: str, census: Census, **sysctls: str) -> dict[str, dict[
 def test_ports(kernel: str, read: Any) -> None:
     census = read(kernel)
     assert census.listening == {8080, 40050, 9090}
-    ports = _usage.describe_ports(*_usage.ports_in_force(recorded.sysctls(kernel)), census)
+    ports = saturation.describe_ports(*saturation.ports_in_force(recorded.sysctls(kernel)), census)
     assert ports == {"low": 40000, "high": 40199, "size": 200, "reserved": 0, "held": 1, "usable": 199}
 
 
@@ -58,7 +61,7 @@ def test_ports(kernel: str, read: Any) -> None:
 @pytest.mark.parametrize("read", [netlink, procfs])
 def test_true_counts_where_nothing_was_reused(kernel: str, read: Any) -> None:
     census = read(kernel)
-    assert _usage.describe_sockets(census) == {
+    assert saturation.describe_sockets(census) == {
         "ESTABLISHED": 2 * (3 + 2),
         "SYN_SENT": 0,
         "SYN_RECV": 0,
@@ -84,7 +87,7 @@ def test_true_counts_where_nothing_was_reused(kernel: str, read: Any) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_both_ways_agree(kernel: str) -> None:
     by_netlink, by_procfs = netlink(kernel), procfs(kernel)
-    assert _usage.describe_sockets(by_netlink) == _usage.describe_sockets(by_procfs)
+    assert saturation.describe_sockets(by_netlink) == saturation.describe_sockets(by_procfs)
     assert by_netlink.live == by_procfs.live
     counts = [{key: sum(ticks.values()) for key, ticks in one.time_wait.items()} for one in (by_netlink, by_procfs)]
     assert counts[0] == counts[1]
@@ -120,16 +123,16 @@ def test_reused_ports_are_not_blocked(kernel: str) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("stretch", [0, 3])
 def test_one_walk_counts_what_two_count(kernel: str, stretch: int) -> None:
-    ports = _usage.ports_in_force(recorded.sysctls(kernel))
-    census = _sock_diag.count_sockets(recorded.Playback(kernel, stretch), *ports, walks=(~0,))
+    ports = saturation.ports_in_force(recorded.sysctls(kernel))
+    census = inet_diag.count_sockets(recorded.Playback(kernel, stretch), *ports, walks=(~0,))
     assert counted(census) == counted(netlink(kernel))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_many_reserved_ports_do_not_change_the_counts(kernel: str) -> None:
-    port_range, _none = _usage.ports_in_force(recorded.sysctls(kernel))
+    port_range, _none = saturation.ports_in_force(recorded.sysctls(kernel))
     reserved = PortSet.of(range(30001, 39999, 2))
-    census = _sock_diag.count_sockets(recorded.Playback(kernel), port_range, reserved)
+    census = inet_diag.count_sockets(recorded.Playback(kernel), port_range, reserved)
     assert vars(census) == vars(netlink(kernel))
 
 
@@ -145,7 +148,7 @@ def test_many_reserved_ports_do_not_change_the_counts(kernel: str) -> None:
     ],
 )
 def test_what_the_kernel_can(kernel: str, recycle: bool, modes: list[int], delay: int, two_pass: bool) -> None:
-    found = _kernel.describe(recorded.release(kernel), recorded.sysctls(kernel))
+    found = features.describe(recorded.release(kernel), recorded.sysctls(kernel))
     assert found["release"].startswith(kernel)
     assert found["tcp_tw_recycle"]["supported"] is recycle
     assert found["tcp_tw_reuse"]["modes"] == modes
@@ -157,8 +160,8 @@ def test_what_the_kernel_can(kernel: str, recycle: bool, modes: list[int], delay
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_counters(kernel: str) -> None:
     proc = str(recorded.ROOT / kernel / "proc")
-    assert _proc_net.read_sockstat(proc)["TCP"]["tw"] >= 40
-    counters = _proc_net.read_netstat(proc)
+    assert sockets_procfs.read_sockstat(proc)["TCP"]["tw"] >= 40
+    counters = sockets_procfs.read_netstat(proc)
     assert "TWRecycled" in counters["TcpExt"]
     assert counters["IpExt"]["InOctets"] > 0
 
@@ -166,7 +169,7 @@ def test_counters(kernel: str) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_counters_of_two_files(kernel: str) -> None:
     """What the gate of a rollout goes by. SYNs sent again have a counter of their own since Linux 3.15."""
-    counters = _proc_net.read_counters(str(recorded.ROOT / kernel / "proc"))
+    counters = sockets_procfs.read_counters(str(recorded.ROOT / kernel / "proc"))
     assert counters["ActiveOpens"] == 52
     assert {"AttemptFails", "TWRecycled", "PAWSActive", "PAWSEstab"} <= counters.keys()
     assert ("TCPSynRetrans" in counters) is (kernel != "3.10.108")

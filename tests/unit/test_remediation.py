@@ -20,7 +20,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.action.remediation impor
     StepFailedError,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.modules import remediation, sysctl_dropin
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._failure import reason_given
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._task_result import reason_given
 
 
 @pytest.fixture

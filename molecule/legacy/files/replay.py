@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 from unittest import mock
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import (
-    _kernel,
-    _observation,
-    _sock_diag,
-    _sysctl,
-    _transaction,
-)
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as usage_observe
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "tests" / "unit" / "recordings"
 
@@ -43,7 +40,7 @@ OPTIONS = {
 }
 
 
-class Playback(_sock_diag.SockDiag):
+class Playback(inet_diag.SockDiag):
     """Answers as the kernel has answered, the listeners first."""
 
     def __init__(self, directory: Path) -> None:
@@ -57,7 +54,7 @@ class Playback(_sock_diag.SockDiag):
         names = ("sock_diag.inet.bin", "sock_diag.inet6.bin")
         messages = [one for name in names for one in self._messages(name) if states >> one[17] & 1]
         messages.sort(key=lambda one: one[17] != 10)
-        return _sock_diag.split(b"".join(messages))
+        return inet_diag.split(b"".join(messages))
 
     def _messages(self, name: str) -> Iterator[bytes]:
         data = (self._directory / name).read_bytes()
@@ -97,9 +94,9 @@ def make_case(keys: Path, changes: Dict[str, Optional[str]]) -> bool:
 
 
 def observe(directory: Path, method: str) -> Dict[str, Any]:
-    look = _observation.check_options(dict(OPTIONS, method=method))
-    with mock.patch.object(_sock_diag, "SockDiag", return_value=Playback(directory)):
-        return _observation.observe(look, str(directory / "proc"))
+    look = usage_observe.check_options(dict(OPTIONS, method=method))
+    with mock.patch.object(inet_diag, "SockDiag", return_value=Playback(directory)):
+        return usage_observe.observe(look, str(directory / "proc"))
 
 
 def apply(kernel: str, text: str) -> Dict[str, Any]:
@@ -108,15 +105,15 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
         place = Path(scratch)
         root = str(place / "sys")
         shutil.copytree(str(RECORDINGS / kernel / "proc/sys"), root)
-        dropin = _transaction.Dropin(str(place / "99-zz.conf"), str(place / "state"), root)
+        dropin = transaction.Dropin(str(place / "99-zz.conf"), str(place / "state"), root)
         at_first = contents(place)
-        foretold = _transaction.apply(dropin, text, 5, True)
+        foretold = transaction.apply(dropin, text, 5, True)
         untouched = contents(place) == at_first
-        done = _transaction.apply(dropin, text, 5, False)
-        values = _sysctl.read_all(_kernel.KEYS, root)
-        again = _transaction.apply(dropin, text, 5, False)
+        done = transaction.apply(dropin, text, 5, False)
+        values = sysctl.read_all(features.KEYS, root)
+        again = transaction.apply(dropin, text, 5, False)
         written = Path(dropin.path).read_text()
-        _transaction.take_back(dropin, 5, False)
+        transaction.take_back(dropin, 5, False)
         return {
             "foretold": [record._asdict() for record in foretold.records],
             "untouched_by_check_mode": untouched,

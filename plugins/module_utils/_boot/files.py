@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sysctl files of a host, in the order in which a loader reads them."""
+
+import os
+import stat
+from typing import Dict, List, Mapping, Optional, Set, Tuple
+
+from .precedence import PROCPS, SYSTEMD, Loader, SysctlFile
+
+# Of files with the same name, the one in the earlier directory is read alone.
+_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+_LAST_OF_PROCPS = "/etc/sysctl.conf"
+
+Changes = Mapping[str, Optional[str]]
+
+
+def read_files(loader: Loader, root: str = "/", changes: Optional[Changes] = None) -> List[SysctlFile]:
+    """Read every file that the loader would read; the paths in the result are without the root.
+
+    changes: files to imagine, real path to text, or to None where there is no file. A file that cannot be read counts
+    as empty, as it does for the loaders. Links are followed from "/", whatever the root.
+    """
+    imagined: Changes = changes or {}
+    found: Dict[str, str] = {}
+    for directory in _directories(loader):
+        for name in _names(_below(root, directory), imagined):
+            if name.endswith(".conf") and not (loader.name == SYSTEMD and name.startswith(".")):
+                found.setdefault(name, os.path.join(directory, name))
+    paths = [found[name] for name in sorted(found, key=os.fsencode)]
+    if loader.name == PROCPS:
+        paths.append(_LAST_OF_PROCPS)
+    return [SysctlFile(path, read_text(_below(root, path), imagined)) for path in paths]
+
+
+def read_text(path: str, changes: Optional[Changes] = None) -> str:
+    """The text of one file, empty where there is none; changes as for read_files()."""
+    if changes:
+        real = os.path.realpath(path)
+        if real in changes:
+            return changes[real] or ""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return ""
+        with open(path, "rb") as stream:
+            return stream.read().decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def _directories(loader: Loader) -> Tuple[str, ...]:
+    if loader.name == PROCPS and loader.version < (3, 3, 17):
+        etc, run, *others = _DIRECTORIES
+        return (run, etc, *others)
+    return _DIRECTORIES
+
+
+def _names(directory: str, changes: Changes) -> Set[str]:
+    try:
+        names = set(os.listdir(directory))
+    except OSError:
+        return set()
+    real = os.path.realpath(directory)
+    for path, text in changes.items():
+        if os.path.dirname(path) == real:
+            (names.discard if text is None else names.add)(os.path.basename(path))
+    return names
+
+
+def _below(root: str, path: str) -> str:
+    return os.path.join(root, path.lstrip("/"))

@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Count TCP sockets from /proc/net/tcp and tcp6, and read the counters beside them.
+
+The way for hosts where netlink is refused; it costs three times as much. Rows are split on white space: the columns
+shift once a row number has five digits.
+"""
+
+import itertools
+import os
+import struct
+from typing import Dict, Iterator, NamedTuple, Set, Tuple
+
+from .._kernel.ports import PortRange, PortSet
+from .socket_table import CLOSE, LISTEN, MAX_TICK, SYN_RECV, TICK_SHIFT, TIME_WAIT, Census, client_ports, fold
+
+PROC = "/proc"
+
+# Connections opened and how opening them failed; what was sent again; TIME_WAIT and early reuse; what PAWS dropped.
+COUNTERS = (
+    "ActiveOpens",
+    "PassiveOpens",
+    "AttemptFails",
+    "EstabResets",
+    "RetransSegs",
+    "TCPSynRetrans",
+    "TCPTimeouts",
+    "TW",
+    "TWRecycled",
+    "TWKilled",
+    "TCPTimeWaitOverflow",
+    "PAWSPassive",
+    "PAWSActive",
+    "PAWSEstab",
+    "PAWSTimewait",
+)
+
+_TCP = ("tcp", "tcp6")
+
+_MS_PER_CLOCK_TICK = 10  # the timer column counts in USER_HZ, which is 100 on every architecture in use
+
+
+class Row(NamedTuple):
+    """A socket. Addresses are 4 or 16 bytes in network order; left_ms is what remains of its timer."""
+
+    state: int
+    source: bytes
+    port: int
+    address: bytes
+    remote_port: int
+    left_ms: int
+
+
+def parse_row(line: str) -> Row:
+    """Read a line of /proc/net/tcp or tcp6 other than the head. Raises ValueError where it is none."""
+    try:
+        _number, local, remote, state, _queues, timer = line.split(None, 6)[:6]
+        source, port = _endpoint(local)
+        address, remote_port = _endpoint(remote)
+        left = int(timer.partition(":")[2], 16)
+        return Row(int(state, 16), source, port, address, remote_port, left * _MS_PER_CLOCK_TICK)
+    except (ValueError, struct.error) as error:
+        raise ValueError(f"not a row of /proc/net/tcp: {line!r}") from error
+
+
+def take_census(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> Census:
+    """Count the sockets of this network namespace. Raises OSError where /proc cannot be read."""
+    census = Census()
+    census.listening.update(_listening_ports(proc))
+    clients = client_ports(port_range, reserved, census.listening)
+    for row in _rows(proc, _TCP):
+        census.states[row.state] += 1
+        if row.port not in clients or row.state == LISTEN:
+            continue
+        destination = fold(row.source), fold(row.address), row.remote_port
+        if row.state == TIME_WAIT:
+            census.time_wait.add(destination, (min(row.left_ms >> TICK_SHIFT, MAX_TICK),))
+            census.add_sample((row.port,))
+        else:
+            census.add_live(destination, row.port, row.state)
+    return census
+
+
+def udp_ports(proc: str = PROC) -> Set[int]:
+    """Local ports of UDP sockets that are not connected: services, and clients that wait for any answer."""
+    return {row.port for row in _rows(proc, ("udp", "udp6")) if row.state == CLOSE}
+
+
+def read_sockstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
+    """/proc/net/sockstat and sockstat6 as {"TCP": {"inuse": 5, "orphan": 0, "tw": 30, ...}, "TCP6": ...}."""
+    found = {}
+    for path in (os.path.join(proc, "net", name) for name in ("sockstat", "sockstat6")):
+        if not os.path.exists(path):
+            continue  # sockstat6 is missing where IPv6 is switched off
+        with open(path, encoding="ascii") as lines:
+            for line in lines:
+                name, _colon, rest = line.partition(":")
+                words = rest.split()
+                found[name] = {key: int(value) for key, value in zip(words[::2], words[1::2])}
+    return found
+
+
+def read_netstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
+    """The counters of /proc/net/netstat as {"TcpExt": {"TWRecycled": 0, ...}, "IpExt": ...}."""
+    return _read_groups(os.path.join(proc, "net/netstat"))
+
+
+def read_counters(proc: str = PROC) -> Dict[str, int]:
+    """What this network namespace has counted since it was made: those of COUNTERS that the kernel has."""
+    found = {**read_netstat(proc).get("TcpExt", {}), **_read_groups(os.path.join(proc, "net/snmp")).get("Tcp", {})}
+    return {name: found[name] for name in COUNTERS if name in found}
+
+
+def read_uptime(proc: str = PROC) -> float:
+    """Seconds since boot; the time between two looks is the difference."""
+    with open(os.path.join(proc, "uptime"), encoding="ascii") as stream:
+        return float(stream.read().split()[0])
+
+
+def _read_groups(path: str) -> Dict[str, Dict[str, int]]:
+    """Pairs of lines, names and values, each with its group before a colon."""
+    found: Dict[str, Dict[str, int]] = {}
+    with open(path, encoding="ascii") as lines:
+        for heads, values in zip(lines, lines):
+            group, _colon, names = heads.partition(":")
+            found[group] = dict(zip(names.split(), map(int, values.split()[1:])))
+    return found
+
+
+def _listening_ports(proc: str) -> Iterator[int]:
+    """Listeners and half-open connections come first in each file; the rest need not be read for them."""
+    for name in _TCP:
+        for row in itertools.takewhile(lambda row: row.state in (LISTEN, SYN_RECV), _rows(proc, (name,))):
+            if row.state == LISTEN:
+                yield row.port
+
+
+def _rows(proc: str, names: Tuple[str, ...]) -> Iterator[Row]:
+    for name in names:
+        path = os.path.join(proc, "net", name)
+        if not os.path.exists(path):
+            continue  # tcp6 and udp6 are missing where IPv6 is switched off
+        with open(path, encoding="ascii") as lines:
+            next(lines, None)
+            for line in lines:
+                yield parse_row(line)
+
+
+def _endpoint(text: str) -> Tuple[bytes, int]:
+    """Address and port from "0100007F:1F90": the address in 32-bit words as the host stores them."""
+    address, _colon, port = text.partition(":")
+    words = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
+    return struct.pack(f"={len(words)}I", *words), int(port, 16)

@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a stress may be asked to do. Everything here is checked before the first packet."""
+
+from typing import Any, Mapping
+from urllib.parse import urlsplit
+
+from .._arguments import OptionError
+
+# Lowest and highest accepted value, both included. The highest ones bound what a typing error can do to a network.
+BOUNDS = {
+    "total": (1, 1000000),
+    "time_limit": (0.001, 86400),
+    "rate": (0, 1000000),
+    "concurrency": (1, 1000),
+    "connect_timeout": (0.001, 300),
+    "serve_port": (0, 65535),
+    "max_failed": (0, 1000000),
+}
+
+
+def check(arguments: Mapping[str, Any]) -> None:
+    """Raise OptionError for the first of the module's arguments that is not acceptable."""
+    check_bounds(arguments)
+    if arguments["url"] is not None:
+        check_url(arguments["url"])
+        if arguments["serve_port"]:
+            raise OptionError("serve_port is for serve; the port of url belongs into the URL")
+
+
+def check_bounds(arguments: Mapping[str, Any]) -> None:
+    """Raise OptionError for the first option outside its bounds; None means not given."""
+    for name, (lowest, highest) in BOUNDS.items():
+        value = arguments[name]
+        if value is not None and not lowest <= value <= highest:  # written so that NaN is outside too
+            raise OptionError(f"{name} must be from {lowest} to {highest}, not {value}")
+
+
+def check_url(url: str) -> None:
+    """Raise OptionError unless `url` is an http or https URL with a host."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise OptionError(f"url {url!r} is malformed: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        raise OptionError(f"url {url!r} must begin with http:// or https://")
+    if not host:
+        raise OptionError(f"url {url!r} names no host")
+    if port == 0:
+        raise OptionError(f"url {url!r}: nobody can listen on port 0")
+    if not all("!" <= character <= "~" for character in url):
+        raise OptionError(f"url {url!r} must be ASCII without blanks: percent-encode the rest")

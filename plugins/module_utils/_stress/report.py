@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the outcome of a stress means, in names, numbers and plain sentences. Pure."""
+
+import errno
+import math
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .load import Outcome
+
+COULDNT_CONNECT = 7
+EXHAUSTION = (COULDNT_CONNECT, errno.EADDRNOTAVAIL)
+
+NO_FREE_PORT = "no free local port towards this destination (ephemeral port exhaustion)"
+NO_SOURCE = (
+    "likely no local address to connect from, not port exhaustion: nothing succeeded, hardly a socket is in TIME_WAIT"
+    " (is IPv6 switched off, or without an address?)"
+)
+
+# By (curl code, errno); errno None stands for any other one.
+MEANINGS: Dict[Tuple[int, Optional[int]], str] = {
+    EXHAUSTION: NO_FREE_PORT,
+    (COULDNT_CONNECT, errno.ECONNREFUSED): "nobody listens on this address and port; not port exhaustion",
+    (COULDNT_CONNECT, errno.ETIMEDOUT): "the handshake was not answered; packets are lost or dropped on the way",
+    (COULDNT_CONNECT, errno.EHOSTUNREACH): "the host cannot be reached, or a firewall says so",
+    (COULDNT_CONNECT, errno.ENETUNREACH): "there is no route to this destination",
+    (COULDNT_CONNECT, errno.EACCES): "a local firewall or security policy forbids this connection",
+    (COULDNT_CONNECT, errno.EPERM): "a local firewall or security policy forbids this connection",
+    (6, None): "the name of the host could not be resolved",
+    (22, None): "the server answered with HTTP status 400 or higher",
+    (28, None): "no answer in time; packets are lost or dropped on the way, or the server is slow",
+    (35, None): "the TLS handshake failed",
+    (52, None): "the server closed the connection without an answer",
+    (56, errno.ECONNRESET): "the server, or something on the way, reset the connection",
+    (60, None): "the certificate of the server is not trusted",
+}
+
+# Below this many sockets in TIME_WAIT they are not what uses up the ports.
+FEW_TIME_WAIT = 10
+
+# Other names in pycurl for the same codes: of other interfaces, of other protocols, or outdated.
+OTHER_NAMES = ("E_MULTI_", "E_CALL_", "E_FTP_", "E_HTTP_NOT_FOUND")
+
+
+class Counters(NamedTuple):
+    """Host counters at one moment: sockets in TIME_WAIT, and TIME_WAIT sockets taken over by connect() since boot."""
+
+    time_wait: int
+    tw_recycled: int
+
+
+def curl_names(constants: Mapping[str, Any]) -> Dict[int, str]:
+    """Curl code to libcurl's name, such as {7: "CURLE_COULDNT_CONNECT"}, from pycurl's E_* constants."""
+    names: Dict[int, str] = {}
+    for name in sorted(constants):
+        if name.startswith("E_") and not name.startswith(OTHER_NAMES):
+            names.setdefault(constants[name], "CURL" + name)
+    return names
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Nearest rank: the smallest of `ordered` (ascending, not empty) that `percent` of them do not exceed."""
+    return ordered[max(1, math.ceil(len(ordered) * percent / 100)) - 1]
+
+
+def connect_times(seconds: Sequence[float]) -> Dict[str, Optional[float]]:
+    """p50, p90, p99 and max in milliseconds; all None without a success."""
+    ordered = sorted(seconds)
+    points = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
+    if not ordered:
+        return dict.fromkeys(points)
+    return {name: round(percentile(ordered, percent) * 1000, 3) for name, percent in points.items()}
+
+
+def describe_errors(
+    errors: Mapping[Tuple[int, int], int], names: Mapping[int, str], no_source: bool = False
+) -> List[Dict[str, Any]]:
+    """One record for each (curl code, errno), the most frequent first. `meaning` is None where it is not known."""
+    records = []
+    for (code, number), count in sorted(errors.items(), key=lambda item: (-item[1], item[0])):
+        meaning = MEANINGS.get((code, number), MEANINGS.get((code, None)))
+        records.append(
+            {
+                "curl_code": code,
+                "curl_name": names.get(code),
+                "errno": number,
+                "errno_name": errno.errorcode.get(number),
+                "count": count,
+                "meaning": NO_SOURCE if no_source and (code, number) == EXHAUSTION else meaning,
+            }
+        )
+    return records
+
+
+def report(url: str, outcome: Outcome, names: Mapping[int, str], before: Counters, after: Counters) -> Dict[str, Any]:
+    """One stress as the module returns it; the number is called failures because Ansible keeps "failed" for itself."""
+    failures = sum(outcome.errors.values())
+    attempted = outcome.succeeded + failures
+    no_source = not outcome.succeeded and max(before.time_wait, after.time_wait) < FEW_TIME_WAIT
+    return {
+        "url": url,
+        "attempted": attempted,
+        "succeeded": outcome.succeeded,
+        "failures": failures,
+        "errors": describe_errors(outcome.errors, names, no_source),
+        "port_exhaustion": outcome.errors.get(EXHAUSTION, 0),
+        "seconds": round(outcome.seconds, 3),
+        "rate": round(attempted / outcome.seconds, 1),
+        "connect_ms": connect_times(outcome.connect_seconds),
+        "time_wait": _change(before.time_wait, after.time_wait),
+        "tw_recycled": _change(before.tw_recycled, after.tw_recycled),
+        "stopped_by": outcome.stopped_by,
+    }
+
+
+def summarise_failure(result: Mapping[str, Any], max_failed: int) -> str:
+    """One sentence for a task that fails since more than `max_failed` connections failed."""
+    top = result["errors"][0]
+    detail = "{count} x curl error {curl_code} ({curl_name}), errno {errno} ({errno_name}): {meaning}".format(**top)
+    return (
+        f"{result['failures']} of {result['attempted']} connections to {result['url']} failed, "
+        f"more than max_failed={max_failed}: {detail}"
+    )
+
+
+def _change(before: int, after: int) -> Dict[str, int]:
+    return {"before": before, "after": after, "delta": after - before}

@@ -1,0 +1,328 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong or worth knowing, with evidence and remedy. Pure: no I/O, no clock.
+
+docs/findings.md describes each identifier; a function here yields those of one subject.
+"""
+
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .._kernel.conntrack import Conntrack
+from .._kernel.features import TIME_WAIT_MS
+from .._kernel.ports import PortRange, PortSet, range_ports
+from .._sockets.socket_table import Census
+from .._words import percent, place
+
+SEVERITIES = ("critical", "warning", "info")
+CRITICAL, WARNING, INFO = SEVERITIES
+
+# From here on connect() finds no port in the half that it searches first.
+_HALF = 0.5
+# FIN_WAIT_2 is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
+_FIN_WAIT2_SHARE = 0.1
+_LIVE_SHARE = 0.5
+# connect() takes ports of one parity first, bind() to port 0 the other. Fewer ports than this show no preference.
+_PARITY_SAMPLE = 100
+_PARITY_SHARE = 0.9
+_CONNTRACK_SHARE = 0.8
+_TIME_WAIT_S = TIME_WAIT_MS / 1000
+# The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
+_FIN_TIMEOUT = 60
+# Defaults of tcp_max_tw_buckets are powers of two, by memory; large hosts start from this.
+_LARGE_TW_BUCKETS = 131072
+_SMALL_TW_BUCKETS = 1024
+
+_IN_THE_CLIENT = "let the client keep its connections (HTTP keep-alive, a pool), or use more destination addresses"
+
+Finding = Dict[str, Any]
+
+
+class Facts(NamedTuple):
+    """All that findings are drawn from; kernel, sysctls and destinations as port_usage_info returns them.
+
+    census: None where the sockets were not looked at. overflows: TCPTimeWaitOverflow. stale: file and line
+    number of lines that set tcp_tw_recycle where no kernel has it any more.
+    """
+
+    kernel: Mapping[str, Any]
+    sysctls: Mapping[str, Optional[str]]
+    port_range: PortRange
+    reserved: PortSet
+    usable: int
+    destinations: Sequence[Mapping[str, Any]]
+    census: Optional[Census]
+    overflows: int
+    conntrack: Optional[Conntrack]
+    stale: Sequence[Tuple[str, int]]
+
+    def value(self, name: str) -> Optional[str]:
+        return self.sysctls[f"net.ipv4.{name}"]
+
+    def number(self, name: str) -> Optional[int]:
+        value = self.value(name)
+        return None if value is None else int(value)
+
+
+def find(facts: Facts) -> List[Finding]:
+    """All findings, the most severe first."""
+    found = [finding for rule in _RULES for finding in rule(facts)]
+    return sorted(found, key=lambda one: SEVERITIES.index(one["severity"]))
+
+
+def _finding(
+    identifier: str, severity: str, summary: str, remedy: str, destination: Optional[str] = None, **evidence: object
+) -> Finding:
+    return {
+        "id": identifier,
+        "severity": severity,
+        "summary": summary,
+        "remedy": remedy,
+        "destination": destination,
+        "evidence": evidence,
+    }
+
+
+def _usable(facts: Facts) -> Iterator[Finding]:
+    if not facts.usable:
+        yield _finding(
+            "no-usable-port",
+            CRITICAL,
+            f"Every port of {facts.port_range} is reserved or held: no outgoing connection gets one (errno 99).",
+            "Widen ip_local_port_range, or free ports that ip_local_reserved_ports names.",
+            ip_local_port_range=str(facts.port_range),
+            reserved=len(facts.reserved & range_ports(facts.port_range)),
+        )
+
+
+def _destinations(facts: Facts) -> Iterator[Finding]:
+    for one in facts.destinations:
+        level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
+        evidence = {name: one[name] for name in ("blocked", "time_wait", "live", "saturation", "rate", "forecast")}
+        name = place(one)
+        if level == "exhausted":
+            summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
+            yield _finding("destination-exhausted", CRITICAL, summary, _remedy(facts, one), name, **evidence)
+        elif level == "critical":
+            summary = (
+                f"{percent(one['saturation'])} of the local ports towards {name} are blocked.{_slow_half(facts, one)}"
+            )
+            yield _finding("destination-critical", CRITICAL, summary, _remedy(facts, one), name, **evidence)
+        elif level == "warning":
+            summary = f"{percent(one['saturation'])} of the local ports towards {name} are blocked."
+            yield _finding("destination-warning", WARNING, summary, _remedy(facts, one), name, **evidence)
+        elif seconds is not None:
+            summary = f"At the present rate {name} will be critical in {seconds:g} s."
+            yield _finding("destination-forecast", WARNING, summary, _remedy(facts, one), name, **evidence)
+
+
+def _slow_half(facts: Facts, one: Mapping[str, Any]) -> str:
+    if one["saturation"] < _HALF or not facts.kernel["two_pass_port_search"]["supported"]:
+        return ""
+    return " The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
+
+
+def _remedy(facts: Facts, one: Mapping[str, Any]) -> str:
+    if one["live"] >= one["blocked"] * _LIVE_SHARE:
+        return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
+    if one["hold_seconds"] < _TIME_WAIT_S:
+        return f"Ports are taken over already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
+    if facts.value("tcp_tw_reuse") is None:
+        return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
+    return f"The role timewait_remediate frees ports after a second (tcp_tw_reuse); better still, {_IN_THE_CLIENT}."
+
+
+def _reuse(facts: Facts) -> Iterator[Finding]:
+    value = facts.number("tcp_tw_reuse")
+    if not value:
+        return
+    if facts.value("tcp_timestamps") == "0":
+        yield _finding(
+            "reuse-without-timestamps",
+            WARNING,
+            "tcp_tw_reuse does nothing, because tcp_timestamps is 0.",
+            "Set tcp_timestamps to 1; connections that are opened from then on can be taken over.",
+            tcp_tw_reuse=value,
+            tcp_timestamps=0,
+        )
+    elif value == 2 and 2 not in facts.kernel["tcp_tw_reuse"]["modes"]:
+        yield _finding(
+            "reuse-two-means-one",
+            INFO,
+            "tcp_tw_reuse is 2, which this kernel takes for 1: it is on for all destinations.",
+            "Set it to 1 to say so; loopback only (2) came with Linux 4.18.",
+            tcp_tw_reuse=value,
+            kernel=facts.kernel["release"],
+        )
+    elif value == 2:
+        missed = [one for one in facts.destinations if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
+        if missed:
+            worst = place(missed[0])
+            yield _finding(
+                "reuse-loopback-only",
+                WARNING,
+                f"tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not {worst}.",
+                "Set it to 1; the role timewait_remediate does.",
+                worst,
+                tcp_tw_reuse=value,
+                destinations=len(missed),
+            )
+
+
+def _in_trouble(one: Mapping[str, Any]) -> bool:
+    return one["level"] != "ok" or one["forecast"]["seconds_to_critical"] is not None
+
+
+def _bind_before_connect(facts: Facts) -> Iterator[Finding]:
+    """Ports that bind() chose have the other parity than those that connect() chooses (since Linux 4.6)."""
+    if facts.census is None or not facts.kernel["two_pass_port_search"]["supported"]:
+        return
+    ports = facts.census.sample
+    others = sum((port - facts.port_range.low) % 2 for port in ports)
+    if len(ports) < _PARITY_SAMPLE or others < len(ports) * _PARITY_SHARE:
+        return
+    yield _finding(
+        "bind-before-connect",
+        WARNING,
+        "Clients bind() before they connect(): a local port then serves one destination only, not all of them.",
+        "No sysctl helps. Let the client set IP_BIND_ADDRESS_NO_PORT before bind(), or not bind() at all.",
+        sockets_sampled=len(ports),
+        ports_chosen_by_bind=others,
+        ports_shared=len(ports) - len(set(ports)),
+    )
+
+
+def _fin_wait2(facts: Facts) -> Iterator[Finding]:
+    for one in facts.destinations:
+        if one["fin_wait2"] and one["fin_wait2"] >= facts.usable * _FIN_WAIT2_SHARE:
+            yield _finding(
+                "fin-wait2-held",
+                WARNING,
+                f"{one['fin_wait2']} ports towards {place(one)} wait in FIN_WAIT_2 for the peer to close.",
+                "Mend the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held.",
+                place(one),
+                fin_wait2=one["fin_wait2"],
+                usable=facts.usable,
+                tcp_fin_timeout=facts.number("tcp_fin_timeout"),
+            )
+
+
+def _buckets(facts: Facts) -> Iterator[Finding]:
+    buckets = facts.number("tcp_max_tw_buckets")
+    if facts.overflows:
+        yield _finding(
+            "time-wait-overflow",
+            INFO,
+            f"{facts.overflows} connections since boot skipped TIME_WAIT, because tcp_max_tw_buckets was reached.",
+            "Raise tcp_max_tw_buckets: without TIME_WAIT, late packets reach the wrong connection or reset the peer's.",
+            tcp_time_wait_overflow=facts.overflows,
+            tcp_max_tw_buckets=buckets,
+        )
+    if buckets is not None and (buckets < _SMALL_TW_BUCKETS or _is_odd_choice(buckets)):
+        yield _finding(
+            "tw-buckets-lowered",
+            WARNING,
+            f"tcp_max_tw_buckets is {buckets}, which is no kernel's default.",
+            "Remove the line that sets it: what is closed beyond that number skips TIME_WAIT, and can lose data.",
+            tcp_max_tw_buckets=buckets,
+        )
+
+
+def _is_odd_choice(buckets: int) -> bool:
+    return buckets < _LARGE_TW_BUCKETS and bool(buckets & (buckets - 1))
+
+
+def _range_size(facts: Facts) -> Iterator[Finding]:
+    if not facts.port_range.is_even:
+        yield _finding(
+            "odd-range",
+            INFO,
+            f"The port range {facts.port_range} has an odd size, so one port of it is left out.",
+            "Let it begin or end one port earlier or later.",
+            ip_local_port_range=str(facts.port_range),
+            size=facts.port_range.size,
+        )
+
+
+def _unreserved_listeners(facts: Facts) -> Iterator[Finding]:
+    if facts.census is None:
+        return
+    exposed = (PortSet.of(facts.census.listening) & range_ports(facts.port_range)) - facts.reserved
+    if exposed:
+        yield _finding(
+            "listener-in-range",
+            WARNING,
+            f"Services listen on {exposed}, where outgoing connections may take the port while a service restarts.",
+            "Name these ports in timewait_remediate_reserve, so that ip_local_reserved_ports has them.",
+            ports=str(exposed),
+        )
+
+
+def _recycle(facts: Facts) -> Iterator[Finding]:
+    value = facts.number("tcp_tw_recycle")
+    if value:
+        yield _finding(
+            "recycle-on",
+            CRITICAL,
+            f"tcp_tw_recycle is {value}: this host silently drops connections of clients behind NAT.",
+            "Set it to 0 and tcp_tw_reuse to 1 instead.",
+            tcp_tw_recycle=value,
+        )
+    for file, line in facts.stale:
+        yield _finding(
+            "recycle-line-stale",
+            INFO,
+            f"{file}:{line} sets tcp_tw_recycle, which this kernel does not have.",
+            "Remove the line; on an older kernel it would break clients behind NAT.",
+            file=file,
+            line=line,
+        )
+
+
+def _conntrack(facts: Facts) -> Iterator[Finding]:
+    table = facts.conntrack
+    if table is None or not table.limit:  # 0 is no limit
+        return
+    if table.entries >= table.limit * _CONNTRACK_SHARE:
+        yield _finding(
+            "conntrack-near-limit",
+            WARNING,
+            f"The connection tracking table holds {table.entries} of at most {table.limit} entries.",
+            "Raise net.netfilter.nf_conntrack_max, or do not track these connections. Ports are not what runs out.",
+            **table._asdict(),
+        )
+    if table.insert_failed or table.drop:
+        yield _finding(
+            "nat-failures",
+            INFO,
+            f"Since boot, connection tracking could not insert {table.insert_failed} connections (no free port or "
+            f"address for NAT, or two packets clashed) and dropped {table.drop} packets.",
+            "Such connects hang, they never fail with errno 99. If the numbers grow, give NAT more addresses.",
+            **table._asdict(),
+        )
+
+
+def _fin_timeout(facts: Facts) -> Iterator[Finding]:
+    seconds = facts.number("tcp_fin_timeout")
+    if seconds is not None and seconds < _FIN_TIMEOUT:
+        yield _finding(
+            "fin-timeout-lowered",
+            INFO,
+            f"tcp_fin_timeout is {seconds} s; that does not shorten TIME_WAIT, which is 60 s in every kernel.",
+            "Keep it for peers that are slow to close, or go back to 60.",
+            tcp_fin_timeout=seconds,
+        )
+
+
+_RULES: Tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    _usable,
+    _destinations,
+    _reuse,
+    _bind_before_connect,
+    _fin_wait2,
+    _buckets,
+    _range_size,
+    _unreserved_listeners,
+    _recycle,
+    _conntrack,
+    _fin_timeout,
+)

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of _fleet as files: report.json, report.csv and report.html."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from ...module_utils._words import place
+from .group import present_usage, recent_rate, source_and_place
+from .page import render
+from .terminal import summary_lines
+
+COLUMNS = (
+    "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "settings_to_change",
+    "settings_changed", "destination_rank", "source", "destination", "destination_level", "blocked", "time_wait",
+    "live", "saturation", "rate_per_second", "trend", "forecast_saturation", "seconds_to_critical",
+    "seconds_to_exhausted", "saturation_before",
+)  # fmt: skip
+
+# A spreadsheet takes a cell that begins like this for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def write_report(report: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Write all three, each either whole or not at all; the directory is made if it is missing. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, write in _writers().items():
+        with _atomically(directory / name) as file:
+            write(report, file)
+    return [directory / name for name in _writers()]
+
+
+def rehearse(report: Mapping[str, Any]) -> None:
+    """Raise whatever showing and writing the report would raise."""
+    summary_lines(report)
+    for write in _writers().values():
+        write(report, io.StringIO())
+
+
+def _writers() -> Mapping[str, Callable[[Mapping[str, Any], TextIO], None]]:
+    return {"report.html": write_html, "report.json": write_json, "report.csv": write_csv}
+
+
+def write_json(report: Mapping[str, Any], file: TextIO) -> None:
+    """One line for each host: quick to write and to search, whatever the size of the fleet."""
+    head = {name: value for name, value in report.items() if name != "hosts"}
+    file.write("{\n")
+    file.writelines(f'"{name}": {json.dumps(value)},\n' for name, value in head.items())
+    file.write('"hosts": [')
+    for index, host in enumerate(report["hosts"]):
+        file.write(f"{',' if index else ''}\n{json.dumps(host)}")
+    file.write("\n]\n}\n")
+
+
+def write_csv(report: Mapping[str, Any], file: TextIO) -> None:
+    """One row for each destination of each host, and one for a host without any."""
+    rows = csv.DictWriter(file, COLUMNS, restval="")
+    rows.writeheader()
+    for host in report["hosts"]:
+        for row in csv_rows(host):
+            rows.writerow({name: _cell(value) for name, value in row.items()})
+
+
+def csv_rows(host: Mapping[str, Any]) -> Iterator[dict[str, object]]:
+    usage = present_usage(host)
+    row: dict[str, object] = {name: host[name] for name in ("state", "level", "error")}
+    row["host"] = host["name"]
+    if host["plan"]:
+        row["settings_to_change"] = sum(one["action"] == "set" for one in host["plan"]["settings"])
+    if host["changes"]:
+        changed = (one for change in host["changes"] if not change["check_mode"] for one in change["settings"])
+        row["settings_changed"] = sum(one["before"] != one["after"] for one in changed)
+    if usage:
+        ports = usage["port_range"]
+        row["kernel"] = usage["kernel"]["release"]
+        row["port_range"], row["usable_ports"] = f"{ports['low']}-{ports['high']}", ports["usable"]
+        row["findings"] = " ".join(dict.fromkeys(finding["id"] for finding in usage["findings"]))
+    now = usage["destinations"] if usage else []
+    earlier = host["usage"]["destinations"] if host["usage"] and host["usage_after"] else []
+    before = {source_and_place(one): one["saturation"] for one in earlier}
+    for rank, one in enumerate(now, 1):
+        was = before.pop(source_and_place(one), None)
+        yield {**row, **_columns(one), "destination_rank": rank, "saturation_before": was}
+    for (source, name), saturation in before.items():  # no longer among the most loaded
+        yield {**row, "source": source, "destination": name, "saturation_before": saturation}
+    if not now and not earlier:
+        yield row
+
+
+def _columns(destination: Mapping[str, Any]) -> dict[str, object]:
+    forecast = destination["forecast"]
+    return {
+        **{name: destination[name] for name in ("source", "blocked", "time_wait", "live", "saturation", "trend")},
+        "destination": place(destination),
+        "destination_level": destination["level"],
+        "rate_per_second": recent_rate(destination),
+        "forecast_saturation": forecast["saturation"],
+        "seconds_to_critical": forecast["seconds_to_critical"],
+        "seconds_to_exhausted": forecast["seconds_to_exhausted"],
+    }
+
+
+def write_html(report: Mapping[str, Any], file: TextIO) -> None:
+    file.writelines(render(report))
+
+
+def _cell(value: object) -> object:
+    """Text that a spreadsheet would run gets an apostrophe, which tells it that this is text. Readers dislike NUL."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\0", "")
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+@contextmanager
+def _atomically(path: Path) -> Iterator[TextIO]:
+    """A file that takes its place once it is written, with the permissions that any new file of this user has."""
+    umask = os.umask(0)
+    os.umask(umask)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+            yield file
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,287 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""report.json, report.csv and report.html as files; the page itself is looked at in tests/integration."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import html.parser
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_fleet import META, RECORDED, make_fleet
+
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import files
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import page as report_page
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import (
+    COLUMNS,
+    write_csv,
+    write_json,
+    write_report,
+)
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import count, headline, render
+
+NAMES = ["report.csv", "report.html", "report.json"]
+LOOK, APPLY = "netops.ephemeral_ports.port_usage_info", "netops.ephemeral_ports.sysctl_dropin"
+MARKUP = "<script>alert(1)</script>&\"'"
+
+
+def report_of(number: int, remediate: bool = False) -> dict[str, Any]:
+    return make_report(make_fleet(number, remediate=remediate), META)
+
+
+def rows(report: dict[str, Any]) -> list[dict[str, str]]:
+    file = io.StringIO(newline="")
+    write_csv(report, file)
+    file.seek(0)
+    return list(csv.DictReader(file))
+
+
+def test_all_three_are_written(tmp_path: Path) -> None:
+    written = write_report(report_of(20), tmp_path / "new" / "reports")
+    assert sorted(path.name for path in (tmp_path / "new" / "reports").iterdir()) == NAMES
+    assert sorted(path.name for path in written) == NAMES
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        written = write_report(report_of(5), tmp_path)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in written] == [0o640] * 3
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(report_of(5), tmp_path)
+    before = (tmp_path / "report.json").read_text()
+
+    def half(_report: object, file: io.TextIOBase) -> None:
+        file.write("{")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_json", half)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(report_of(20), tmp_path)
+    assert (tmp_path / "report.json").read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == NAMES
+
+
+@given(st.text())
+def test_json_is_the_report(name: str) -> None:
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    fleet.heard("web1", LOOK, RECORDED["usage"]["exhausted"])
+    fleet.lost(name, [], name, unreachable=False)
+    report = make_report(fleet, META)
+    file = io.StringIO()
+    write_json(report, file)
+    assert json.loads(file.getvalue()) == report
+    assert sum(line.startswith('{"name"') for line in file.getvalue().split("\n")) == 2  # one line for each host
+
+
+def test_csv_has_a_row_for_each_destination_and_one_for_hosts_without() -> None:
+    report = report_of(40)
+    expected = [
+        (host["name"], str(rank) if rank else "")
+        for host in report["hosts"]
+        for rank in (range(1, len(host["usage"]["destinations"]) + 1) if host["usage"] else ()) or [0]
+    ]
+    assert [(row["host"], row["destination_rank"]) for row in rows(report)] == expected
+    assert tuple(rows(report)[0]) == COLUMNS
+
+
+def test_csv_values() -> None:
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    recorded = RECORDED["remediated"]
+    for action, result in ((LOOK, recorded["usage"]), (APPLY, recorded["changes"][0]), (LOOK, recorded["usage_after"])):
+        fleet.heard("web1", action, result)
+    before = {f"{one['address']}:{one['port']}": one["saturation"] for one in recorded["usage"]["destinations"]}
+    found = rows(make_report(fleet, META))
+    now = recorded["usage_after"]["destinations"]
+    assert [row["saturation"] for row in found[: len(now)]] == [str(one["saturation"]) for one in now]
+    assert {row["destination"]: float(row["saturation_before"]) for row in found if row["saturation_before"]} == before
+    assert len({row["destination"] for row in found}) == len(found)
+    first = found[0]
+    assert (first["state"], first["level"], first["settings_changed"], first["settings_to_change"]) == (
+        "changed",
+        "ok",
+        "2",
+        "",
+    )
+    assert (first["kernel"], first["port_range"], first["usable_ports"]) == (
+        recorded["usage"]["kernel"]["release"],
+        "10240-65535",
+        "55296",
+    )
+
+
+@given(st.text(max_size=5), st.sampled_from(["\0=", "=", "+", "-", "@", "\t", "\r", "\n"]))
+def test_a_spreadsheet_finds_no_formula(rest: str, sign: str) -> None:
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    name = f"{sign}{rest}"
+    fleet.lost(name, [], f"{sign}cmd|' /C calc'!A0", unreachable=False)
+    (row,) = rows(make_report(fleet, META))
+    assert row["host"] == f"'{name}".replace("\0", "")
+    assert not row["error"].startswith(("=", "+", "-", "@"))
+
+
+class Reader(html.parser.HTMLParser):
+    """Elements, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(report: dict[str, Any]) -> str:
+    return "".join(render(report))
+
+
+@settings(max_examples=50)
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=30))
+def test_names_and_messages_are_text(text: str) -> None:
+    """As many elements and attributes as with harmless words, and the text is there."""
+
+    def read(name: str, message: str) -> Reader:
+        fleet = Fleet()
+        fleet.task_started(LOOK)
+        fleet.lost(name, [], f"x{message}x", unreachable=False)
+        return Reader(page(make_report(fleet, META)))
+
+    harmless, given_text = read("web", "gone"), read(f"{text}{MARKUP}", f"{text}{MARKUP}")
+    assert given_text.tags == harmless.tags
+    assert [name for name, _value in given_text.attributes] == [name for name, _value in harmless.attributes]
+    assert MARKUP in given_text.text
+
+
+def test_what_hosts_say_is_text_everywhere() -> None:
+    """Every string of every result carries markup, keys of sysctls too."""
+
+    def poison(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: poison(one, name) for name, one in value.items()}
+        if isinstance(value, list):
+            return [poison(one, key) for one in value]
+        codes = ("level", "severity", "action", "status", "method", "state", "trend", "file")
+        return f"{value}{MARKUP}" if isinstance(value, str) and key not in codes else value
+
+    fleet = make_fleet(12, remediate=True)
+    harmless = Reader(page(make_report(fleet, META)))
+    for host in fleet.hosts.values():
+        for name in ("usage", "usage_after", "plan", "changes", "outcome", "error"):
+            setattr(host, name, poison(getattr(host, name), name))
+    poisoned = Reader(page(make_report(fleet, {**META, "playbooks": [MARKUP], "collection": MARKUP})))
+    assert poisoned.tags.count("script") == harmless.tags.count("script") == 1
+    assert set(poisoned.tags) == set(harmless.tags)
+    assert poisoned.text.count("alert(1)") > 100
+    assert not [value for name, value in poisoned.attributes if name.startswith("on")]
+
+
+def test_only_seen_after_the_change() -> None:
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    fleet.heard("web1", APPLY, RECORDED["remediated"]["changes"][0])
+    fleet.heard("web1", LOOK, RECORDED["usage"]["exhausted"])
+    report = make_report(fleet, META)
+    assert (report["hosts"][0]["usage"], report["hosts"][0]["usage_after"]["level"]) == (None, "exhausted")
+    assert Reader(page(report)).tags.count("details") == 1
+    assert [row["saturation_before"] for row in rows(report)] == [""] * len(rows(report))
+
+
+def test_the_worst_finding_colours_the_row() -> None:
+    usage = copy.deepcopy(RECORDED["usage"]["exhausted"])
+    for finding, severity in zip(usage["findings"], ["info", "warning"] * len(usage["findings"]), strict=False):
+        finding["severity"] = severity
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    fleet.heard("web1", LOOK, usage)
+    (row,) = report_page.view(make_report(fleet, META))["rows"]
+    assert row["severity"] == "warning"
+
+
+def test_the_page_asks_for_nothing() -> None:
+    text = page(report_of(50, remediate=True))
+    reader = Reader(text)
+    links = {value for name, value in reader.attributes if name in ("href", "src", "action", "data")}
+    assert {link for link in links if link and not link.startswith("#")} == {"data:,", "report.json", "report.csv"}
+    assert not re.search(r"@import|url\(|https?:", text)
+    policy = next(value for _name, value in reader.attributes if value and value.startswith("default-src"))
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-\S+'; script-src 'sha256-\S+'; img-src data:; "
+        r"base-uri 'none'; form-action 'none'",
+        policy,
+    )
+    assert not {name for name, _value in reader.attributes} & {"style", "onclick", "onload"}
+
+
+def test_a_large_fleet_is_cut_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_page, "ROWS", 30)
+    monkeypatch.setattr(report_page, "DETAILED", 5)
+    monkeypatch.setattr(report_page, "BARS", 10)
+    text = page(report_of(100))
+    reader = Reader(text)
+    identifiers = [value for name, value in reader.attributes if name == "id" and (value or "").startswith("host-")]
+    assert len(identifiers) == 30
+    assert reader.tags.count("details") == 5
+    assert "70 hosts with less to say are in report.json and report.csv." in reader.text
+    assert "each bar is the highest of 10 hosts" in reader.text
+    targets = [
+        value[1:] for name, value in reader.attributes if name == "href" and value and value.startswith("#host-")
+    ]
+    assert targets
+    assert set(targets) <= set(identifiers)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (7, "7"), (28232, "28,232"), (8.33, "8.3"), (55296.0, "55,296"), (470.5, "470")]
+)
+def test_numbers(value: float, text: str) -> None:
+    assert count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("levels", "sentence"),
+    [
+        ({"exhausted": 1, "ok": 4}, "1 of 5 hosts has no local port left towards a destination"),
+        ({"exhausted": 2, "ok": 1998}, "2 of 2,000 hosts have no local port left towards a destination"),
+        ({"critical": 1}, "1 of 1 host is past half of the ports towards a destination"),
+        ({"warning": 3, "ok": 1}, "3 of 4 hosts come close to running out of ports"),
+        ({"unknown": 1, "ok": 1}, "1 of 2 hosts was not seen; no other is short of ports"),
+        ({"ok": 2}, "No host of 2 is short of ports"),
+        ({"ok": 1}, "The host is not short of ports"),
+        ({}, "No host took part"),
+    ],
+)
+def test_headline(levels: dict[str, int], sentence: str) -> None:
+    counts = {level: levels.get(level, 0) for level in ("exhausted", "critical", "warning", "ok", "unknown")}
+    assert headline({"levels": counts, "hosts": sum(counts.values()), "lost": []}) == sentence
+
+
+def test_headline_of_a_rollout_that_went_back() -> None:
+    counts = {"exhausted": 0, "critical": 0, "warning": 1, "ok": 8, "unknown": 0}
+    lost = [{"state": "rolled_back", "hosts": 2}, {"state": "unreachable", "hosts": 1}]
+    assert (
+        headline({"levels": counts, "hosts": 9, "lost": lost}) == "2 of 9 hosts failed or went back to what they were"
+    )

@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The summary in a terminal: a screen or two, worst first, nothing that steers the terminal."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated_fleet import META, RECORDED, facts, make_fleet
+
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import (
+    BAD,
+    GOOD,
+    NARROWEST,
+    POOR,
+    WIDEST,
+    fold_names,
+    summary_lines,
+)
+
+LOOK = "netops.ephemeral_ports.port_usage_info"
+
+
+def told(fleet: Fleet, width: int = 100, **meta: object) -> list[str]:
+    return [line.text for line in summary_lines(make_report(fleet, {**META, **meta}), width)]
+
+
+def fleet_of(**usages: dict[str, Any]) -> Fleet:
+    fleet = Fleet()
+    fleet.task_started(LOOK)
+    for name, usage in usages.items():
+        fleet.heard(name, LOOK, usage)
+    return fleet
+
+
+def test_five_hosts() -> None:
+    assert told(make_fleet(5)) == [
+        "5 hosts: 1 exhausted, 1 warning, 2 ok, 1 not seen. In this run: 1 unreachable, 4 observed.",
+        "",
+        "Short of ports, the worst first",
+        "  host                  level      towards         blocked  closed/s  trend   forecast",
+        "  web001.example.net    exhausted  10.20.0.16:443    100 %       766  rising  needs 1.6 x the ports",
+        "  proxy001.example.net  warning    10.20.0.16:443     41 %       272  rising  critical in 31 s",
+        "",
+        "Unreachable: 1 host",
+        "  Failed to connect to the host via ssh: ssh: connect to host HOST port 22: No route to host",
+        "      1 host: api001.example.net",
+        "",
+        "Findings by cause",
+        "  critical destination-exhausted, 1 host: web001.example.net",
+        "  critical destination-critical, 1 host: web001.example.net",
+        "  warning  destination-warning, 2 hosts: proxy001.example.net, web001.example.net",
+        "           The role timewait_remediate frees ports after a second (tcp_tw_reuse); better still, let",
+        "             the client keep its connections (HTTP keep-alive, a pool), or use more destination",
+        "             addresses.",
+        "  warning  reuse-loopback-only, 2 hosts: proxy001.example.net, web001.example.net",
+        "           Set it to 1; the role timewait_remediate does.",
+    ]
+
+
+@pytest.mark.parametrize(("number", "remediate"), [(5, False), (50, True), (5000, False)])
+def test_a_screen_or_two(number: int, remediate: bool) -> None:
+    lines = told(make_fleet(number, remediate=remediate))
+    assert len(lines) <= 75
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(("asked", "given"), [(20, NARROWEST), (72, 72), (400, WIDEST)])
+def test_width(asked: int, given: int) -> None:
+    lines = told(make_fleet(100, remediate=True), width=asked)
+    assert given * 0.8 < max(map(len, lines)) <= given
+
+
+def test_how_it_feels() -> None:
+    def tone(fleet: Fleet) -> str:
+        return summary_lines(make_report(fleet, META), 100)[0].tone
+
+    assert tone(fleet_of(web1=RECORDED["usage"]["idle"])) == GOOD
+    assert tone(fleet_of(web1=RECORDED["usage"]["idle"], web2=RECORDED["usage"]["warning"])) == POOR
+    lost = fleet_of(web1=RECORDED["usage"]["idle"])
+    lost.lost("web2", [], "Refused.", unreachable=True)
+    assert tone(lost) == BAD
+
+
+def test_the_rest_is_counted() -> None:
+    usages = {f"web{number}": RECORDED["usage"]["exhausted" if number < 4 else "warning"] for number in range(15)}
+    lines = told(fleet_of(**usages))
+    assert [line.split()[0] for line in lines[4:14]] == [f"web{number}" for number in range(10)]
+    assert lines[14] == "  and 5 more (5 warning)"
+    assert "  warning  destination-warning, 15 hosts: web[0:14]" in lines
+
+
+def test_every_port_held() -> None:
+    usage = copy.deepcopy(RECORDED["usage"]["idle"])
+    usage["level"], usage["port_range"]["usable"] = "exhausted", 0
+    assert "  web1  exhausted  any        100 %                   no usable port" in told(fleet_of(web1=usage))
+
+
+def test_check_mode_is_said() -> None:
+    fleet = fleet_of(web1=RECORDED["usage"]["exhausted"])
+    fleet.heard("web1", "netops.ephemeral_ports.sysctl_dropin", RECORDED["remediated"]["changes"][0], True)
+    lines = told(fleet, check_mode=True)
+    assert lines[0] == "1 host: 1 exhausted. In this run: 1 would change (check mode)."
+    assert lines[lines.index("Would change") + 1] == (
+        "  1 host: net.ipv4.ip_local_port_range: 32768 33267 -> 10240 65535"
+    )
+
+
+def test_where_nothing_was_looked_at_no_level_is_told() -> None:
+    fleet = fleet_of()
+    for number in range(1, 4):
+        rollback = {**RECORDED["remediated"]["changes"][0], "file": "removed"}
+        fleet.heard(f"web{number}", "netops.ephemeral_ports.sysctl_dropin", rollback)
+    assert told(fleet)[0] == "3 hosts: 3 rolled back."
+
+
+def test_identifiers_are_not_broken() -> None:
+    usage = copy.deepcopy(RECORDED["usage"]["warning"])
+    usage["findings"][0]["remedy"] = " ".join(["more-than-one-word"] * 30)
+    for width in range(NARROWEST, WIDEST):
+        assert not [line for line in told(fleet_of(web1=usage), width) if line.endswith("-")]
+
+
+def test_hosts_beyond_sysctls() -> None:
+    fleet = fleet_of()
+    for number in range(1, 4):
+        stuck = {"state": "unchanged", "beyond_sysctls": "Clients bind() before they connect()."}
+        fleet.heard(f"web{number}", "set_fact", facts("__timewait_rollout_outcome", stuck))
+    lines = told(fleet)
+    assert lines[-3:] == [
+        "Beyond sysctls: 3 hosts",
+        "  Clients bind() before they connect().",
+        "      3 hosts: web[1:3]",
+    ]
+
+
+def test_failures_by_cause_with_few_names() -> None:
+    fleet = fleet_of()
+    for number in (*range(1, 40), *range(100, 130, 2)):
+        fleet.lost(f"web{number:03}", [], f"web{number:03} refused the connection.", unreachable=False)
+    assert told(fleet)[-3:] == [
+        "Failed: 54 hosts",
+        "  HOST refused the connection.",
+        "      54 hosts: web[001:039], web100, web102, web104, web106, web108 and 10 more",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "folded"),
+    [
+        (["web3", "web1", "web2"], "web[1:3]"),
+        (["web08", "web09", "web10", "web11"], "web[08:11]"),
+        (["web8", "web9", "web10"], "web[8:10]"),
+        (["web1", "web02", "web3"], "web1, web02, web3"),
+        (["a1.eu2.net", "a2.eu2.net", "a3.eu3.net"], "a[1:2].eu2.net, a3.eu3.net"),
+        (["rack1-9", "rack1-10", "rack2-11"], "rack1-[9:10], rack2-11"),
+        (["db", "web", "web"], "db, web"),
+        (["192.0.2.1", "192.0.2.2"], "192.0.2.1, 192.0.2.2"),
+        ([], ""),
+        (["a", "b", "c", "d", "e", "f", "g1", "g2"], "a, b, c, d, e, f and 2 more"),
+    ],
+)
+def test_folded_names(names: list[str], folded: str) -> None:
+    assert fold_names(names) == folded
+
+
+@given(st.sets(st.from_regex(r"\A[a-b]{0,2}[0-9]{1,3}(\.x)?\Z"), max_size=40))
+def test_folding_loses_nobody(names: set[str]) -> None:
+    assert unfold(fold_names(names, limit=1000)) == sorted(names)
+
+
+def unfold(text: str) -> list[str]:
+    found: list[str] = []
+    for piece in text.split(", ") if text else []:
+        head, bracket, rest = piece.partition("[")
+        if not bracket:
+            found.append(piece)
+            continue
+        span, _bracket, tail = rest.partition("]")
+        first, last = span.split(":")
+        width = len(first) if first.startswith("0") else 0
+        found += [f"{head}{number:0{width}d}{tail}" for number in range(int(first), int(last) + 1)]
+    return sorted(found)
+
+
+@given(st.text(), st.text())
+def test_nothing_steers_the_terminal(name: str, message: str) -> None:
+    fleet = fleet_of()
+    fleet.lost(f"web{name}", [], message, unreachable=False)
+    assert all(line.isprintable() for line in told(fleet))

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The procfs reader on what a kernel may print, and on what it never should."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import procfs
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.procfs import Row, parse_row
+
+PORTS = st.integers(0, 65535)
+ADDRESSES = st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16))
+
+
+def printed(number: int, row: Row) -> str:
+    """A row as get_tcp4_sock() and get_timewait4_sock() print it: the columns shift once `number` has five digits."""
+
+    def endpoint(address: bytes, port: int) -> str:
+        words = struct.unpack(f"={len(address) // 4}I", address)
+        return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+
+    ends = f"{endpoint(row.source, row.port)} {endpoint(row.address, row.remote_port)}"
+    timer = f"03:{row.left_ms // 10:08X}"
+    return f"{number:4d}: {ends} {row.state:02X} 00000000:00000000 {timer} 00000000     0        0 0 3\n"
+
+
+@given(st.integers(0, 9999999), st.integers(1, 12), st.data(), PORTS, PORTS, st.integers(0, 6000))
+def test_a_row_is_read_as_it_was_printed(
+    number: int, state: int, data: st.DataObject, port: int, remote_port: int, left: int
+) -> None:
+    source = data.draw(ADDRESSES)
+    address = data.draw(st.binary(min_size=len(source), max_size=len(source)))
+    row = Row(state, source, port, address, remote_port, left * 10)
+    assert parse_row(printed(number, row)) == row
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=120))
+def test_anything_else_is_a_value_error(line: str) -> None:
+    with contextlib.suppress(ValueError):
+        parse_row(line)
+
+
+@given(st.data())
+def test_a_damaged_row_is_a_row_or_a_value_error(data: st.DataObject) -> None:
+    line = printed(1, Row(6, socket.inet_aton("192.0.2.1"), 40000, socket.inet_aton("192.0.2.2"), 80, 1000))
+    at = data.draw(st.integers(0, len(line) - 1))
+    damaged = line[:at] + data.draw(st.text(st.characters(codec="ascii"), max_size=3)) + line[at + 1 :]
+    with contextlib.suppress(ValueError):
+        parse_row(damaged)
+
+
+def test_ten_thousand_rows_and_more(tmp_path: Path) -> None:
+    """With five digits in front, a reader by column loses a third of the rows."""
+    source, address = ipaddress.ip_address("192.0.2.1").packed, ipaddress.ip_address("192.0.2.2").packed
+    rows = [Row(6, source, 20000 + number, address, 80, 30000) for number in range(12000)]
+    (tmp_path / "net").mkdir()
+    text = "  sl  local_address ...\n" + "".join(printed(number, row) for number, row in enumerate(rows))
+    (tmp_path / "net/tcp").write_text(text)
+    census = procfs.take_census(PortRange(20000, 39999), PortSet(), str(tmp_path))
+    assert sum(census.time_wait[source, address, 80].values()) == 12000
+
+
+def test_a_damaged_file_is_an_error_not_a_short_count(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/tcp").write_text("  sl  local_address ...\n   0: 0100007F:1F90 0000\n")
+    with pytest.raises(ValueError, match="not a row of"):
+        procfs.take_census(PortRange(20000, 39999), PortSet(), str(tmp_path))

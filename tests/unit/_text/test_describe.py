@@ -1,0 +1,322 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person reads: the verdict first, nothing too wide, nothing that steers a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.netops.ephemeral_ports.plugins.filter.in_words import FilterModule
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, in_words, outlook
+
+PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
+REUSE = "net.ipv4.tcp_tw_reuse"
+
+Result = dict[str, Any]
+
+
+def destination(**different: object) -> Result:
+    return {
+        "source": "198.18.0.1",
+        "address": "198.18.0.1",
+        "port": 8080,
+        "blocked": 500,
+        "time_wait": 500,
+        "live": 0,
+        "saturation": 1.0,
+        "level": "exhausted",
+        "hold_seconds": 60.0,
+        "rate": {"last_1s": 500.0, "last_10s": 50.0, "last_60s": 8.3},
+        "trend": "rising",
+        "forecast": {"saturation": 6.0, "seconds_to_critical": 0.0, "seconds_to_exhausted": 0.0},
+        **different,
+    }
+
+
+def finding(identifier: str, **different: object) -> Result:
+    return {"id": identifier, "severity": "warning", "summary": "It is so.", "remedy": "Do this.", **different}
+
+
+def usage(*destinations: Result, reuse: str | None = "2", **different: object) -> Result:
+    level = destinations[0]["level"] if destinations else "ok"
+    return {
+        "level": level,
+        "findings": [] if level == "ok" else [finding(f"destination-{level}", remedy="Keep connections alive.")],
+        "complete": True,
+        "method": "netlink",
+        "port_range": {"low": 32768, "high": 33267, "size": 500, "reserved": 0, "held": 0, "usable": 500},
+        "sysctls": {REUSE: reuse},
+        "destinations": list(destinations),
+        "blocked_at_most": 17,
+        **different,
+    }
+
+
+def setting(key: str, present: str | None, wanted: str | None, action: str, reason: str = "So it is.") -> Result:
+    return {"key": key, "present": present, "wanted": wanted, "action": action, "reason": reason}
+
+
+def plan(*settings: Result, before: float = 8.3, after: float = 55296.0) -> Result:
+    return {"settings": list(settings), "dropin": [], "sustainable_rate": {"before": before, "after": after}}
+
+
+def stress(succeeded: int = 1500, **different: object) -> Result:
+    return {
+        "url": "http://198.18.0.1:8080/",
+        "attempted": 1500,
+        "succeeded": succeeded,
+        "failures": 1500 - succeeded,
+        "errors": [],
+        "seconds": 5.004,
+        "rate": 299.8,
+        "connect_ms": {"p50": 0.123, "p90": 0.2, "p99": 0.4, "max": 1.1},
+        "time_wait": {"before": 0, "after": 500, "delta": 500},
+        "tw_recycled": {"before": 3, "after": 10, "delta": 7},
+        "stopped_by": "total",
+        **different,
+    }
+
+
+def error(**different: object) -> Result:
+    return {
+        "curl_code": 7,
+        "curl_name": "CURLE_COULDNT_CONNECT",
+        "errno": 99,
+        "errno_name": "EADDRNOTAVAIL",
+        "count": 1000,
+        "meaning": "no free local port",
+        **different,
+    }
+
+
+def applied(
+    changed: bool, file: str, before: str = "2", after: str = "1", status: str = "changed", **more: object
+) -> Result:
+    record = {"key": REUSE, "wanted": "1", "before": before, "after": after, "status": status}
+    return {"changed": changed, "path": PATH, "file": file, "settings": [record], **more}
+
+
+CRITICAL = destination(blocked=300, time_wait=300, saturation=0.6, level="critical")
+WARNING = destination(blocked=200, time_wait=200, saturation=0.4, level="warning")
+HARDLY = destination(blocked=1, time_wait=1, saturation=0.002, level="ok")
+
+VERDICTS = {
+    "exhausted": (
+        usage(destination()),
+        "EXHAUSTED: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked.",
+    ),
+    "critical": (
+        usage(CRITICAL),
+        "CRITICAL: 300 of 500 local ports towards 198.18.0.1:8080 are blocked (60 %).",
+    ),
+    "warning": (usage(WARNING), "WARNING: 200 of 500 local ports towards 198.18.0.1:8080 are blocked (40 %)."),
+    "hardly anything": (usage(HARDLY), "OK: 1 of 500 local ports towards 198.18.0.1:8080 are blocked (<1 %)."),
+    "no connection": (usage(), "OK: no connection blocks any of the 500 usable ports."),
+    "IPv6": (
+        usage(destination(address="2001:db8::1")),
+        "EXHAUSTED: no local port is left towards [2001:db8::1]:8080: 500 of 500 are blocked.",
+    ),
+    "plan": (
+        plan(setting(REUSE, "2", "1", "set"), setting("net.ipv4.tcp_timestamps", "1", "1", "keep")),
+        "CHANGE 1 of 2 settings: at most 55296 new connections/s per destination, not 8.3.",
+    ),
+    "plan for the same rate": (
+        plan(setting("net.ipv4.ip_local_reserved_ports", "", "80", "set"), before=470.5, after=470.5),
+        "CHANGE 1 of 1 settings: still at most 470 new connections/s per destination.",
+    ),
+    "nothing to do": (
+        plan(setting(REUSE, "1", "1", "keep"), before=55296.0),
+        "NO CHANGE: at most 55296 new connections/s per destination.",
+    ),
+    "applied": (applied(True, "created"), f"CHANGED: {PATH} and the kernel, and they agree."),
+    "applied before": (applied(False, "unchanged", "1"), f"UNCHANGED: {PATH} and the kernel already agree."),
+    "rolled back": (applied(True, "removed"), f"TAKEN BACK: {PATH} is removed."),
+    "rolled back to a file": (applied(True, "restored"), f"TAKEN BACK: {PATH} is restored."),
+    "rolled back without file": (applied(True, "absent"), f"TAKEN BACK: {PATH} was gone already."),
+    "edited since": (
+        applied(False, "kept", status="kept"),
+        f"KEPT: {PATH} has been edited since and stays; remove it and roll back again to take back all.",
+    ),
+    "skipped": (
+        {"skipped": True, "changed": False},
+        "NOTHING DONE: nothing is left to set. What an earlier run applied, the rollback takes back.",
+    ),
+    "nothing to roll back": (
+        applied(False, "absent"),
+        f"UNCHANGED: there is no {PATH}, and nothing of it to take back.",
+    ),
+    "load failed": (
+        stress(succeeded=500, errors=[error()]),
+        "FAILED: 1000 of 1500 connections to http://198.18.0.1:8080/ failed.",
+    ),
+    "load passed": (stress(), "PASSED: all 1500 connections to http://198.18.0.1:8080/ succeeded."),
+}
+
+
+@pytest.mark.parametrize(("result", "verdict"), VERDICTS.values(), ids=VERDICTS)
+def test_verdict_comes_first(result: Result, verdict: str) -> None:
+    lines = in_words(result)
+    assert lines[0] == verdict
+    assert all(len(line) <= WIDTH for line in lines[1:])
+    assert all(line.isprintable() and '"' not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [
+        (applied(True, "created"), f"WOULD CHANGE: {PATH} and the kernel."),
+        (applied(True, "removed"), f"WOULD TAKE BACK: {PATH} is removed."),
+        (applied(False, "unchanged"), f"UNCHANGED: {PATH} and the kernel already agree."),
+    ],
+)
+def test_check_mode_speaks_of_what_would_be(result: Result, verdict: str) -> None:
+    assert in_words(result, check=True)[0] == verdict
+
+
+def text(result: Result) -> str:
+    """All lines as one, to look for sentences that may be wrapped."""
+    return " ".join(" ".join(in_words(result)).split())
+
+
+SAID = {
+    "why": (
+        usage(destination()),
+        "for 60 s (tcp_tw_reuse is 2), so one destination takes at most 8.3 new connections per second.",
+    ),
+    "why, with reuse": (
+        usage(destination(hold_seconds=1.0), reuse="1"),
+        "for 1 s (tcp_tw_reuse is 1), so one destination takes at most 500 new connections per second.",
+    ),
+    "why, in a container on an old kernel": (
+        usage(destination(), reuse=None),
+        "(tcp_tw_reuse is not to be seen from here)",
+    ),
+    "live connections are not TIME_WAIT": (
+        usage(destination(live=400, time_wait=100)),
+        "400 of the blocked ports carry open connections, 100 are in TIME_WAIT",
+    ),
+    "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() searches long and slowly."),
+    "next step": (
+        usage(WARNING),
+        (
+            "Next: Keep connections alive. What would change on this host: "
+            "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
+        ),
+    ),
+    "no next step": (usage(HARDLY), "Next: Nothing to do."),
+    "findings": (usage(HARDLY, findings=[finding("recycle-on")]), "Warning: It is so. Do this. (recycle-on) Ports:"),
+    "no need to look at sockets": (
+        usage(method="sockstat", port_range={**usage()["port_range"], "held": None}),
+        (
+            "OK: no destination blocks more than 17 of 500 local ports. "
+            "Ports: 32768-33267, 500 of 500 usable (0 reserved). Next: Nothing to do."
+        ),
+    ),
+    "changing sockets": (usage(HARDLY, complete=False), "Sockets changed while they were listed"),
+    "what the load met": (
+        stress(succeeded=500, errors=[error()]),
+        "1000 x curl 7 (CURLE_COULDNT_CONNECT), errno 99 (EADDRNOTAVAIL): no free local port",
+    ),
+    "an error without names": (
+        stress(succeeded=500, errors=[error(curl_code=199, curl_name=None, errno=0, errno_name=None, meaning=None)]),
+        "1000 x curl 199, errno 0 Rate:",
+    ),
+    "time limit": (stress(stopped_by="time_limit"), "for 5.0 s, until the time limit."),
+    "reuse under load": (stress(), "TIME_WAIT: 0 before, 500 after; 7 ports taken over early."),
+    "a change": (applied(True, "created"), f"{REUSE}: 2 -> 1"),
+    "somebody else's value": (
+        applied(True, "removed", "0", "0", "kept"),
+        f"{REUSE}: 0 (left alone: it, or the file, was changed since)",
+    ),
+    "a crash before": (applied(True, "created", recovered=True), "An earlier run had broken off half-way"),
+    "a key that is not there": (
+        plan(setting("net.ipv4.tcp_tw_recycle", None, None, "unsupported")),
+        "unsupported net.ipv4.tcp_tw_recycle: not there So it is.",
+    ),
+    "an empty list": (plan(setting("net.ipv4.ip_local_reserved_ports", "", "8080", "set")), "empty -> 8080"),
+    "tabs as the kernel has them": (
+        plan(setting("net.ipv4.ip_local_port_range", "32768\t60999", "10240 65535", "set")),
+        "32768 60999 -> 10240 65535",
+    ),
+    "a long list": (
+        plan(setting("net.ipv4.ip_local_reserved_ports", ",".join(map(str, range(2000, 3000, 2))), None, "keep")),
+        "2000,2002,2004,2006,2008,2010,2012,2014 ...",
+    ),
+}
+
+
+@pytest.mark.parametrize(("result", "sentence"), SAID.values(), ids=SAID)
+def test_says(result: Result, sentence: str) -> None:
+    assert sentence in text(result)
+
+
+def test_values_that_stay_are_not_repeated() -> None:
+    assert in_words(applied(False, "unchanged", "1")) == [f"UNCHANGED: {PATH} and the kernel already agree."]
+
+
+def test_connect_times_of_a_load_without_success_are_left_out() -> None:
+    result = stress(succeeded=0, connect_ms=dict.fromkeys(("p50", "p90", "p99", "max")))
+    assert "Connect:" not in text(result)
+
+
+def test_destinations_form_a_table() -> None:
+    lines = in_words(usage(destination(), destination(source="198.18.0.2"), destination(port=443)))
+    table = lines[1:5]
+    assert [line.split()[0] for line in table] == ["destination", *["198.18.0.1:8080"] * 2, "198.18.0.1:443"]
+    assert "198.18.0.1:8080 from 198.18.0.2" in table[2]
+    assert len({line.index(word) for line, word in zip(table, ["level", *["exhausted"] * 3], strict=True)}) == 1
+
+
+def test_few_destinations_are_shown() -> None:
+    assert "and 7 more, less loaded" in text(usage(*[destination(port=port) for port in range(1, 13)]))
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.0, "0 %"), (0.001, "<1 %"), (0.999, "99 %"), (1.0, "100 %")])
+def test_percent_exaggerates_in_no_direction(share: float, shown: str) -> None:
+    row = in_words(usage(destination(saturation=share)))[2]
+    assert f"  {shown}  " in row
+
+
+def test_a_host_cannot_steer_the_terminal() -> None:
+    evil = in_words(plan(setting("net.ipv4.tcp_\x1b[31mtw", '"\x07', None, "keep", "\x1b]0;title\x07 \u202e")))
+    assert all(line.isprintable() and '"' not in line for line in evil)
+
+
+@pytest.mark.parametrize("result", [{}, {"changed": True}, [], "text", None])
+def test_anything_else_is_refused(result: Result) -> None:
+    with pytest.raises(AnsibleFilterError, match="in_words: expected a result of"):
+        FilterModule().filters()["in_words"](result)
+
+
+def course(saturation: float, critical: float | None, exhausted: float | None) -> Result:
+    return {"saturation": saturation, "seconds_to_critical": critical, "seconds_to_exhausted": exhausted}
+
+
+@pytest.mark.parametrize(
+    ("different", "expected"),
+    [
+        ({}, "50 connections/s closed over the last 10 s, rising."),
+        (
+            {"forecast": course(1.5, 12.4, 40.0)},
+            "50 connections/s closed over the last 10 s, rising; at that rate critical in 12 s, exhausted in 40 s.",
+        ),
+        (
+            {"forecast": course(1.5, 0.0, 7.6), "trend": None},
+            "50 connections/s closed over the last 10 s; at that rate exhausted in 8 s.",
+        ),
+        (
+            {"forecast": course(0.82, 30.0, None), "trend": "steady"},
+            "50 connections/s closed over the last 10 s, steady; at that rate critical in 30 s, with 82 % in the end.",
+        ),
+        (
+            {"forecast": course(0.1, None, None), "trend": None, "hold_seconds": 1.0},
+            "500 connections/s closed over the last 1 s; at that rate 10 % of the ports are blocked in the end.",
+        ),
+    ],
+    ids=["already", "both ahead", "exhausted ahead", "critical ahead", "never"],
+)
+def test_outlook(different: dict[str, object], expected: str) -> None:
+    assert outlook(destination(**different)) == expected

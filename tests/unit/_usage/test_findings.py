@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Findings that only old kernels can show, from recordings of them; and what holds for all findings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import conntrack, features
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings, saturation
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Facts, Finding
+
+from .. import recorded
+from ..recorded import KERNELS, OLD_KERNELS
+
+ROOT = Path(__file__).parents[3]
+
+
+def find(kernel: str, stale: tuple[tuple[str, int], ...] = (), **sysctls: str) -> dict[str, Finding]:
+    values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
+    port_range, reserved = saturation.ports_in_force(values)
+    facts = Facts(
+        kernel=features.describe(recorded.release(kernel), values),
+        sysctls=values,
+        port_range=port_range,
+        reserved=reserved,
+        usable=port_range.size,
+        destinations=(),
+        census=None,
+        overflows=0,
+        conntrack=None,
+        stale=stale,
+    )
+    return {one["id"]: one for one in findings.find(facts)}
+
+
+@pytest.mark.parametrize("kernel", OLD_KERNELS)
+def test_recycle_on(kernel: str) -> None:
+    """As a write of 1 leaves it; 7 is stored as 7 there."""
+    assert find(kernel, tcp_tw_recycle="1")["recycle-on"]["severity"] == "critical"
+    assert find(kernel, tcp_tw_recycle="7")["recycle-on"]["evidence"] == {"tcp_tw_recycle": 7}
+    assert "recycle-on" not in find(kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_reuse_two_means_one_on_old_kernels(kernel: str) -> None:
+    assert ("reuse-two-means-one" in find(kernel, tcp_tw_reuse="2")) == (kernel in OLD_KERNELS)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_recorded_hosts_are_sound(kernel: str) -> None:
+    assert find(kernel) == {}
+
+
+def test_stale_line() -> None:
+    found = find("6.18.44", (("/etc/sysctl.conf", 7),))
+    assert found["recycle-line-stale"]["summary"].startswith("/etc/sysctl.conf:7 sets tcp_tw_recycle")
+    assert list(found) == ["recycle-line-stale"]
+
+
+def test_every_finding_is_documented_and_provoked() -> None:
+    source = Path(findings.__file__).read_text()
+    identifiers = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source))
+    assert len(identifiers) >= 18
+    documented = set(re.findall(r"^## ([a-z0-9-]+)$", (ROOT / "docs/findings.md").read_text(), re.MULTILINE))
+    assert documented == identifiers
+    tests = (ROOT / "tests/integration/test_findings.py").read_text() + Path(__file__).read_text()
+    assert [one for one in sorted(identifiers) if f'"{one}"' not in tests] == []
+
+
+def test_conntrack_statistics_are_hexadecimal_and_summed() -> None:
+    text = "entries  insert_failed drop\n0000000a  0000000f 00000001\n0000000a  00000001 00000000\n"
+    assert conntrack.parse_statistics(text) == {"entries": 20, "insert_failed": 16, "drop": 1}
+    assert conntrack.parse_statistics("") == {}
