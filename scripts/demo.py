@@ -189,7 +189,7 @@ def command_line(playbook: str, variables: Mapping[str, Any]) -> list[str]:
 
 def summarise(stress: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
     """One phase: what the load met, and the ports right after it."""
-    at_destination = [d for d in usage["destinations"] if (d["address"], d["port"]) == DESTINATION]
+    at_destination = [d for d in usage["pools"] if (d["address"], d["port"]) == DESTINATION]
     kept = ("attempted", "succeeded", "errors", "port_exhaustion", "rate", "seconds", "connect_ms", "time_wait")
     return {
         **{name: stress[name] for name in kept},

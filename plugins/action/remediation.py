@@ -74,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
     def _remediate(self, result: Result, options: Result, task_vars: dict[str, Any]) -> None:
         """Fill the result step by step. Raises StepFailedError."""
-        look = {"detail": "full", "max_destinations": 1}
+        look = {"detail": "full", "max_pools": 1}
         usage = result["usage"] = self._call("port_usage_info", look, result, task_vars)
         try:
             plan = result["plan"] = _plan.make_plan(usage, options["policy"])

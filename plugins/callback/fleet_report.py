@@ -40,7 +40,7 @@ requirements:
   - C(netops.ephemeral_ports.fleet_report) in C(callbacks_enabled), for playbooks other than those of this collection
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
-  - plugin: netops.ephemeral_ports.in_words
+  - plugin: netops.ephemeral_ports.describe
     plugin_type: filter
 """
 
@@ -74,7 +74,7 @@ from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
-from ..filter import in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict
+from ..filter import describe, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict
 from ..plugin_utils import _plan
 from ..plugin_utils._report.files import rehearse, write_report
 from ..plugin_utils._report.group import Fleet, Result, make_report
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from ansible.playbook.task import Task
 
 # Only to have them loaded: the workers are forks of this process, and each would load them anew for its one task.
-LOADED_EARLY = (in_words, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict, _plan)
+LOADED_EARLY = (describe, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict, _plan)
 # The same for what our tasks use of Ansible's own; to get one filter or test loads them all.
 WARMED_UP = (
     (filter_loader, "ansible.builtin.comment"),

@@ -101,7 +101,7 @@ _value:
   contains:
     settings:
       description:
-        - A decision on each key, with C(key), C(present) (null where the kernel lacks it), C(wanted) (null where the
+        - A decision on each key, with C(key), C(current) (null where the kernel lacks it), C(wanted) (null where the
           drop-in shall not carry it), C(action) (V(set), V(keep), V(refuse) or V(unsupported)), C(reason) and
           C(purpose), which is the same in every run.
       type: list
@@ -118,20 +118,20 @@ _value:
   sample:
     settings:
       - key: net.ipv4.tcp_tw_reuse
-        present: "2"
+        current: "2"
         wanted: "1"
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.
         purpose: Whether an outgoing connection may take over a port that is in TIME_WAIT.
       - key: net.ipv4.tcp_tw_recycle
-        present: null
+        current: null
         wanted: null
         action: unsupported
         reason: Linux 6.12 does not have it (removed in 4.12); tcp_tw_reuse does the work.
         purpose: 1 drops connections of clients behind NAT, 0 is safe.
     dropin:
       - key: net.ipv4.tcp_tw_reuse
-        present: "2"
+        current: "2"
         wanted: "1"
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.

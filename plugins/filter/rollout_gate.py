@@ -96,7 +96,7 @@ _value:
     state: changed
     reason: null
     wave: 1
-    beyond_sysctls: null
+    not_curable: null
     gate:
       passed: true
       checks:

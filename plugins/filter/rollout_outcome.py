@@ -50,9 +50,9 @@ RETURN = r"""
 _value:
   description:
     - The outcome so far. C(state) is V(pending) or V(unchanged), C(reason) says more, C(wave) and C(gate) are null, and
-      C(beyond_sysctls) says why sysctls cannot cure this host, null where they can or where nothing is wrong.
+      C(not_curable) says why sysctls cannot cure this host, null where they can or where nothing is wrong.
   type: dict
-  sample: {state: pending, reason: null, wave: null, beyond_sysctls: null, gate: null}
+  sample: {state: pending, reason: null, wave: null, not_curable: null, gate: null}
 """
 
 from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ author:
   - netops.ephemeral_ports contributors (@netops)
 description:
   - A wave may stay where no host of it has failed or was lost on the way.
-  - Meant to be called once per wave (C(run_once)). It looks at the fact C(__timewait_rollout_outcome) of each host.
+  - Meant to be called once per wave (C(run_once)). It looks at the fact C(timewait_rollout_outcome) of each host.
 positional: wave, alive
 options:
   _input:
@@ -58,7 +58,7 @@ try:
 except ImportError:  # gone where what hosts say is never a template
     wrap_var = None
 
-_OUTCOME = "__timewait_rollout_outcome"
+_OUTCOME = "timewait_rollout_outcome"
 
 
 def rollout_verdict(hostvars: Mapping[str, Any], wave: Sequence[str], alive: Sequence[str]) -> dict[str, Any]:

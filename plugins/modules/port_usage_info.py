@@ -31,14 +31,14 @@ options:
     description:
       - V(full) looks at every socket.
       - V(auto) does so only where it must. Where the counters of C(/proc/net/sockstat) prove that no destination can
-        have reached the level V(warning), the answer is V(ok) and costs a fraction. RV(destinations) is then empty,
+        have reached the level V(warning), the answer is V(ok) and costs a fraction. RV(pools) is then empty,
         RV(sockets) and RV(listening_ports) are null, and findings that need the sockets are not made.
       - The proof is on the safe side. It takes all sockets for connections to one destination, and in a container on
         Linux 4.10 or older the counters are those of the whole host.
     type: str
     choices: [auto, full]
     default: auto
-  max_destinations:
+  max_pools:
     description:
       - How many destinations to return, the most loaded first. RV(level) regards all of them.
     type: int
@@ -90,7 +90,7 @@ EXAMPLES = r"""
 - name: Stop where a destination has less than half of its ports left
   ansible.builtin.assert:
     that: usage.level in ["ok", "warning"]
-    fail_msg: "{{ usage.destinations[0] }}"
+    fail_msg: "{{ usage.pools[0] }}"
 
 - name: Look at one upstream, through procfs
   netops.ephemeral_ports.port_usage_info:
@@ -207,7 +207,7 @@ blocked_at_most:
   type: int
   returned: success
   sample: 26861
-destinations:
+pools:
   description: The most loaded destinations. Those reached from a v4-mapped socket count as IPv4.
   type: list
   elements: dict
@@ -341,7 +341,7 @@ from ..module_utils._usage import observe
 ARGUMENTS: Dict[str, Any] = {
     "method": {"type": "str", "choices": ["auto", "netlink", "procfs"], "default": "auto"},
     "detail": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
-    "max_destinations": {"type": "int", "default": 10},
+    "max_pools": {"type": "int", "default": 10},
     "destination": {"type": "str"},
     "warning_threshold": {"type": "float", "default": 0.4},
     "critical_threshold": {"type": "float", "default": 0.5},

@@ -108,7 +108,7 @@ EXAMPLES = r"""
 
 - name: Say it
   ansible.builtin.debug:
-    msg: "{{ predicted | netops.ephemeral_ports.in_words }}"
+    msg: "{{ predicted | netops.ephemeral_ports.describe }}"
 """
 
 RETURN = r"""

@@ -61,7 +61,7 @@ class Setting:
     """
 
     key: str
-    present: str | None
+    current: str | None
     wanted: str | None
     action: str
     reason: str
@@ -76,7 +76,7 @@ class Setting:
     @property
     def result(self) -> str | None:
         """The value that will be in force."""
-        return self.present if self.wanted is None else self.wanted
+        return self.current if self.wanted is None else self.wanted
 
 
 @dataclass(frozen=True)
@@ -206,60 +206,60 @@ def _word(value: object) -> str:
 
 
 def _plan_range(host: Host, wish: Policy) -> Setting:
-    key, present = PORT_RANGE, str(host.port_range)
+    key, current = PORT_RANGE, str(host.port_range)
     if wish.ip_local_port_range == LEAVE:
-        return _left_alone(key, present)
+        return _left_alone(key, current)
     if isinstance(wish.ip_local_port_range, PortRange):
         return _fixed_range(key, host, wish.ip_local_port_range)
     wanted = _widest(host.port_range, host.first_port)
     if wanted == host.port_range:
-        return Setting(key, present, present, "keep", f"{wanted.size} ports are as many as this policy gives.")
+        return Setting(key, current, current, "keep", f"{wanted.size} ports are as many as this policy gives.")
     gain = f"{wanted.size} ports per destination instead of {host.port_range.size}"
-    return Setting(key, present, str(wanted), "set", f"{gain}; ports below {wanted.low} stay free for services.")
+    return Setting(key, current, str(wanted), "set", f"{gain}; ports below {wanted.low} stay free for services.")
 
 
 def _fixed_range(key: str, host: Host, wanted: PortRange) -> Setting:
-    present = str(host.port_range)
+    current = str(host.port_range)
     if host.value("ip_unprivileged_port_start") is not None and wanted.low < host.first_port:
         raise PolicyError(
             f"ip_local_port_range: {wanted} begins below net.ipv4.ip_unprivileged_port_start, which is "
             f"{host.first_port} here; let it begin at {host.first_port} or above"
         )
     if wanted == host.port_range:
-        return Setting(key, present, present, "keep", "The range is the one that you chose.")
+        return Setting(key, current, current, "keep", "The range is the one that you chose.")
     if range_ports(host.port_range) - range_ports(wanted):
-        reason = f"{wanted} would narrow the range that is in force; choose one that contains {present}."
-        return Setting(key, present, present, "refuse", reason)
+        reason = f"{wanted} would narrow the range that is in force; choose one that contains {current}."
+        return Setting(key, current, current, "refuse", reason)
     odd = "" if wanted.is_even else " Its size is odd: one port of it will not be used."
-    return Setting(key, present, str(wanted), "set", f"You chose this range: {wanted.size} ports per destination.{odd}")
+    return Setting(key, current, str(wanted), "set", f"You chose this range: {wanted.size} ports per destination.{odd}")
 
 
-def _widest(present: PortRange, first_port: int) -> PortRange:
-    """WIDE, never narrower than at present, and of even size if that is possible."""
-    low = min(present.low, max(WIDE.low, first_port))
+def _widest(current: PortRange, first_port: int) -> PortRange:
+    """WIDE, never narrower than at current, and of even size if that is possible."""
+    low = min(current.low, max(WIDE.low, first_port))
     if PortRange(low, WIDE.high).is_even:
         return PortRange(low, WIDE.high)
-    if low < present.low:
+    if low < current.low:
         return PortRange(low + 1, WIDE.high)
     return PortRange(low - 1 if low > first_port else low, WIDE.high)
 
 
 def _plan_reserved(host: Host, wish: Policy, widened: Setting) -> Setting:
-    key, present = RESERVED_PORTS, str(host.reserved)
+    key, current = RESERVED_PORTS, str(host.reserved)
     if host.value("ip_local_reserved_ports") is None:
         reason = "Before Linux 3.16 only the initial network namespace shows this key: set it on the host."
         return Setting(key, None, None, "unsupported", reason)
     if wish.ip_local_reserved_ports == LEAVE:
         reason = "You chose to leave it alone; what is reserved stays so, because the range may reach it."
-        return Setting(key, present, present, "keep", reason) if present else _left_alone(key, present)
+        return Setting(key, current, current, "keep", reason) if current else _left_alone(key, current)
     if isinstance(wish.ip_local_reserved_ports, PortSet):
         wanted = wish.ip_local_reserved_ports | wish.reserve
         dropped = (host.reserved | host.reserved_in_files) - wanted
         if dropped:
             reason = f"Your list would drop {dropped}; name what is reserved today too."
-            return Setting(key, present, present or None, "refuse", reason)
+            return Setting(key, current, current or None, "refuse", reason)
         action = "keep" if wanted == host.reserved else "set"
-        return Setting(key, present, str(wanted), action, "This is the list that you chose.")
+        return Setting(key, current, str(wanted), action, "This is the list that you chose.")
     services = _newly_covered(host, widened)
     wanted = host.reserved | host.reserved_in_files | services | wish.reserve
     if wanted != host.reserved:
@@ -267,10 +267,10 @@ def _plan_reserved(host: Host, wish: Policy, widened: Setting) -> Setting:
         why += [f"you named {wish.reserve - host.reserved}"] if wish.reserve - host.reserved else []
         lost = host.reserved_in_files - host.reserved - services - wish.reserve
         why += [f"sysctl files name {lost}"] if lost else []
-        return Setting(key, present, str(wanted), "set", _sentence("; ".join(why)))
+        return Setting(key, current, str(wanted), "set", _sentence("; ".join(why)))
     if not wanted:
-        return Setting(key, present, None, "keep", "No service listens where the range would newly reach.")
-    return Setting(key, present, present, "keep", "All ports that need it are reserved already.")
+        return Setting(key, current, None, "keep", "No service listens where the range would newly reach.")
+    return Setting(key, current, current, "keep", "All ports that need it are reserved already.")
 
 
 def _newly_covered(host: Host, widened: Setting) -> PortSet:
@@ -288,47 +288,47 @@ def _refuse_to_cover_listeners(host: Host, widened: Setting, reserved: Setting) 
 
 
 def _plan_timestamps(host: Host, wish: Policy) -> Setting:
-    key, present = TIMESTAMPS, host.value("tcp_timestamps")
-    if present is None:
+    key, current = TIMESTAMPS, host.value("tcp_timestamps")
+    if current is None:
         reason = "Before Linux 4.13 only the initial network namespace shows this key: set it on the host."
         return Setting(key, None, None, "unsupported", reason)
     if wish.tcp_timestamps == LEAVE:
-        return _left_alone(key, present)
+        return _left_alone(key, current)
     if wish.tcp_timestamps != AUTO:
-        return _fixed(key, present, wish.tcp_timestamps)
-    if present == "0":
+        return _fixed(key, current, wish.tcp_timestamps)
+    if current == "0":
         reason = "Without timestamps no port in TIME_WAIT can be taken over, so they are switched on again."
-        return Setting(key, present, "1", "set", reason)
-    return Setting(key, present, present, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
+        return Setting(key, current, "1", "set", reason)
+    return Setting(key, current, current, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
 
 
 def _plan_reuse(host: Host, wish: Policy, timestamps: Setting) -> Setting:
-    key, present, wanted = REUSE, host.value("tcp_tw_reuse"), wish.tcp_tw_reuse
-    if present is None:
+    key, current, wanted = REUSE, host.value("tcp_tw_reuse"), wish.tcp_tw_reuse
+    if current is None:
         reason = "Before Linux 4.10 only the initial network namespace shows this key: set it on the host."
         return Setting(key, None, None, "unsupported", reason)
     if wanted == LEAVE:
-        return _left_alone(key, present)
+        return _left_alone(key, current)
     if wanted != "0" and timestamps.result == "0":
         reason = "It does nothing while tcp_timestamps is 0; let tcp_timestamps be switched on."
-        return Setting(key, present, present, "refuse", reason)
+        return Setting(key, current, current, "refuse", reason)
     if wanted == "2" and 2 not in host.kernel["tcp_tw_reuse"]["modes"]:
         reason = f"Linux {host.short_version} takes 2 for 1; loopback only came with 4.18. Choose 0 or 1."
-        return Setting(key, present, present, "refuse", reason)
+        return Setting(key, current, current, "refuse", reason)
     if wanted != AUTO:
-        return _fixed(key, present, wanted)
+        return _fixed(key, current, wanted)
     seconds = _seconds(host.kernel["reuse_delay"]["milliseconds"])
-    if present == "1":
+    if current == "1":
         return Setting(
-            key, present, present, "keep", f"A port is free again {seconds} after its connection was closed."
+            key, current, current, "keep", f"A port is free again {seconds} after its connection was closed."
         )
     reason = f"A port is free again {seconds} after its connection was closed, not 60 s."
-    return Setting(key, present, "1", "set", reason)
+    return Setting(key, current, "1", "set", reason)
 
 
 def _plan_recycle(host: Host, wish: Policy) -> Setting:
-    key, present, wanted = RECYCLE, host.value("tcp_tw_recycle"), wish.tcp_tw_recycle
-    if present is None:
+    key, current, wanted = RECYCLE, host.value("tcp_tw_recycle"), wish.tcp_tw_recycle
+    if current is None:
         if host.version < features.RECYCLE_REMOVED:
             reason = "Not from here: before Linux 4.12 only the initial network namespace shows this key."
         else:
@@ -336,23 +336,23 @@ def _plan_recycle(host: Host, wish: Policy) -> Setting:
         return Setting(key, None, None, "unsupported", reason)
     if wanted == "1" and "tcp_tw_recycle" not in wish.accept_risk:
         reason = "It drops connections of clients behind NAT; to insist, name tcp_tw_recycle in accept_risk."
-        return Setting(key, present, None, "refuse", reason)
+        return Setting(key, current, None, "refuse", reason)
     if wanted != LEAVE:
-        return _fixed(key, present, wanted)
-    if present != "0":
+        return _fixed(key, current, wanted)
+    if current != "0":
         reason = "It is on and drops connections of clients behind NAT; choose 0 to switch it off."
-        return Setting(key, present, None, "keep", reason)
+        return Setting(key, current, None, "keep", reason)
     return Setting(
-        key, present, None, "keep", "It is off, as it should be: it drops connections of clients behind NAT."
+        key, current, None, "keep", "It is off, as it should be: it drops connections of clients behind NAT."
     )
 
 
-def _left_alone(key: str, present: str) -> Setting:
-    return Setting(key, present, None, "keep", "You chose to leave it alone.")
+def _left_alone(key: str, current: str) -> Setting:
+    return Setting(key, current, None, "keep", "You chose to leave it alone.")
 
 
-def _fixed(key: str, present: str, wanted: str) -> Setting:
-    return Setting(key, present, wanted, "keep" if present == wanted else "set", "You chose this value.")
+def _fixed(key: str, current: str, wanted: str) -> Setting:
+    return Setting(key, current, wanted, "keep" if current == wanted else "set", "You chose this value.")
 
 
 def _sustainable_rate(host: Host, settings: list[Setting]) -> dict[str, float]:

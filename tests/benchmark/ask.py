@@ -38,7 +38,7 @@ def result(detail: str) -> None:
     options = {
         "method": "auto",
         "detail": detail,
-        "max_destinations": 10,
+        "max_pools": 10,
         "destination": None,
         "warning_threshold": 0.4,
         "critical_threshold": 0.5,

@@ -148,7 +148,7 @@ def test_a_remediation_looked_at_before_and_after(controller: Controller) -> Non
     reuse = [group for group in controller.report()["summary"]["settings"] if group["key"] == "net.ipv4.tcp_tw_reuse"]
     assert [(group["how"], group["before"], group["after"]) for group in reuse] == [
         ("changed", "2", "1"),
-        ("taken_back", "1", "2"),
+        ("rolled_back", "1", "2"),
     ]
     assert [name.rpartition(".")[2] for name in controller.report()["meta"]["playbooks"]] == [
         *("stress", "diagnose", "remediate", "diagnose", "rollback"),

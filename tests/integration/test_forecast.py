@@ -34,7 +34,7 @@ def drive(rate, seconds):
                 break
             opened += 1
         if now >= look:
-            found = observe()["destinations"]
+            found = observe()["pools"]
             if found:
                 one = found[0]
                 seen.append([now, one["saturation"], one["level"], one["forecast"], one["rate"], one["trend"]])

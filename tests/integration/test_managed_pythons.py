@@ -90,7 +90,7 @@ def test_port_usage_info(host: Host, interpreter: Path) -> None:
         host, interpreter, *(module("port_usage_info", {"method": method}) for method in ("netlink", "procfs"))
     )
     for usage in (by_netlink, by_procfs):
-        assert (usage["changed"], usage["level"], usage["destinations"]) == (False, "ok", [])
+        assert (usage["changed"], usage["level"], usage["pools"]) == (False, "ok", [])
     assert by_netlink["port_range"] == by_procfs["port_range"]
     assert by_netlink["port_range"]["usable"] == 500
 

@@ -90,7 +90,7 @@ SITE = """
       loop_control: {loop_var: concern}
     - name: Note it
       ansible.builtin.debug: {msg: noted}
-      changed_when: __timewait_remediate_result is changed
+      changed_when: timewait_remediate_result is changed
       notify: Who decides
 
 - name: Other things

@@ -37,7 +37,7 @@ print(json.dumps([outcome, observe(method="{method}")]))
     assert usage["port_range"] == {
         "low": 32768, "high": 33267, "size": 500, "reserved": 0, "held": 0, "usable": 500
     }  # fmt: skip
-    assert usage["destinations"] == [
+    assert usage["pools"] == [
         {
             "source": "198.18.0.1",
             "address": "198.18.0.1",
@@ -69,7 +69,7 @@ server = listen("198.18.0.1", 8080)
 connect(server, {number}, "198.18.0.1", 8080)
 print(json.dumps(observe()))
 """)
-    assert (got["level"], got["destinations"][0]["blocked"]) == (level, number)
+    assert (got["level"], got["pools"][0]["blocked"]) == (level, number)
 
 
 def test_what_the_kernel_counts_is_what_is_left(inside: Any) -> None:
@@ -87,11 +87,11 @@ print(json.dumps([before, more, observe()]))
 """,
         ip_local_reserved_ports="32780-32789,33000,40000",
     )
-    ports, destination = before["port_range"], before["destinations"][0]
+    ports, destination = before["port_range"], before["pools"][0]
     assert (ports["reserved"], ports["held"], ports["usable"]) == (11, 2, 487)
     assert (destination["blocked"], destination["live"]) == (50, 10)
     assert more == [487 - 50, 99]
-    assert after["destinations"][0]["level"] == "exhausted"
+    assert after["pools"][0]["level"] == "exhausted"
 
 
 def test_ports_that_may_be_taken_over_are_not_blocked(inside: Any) -> None:
@@ -106,9 +106,9 @@ print(json.dumps([young, old, connect(server, 450, "198.18.0.1", 8080)]))
 """,
         tcp_tw_reuse="1",
     )
-    assert young["destinations"][0]["blocked"] == 300
-    assert (old["destinations"][0]["blocked"], old["destinations"][0]["time_wait"]) == (0, 300)
-    assert old["destinations"][0]["hold_seconds"] == old["kernel"]["reuse_delay"]["milliseconds"] / 1000
+    assert young["pools"][0]["blocked"] == 300
+    assert (old["pools"][0]["blocked"], old["pools"][0]["time_wait"]) == (0, 300)
+    assert old["pools"][0]["hold_seconds"] == old["kernel"]["reuse_delay"]["milliseconds"] / 1000
     assert more == [450, 0]
 
 
@@ -141,7 +141,7 @@ for address in ("127.0.0.1", "198.18.0.1"):
     connect(listen(address, 8080), 20, address, 8080)
 print(json.dumps(observe()))
 """)
-    holds = {one["address"]: one["hold_seconds"] for one in got["destinations"]}
+    holds = {one["address"]: one["hold_seconds"] for one in got["pools"]}
     assert holds == {"127.0.0.1": 1.0, "198.18.0.1": 60.0}
 
 
@@ -153,7 +153,7 @@ connect(server, 20, "198.18.0.1", 8080)
 connect(server, 5, "::1", 8080, socket.AF_INET6)
 print(json.dumps([observe(), connect(server, 600, "198.18.0.1", 8080)]))
 """)
-    assert {one["address"]: one["blocked"] for one in got["destinations"]} == {"198.18.0.1": 50, "::1": 5}
+    assert {one["address"]: one["blocked"] for one in got["pools"]} == {"198.18.0.1": 50, "::1": 5}
     assert more == [450, 99]
 
 
@@ -168,7 +168,7 @@ print(json.dumps(observe()))
 """)
     # A client may take the port of an earlier one, whose TIME_WAIT at the server it then ends (RFC 6191).
     assert 40 <= got["sockets"]["TIME_WAIT"] <= 50
-    assert got["destinations"] == []
+    assert got["pools"] == []
     assert got["level"] == "ok"
 
 
@@ -177,9 +177,9 @@ def test_one_destination_only(inside: Any) -> None:
 for port in (8080, 8081):
     connect(listen("198.18.0.1", port), 10, "198.18.0.1", port)
 print(json.dumps([observe(destination="198.18.0.1"), observe(destination="198.18.0.1:8081"),
-                  observe(destination="198.18.0.2"), observe(max_destinations=1)]))
+                  observe(destination="198.18.0.2"), observe(max_pools=1)]))
 """)
-    assert [[one["port"] for one in usage["destinations"]] for usage in got] == [[8080, 8081], [8081], [], [8080]]
+    assert [[one["port"] for one in usage["pools"]] for usage in got] == [[8080, 8081], [8081], [], [8080]]
 
 
 def test_no_privilege_is_needed(inside: Any) -> None:
@@ -202,13 +202,13 @@ if not os.fork():
 os.wait()
 print(os.read(reader, 1 << 20).decode())
 """)
-    assert got["destinations"][0]["blocked"] == 100
+    assert got["pools"][0]["blocked"] == 100
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ("max_destinations=0", "max_destinations must be 1 or more, not 0"),
+        ("max_pools=0", "max_pools must be 1 or more, not 0"),
         ("warning_threshold=0.6", "warning_threshold 0.6 and critical_threshold 0.5 must rise"),
         ("critical_threshold=1.5", "critical_threshold 1.5 must rise and be between 0 and 1"),
         ('destination="example.org:80"', "destination 'example.org:80' is not ADDRESS, ADDRESS:PORT"),

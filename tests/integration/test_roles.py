@@ -221,7 +221,7 @@ def test_stress_in_check_mode_sends_nothing(host: Host) -> None:
         ("timewait_stress", {**LOAD, "max_failed": True}, "max_failed"),
         ("timewait_stress", {"url": "http:///", "total": 1, "time_limit": 1}, "url"),
         ("timewait_diagnose", {"fail_at": "sometimes"}, "timewait_diagnose_fail_at"),
-        ("timewait_diagnose", {"max_destinations": True}, "max_destinations"),
+        ("timewait_diagnose", {"max_pools": True}, "max_pools"),
         ("timewait_diagnose", {"warning_threshold": 2}, "warning_threshold"),
         ("timewait_diagnose", {"destination": "example.com"}, "destination"),
     ],

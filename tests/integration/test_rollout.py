@@ -264,7 +264,7 @@ def test_what_a_host_says_is_never_a_template(fleet: Fleet, tmp_path: Path) -> N
     tasks = [
         {"ansible.builtin.slurp": {"src": str(tmp_path / "said")}, "register": "said"},
         {"ansible.builtin.set_fact": {"message": "{{ said.content | b64decode }}"}},
-        {"ansible.builtin.set_fact": {"__timewait_rollout_outcome": "{{ {'state': 'failed', 'reason': message} }}"}},
+        {"ansible.builtin.set_fact": {"timewait_rollout_outcome": "{{ {'state': 'failed', 'reason': message} }}"}},
         {"ansible.builtin.set_fact": {"verdict": verdict}},
         {"ansible.builtin.debug": {"msg": "It says {{ verdict.reason }}"}},
     ]

@@ -105,8 +105,8 @@ def tell(fleet: Fleet, name: str, kind: str, chance: random.Random, remediate: b
         fleet.heard(name, "netops.ephemeral_ports.port_usage_info", afterwards(usage, plan))
         verdict = outcome(chance)
         if verdict["state"] == "rolled_back":
-            fleet.heard(name, "netops.ephemeral_ports.sysctl_dropin", taken_back(plan))
-        fleet.heard(name, "ansible.builtin.set_fact", facts("__timewait_rollout_outcome", verdict))
+            fleet.heard(name, "netops.ephemeral_ports.sysctl_dropin", rolled_back(plan))
+        fleet.heard(name, "ansible.builtin.set_fact", facts("timewait_rollout_outcome", verdict))
 
 
 def remediation(usage: Result | None, plan: Result | None = None, applied: Result | None = None) -> Result:
@@ -141,11 +141,11 @@ def at_scale(recorded: Mapping[str, Any], chance: random.Random, share: float) -
     upstreams = chance.sample(UPSTREAMS, len(UPSTREAMS))
     usage["port_range"] = {"low": 32768, "high": 60999, "size": PORTS, "reserved": 0, "held": 0, "usable": PORTS}
     usage["sysctls"]["net.ipv4.ip_local_port_range"] = "32768 60999"
-    pairs = zip(usage["destinations"], upstreams, strict=False)
-    usage["destinations"] = [loaded(one, factor, upstream, chance) for one, upstream in pairs]
-    usage["destinations"].sort(key=lambda one: -one["saturation"])
-    usage["level"] = usage_saturation.worst_level(usage["destinations"], PORTS)
-    present = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["destinations"])
+    pairs = zip(usage["pools"], upstreams, strict=False)
+    usage["pools"] = [loaded(one, factor, upstream, chance) for one, upstream in pairs]
+    usage["pools"].sort(key=lambda one: -one["saturation"])
+    usage["level"] = usage_saturation.worst_level(usage["pools"], PORTS)
+    present = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["pools"])
     usage["findings"] = findings.find(Facts(*present, census=None, overflows=0, conntrack=None, stale=[]))
     return usage
 
@@ -193,16 +193,16 @@ def applied(plan: Mapping[str, Any]) -> Result:
             **RECORDED["remediated"]["changes"][0]["settings"][0],
             "key": one["key"],
             "wanted": one["wanted"],
-            "before": one["present"],
+            "before": one["current"],
             "after": one["wanted"],
-            "status": "unchanged" if one["present"] == one["wanted"] else "changed",
+            "status": "unchanged" if one["current"] == one["wanted"] else "changed",
         }
         for one in plan["dropin"]
     ]
     return {**RECORDED["remediated"]["changes"][0], "settings": settings}
 
 
-def taken_back(plan: Mapping[str, Any]) -> Result:
+def rolled_back(plan: Mapping[str, Any]) -> Result:
     change = applied(plan)
     for one in change["settings"]:
         one.update(before=one["after"], after=one["before"], wanted=None, status="restored")
@@ -214,13 +214,13 @@ def afterwards(usage: Mapping[str, Any], plan: Mapping[str, Any]) -> Result:
     after = dict(copy.deepcopy(usage))
     after["port_range"] = {"low": 10240, "high": 65535, "size": WIDE, "reserved": 0, "held": 0, "usable": WIDE}
     after["sysctls"].update({one["key"]: one["wanted"] for one in plan["dropin"]})
-    for one in after["destinations"]:
+    for one in after["pools"]:
         blocked = one["live"] + round(one["rate"]["last_10s"])
         saturation = round(blocked / WIDE, 4)
         forecast = {"saturation": saturation, "seconds_to_critical": None, "seconds_to_exhausted": None}
         level = usage_saturation.level_of(saturation, THRESHOLDS)
         one.update(blocked=blocked, saturation=saturation, level=level, hold_seconds=1.0, forecast=forecast)
-    after["level"] = usage_saturation.worst_level(after["destinations"], WIDE)
+    after["level"] = usage_saturation.worst_level(after["pools"], WIDE)
     after["findings"] = []
     return after
 
@@ -234,8 +234,8 @@ def outcome(chance: random.Random) -> Result:
     ]
     if chance.random() > 0.04:
         gate = {"passed": True, "checks": checks}
-        return {"state": "changed", "reason": None, "wave": wave, "beyond_sysctls": None, "gate": gate}
+        return {"state": "changed", "reason": None, "wave": wave, "not_curable": None, "gate": gate}
     checks[2].update(status="failed", message="41 SYN per second are sent again, 0.5 before.")
     gate = {"passed": False, "checks": checks}
     reason = "syn-retransmissions: 41 SYN per second are sent again, 0.5 before."
-    return {"state": "rolled_back", "reason": reason, "wave": wave, "beyond_sysctls": None, "gate": gate}
+    return {"state": "rolled_back", "reason": reason, "wave": wave, "not_curable": None, "gate": gate}

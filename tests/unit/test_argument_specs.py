@@ -90,8 +90,8 @@ def test_every_input_is_used(role: Path) -> None:
 
 
 def test_every_input_that_is_used_is_declared(role: Path) -> None:
-    used = set(re.findall(rf"\b{role.name}_\w+", source(role)))
-    assert used <= set(options(role))
+    used = set(re.findall(rf"\b(?<!__){role.name}_\w+", source(role)))
+    assert used <= {*options(role), *results(role)}
 
 
 def test_every_default_has_a_reason(role: Path) -> None:
@@ -105,8 +105,18 @@ def test_readme_names_every_input(role: Path) -> None:
     assert [name for name in options(role) if f"`{name}`" not in readme] == []
 
 
-def test_results_are_private(role: Path) -> None:
+def results(role: Path) -> list[str]:
+    """What the tasks of a role leave."""
     names = [task["register"] for task in tasks(role) if "register" in task]
-    names += [name for task in tasks(role) for name in task.get("ansible.builtin.set_fact", {})]
-    assert names
-    assert [name for name in names if not name.startswith(f"__{role.name}_")] == []
+    return names + [name for task in tasks(role) for name in task.get("ansible.builtin.set_fact", {})]
+
+
+def test_results_carry_the_name_of_the_role(role: Path) -> None:
+    assert results(role)
+    assert [name for name in results(role) if not name.removeprefix("__").startswith(f"{role.name}_")] == []
+
+
+def test_readme_and_spec_name_every_public_result(role: Path) -> None:
+    public = [name for name in results(role) if not name.startswith("__")]
+    readme = (role / "README.md").read_text()
+    assert [name for name in public if f"`{name}`" not in readme] == []

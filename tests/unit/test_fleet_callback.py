@@ -71,17 +71,17 @@ def test_a_home_that_nobody_has_is_a_warning(callback: Any) -> None:
     assert warning == "The report could not be written to ~nosuchuser/x: Could not determine home directory."
 
 
-DESTINATION = EXHAUSTED["destinations"][0]
+DESTINATION = EXHAUSTED["pools"][0]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"destinations": [{}]},
-        {"destinations": [{**DESTINATION, "rate": {}}]},
-        {"destinations": [{**DESTINATION, "saturation": float("nan")}]},
-        {"destinations": [{**DESTINATION, "blocked": "many"}]},
-        {"destinations": None},
+        {"pools": [{}]},
+        {"pools": [{**DESTINATION, "rate": {}}]},
+        {"pools": [{**DESTINATION, "saturation": float("nan")}]},
+        {"pools": [{**DESTINATION, "blocked": "many"}]},
+        {"pools": None},
         {"findings": [{"id": "x"}]},
         {"kernel": {}},
         {"port_range": {}},

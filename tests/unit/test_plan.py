@@ -215,10 +215,10 @@ ports = st.sets(st.integers(1, 65535), max_size=8)
 
 @given(ranges, ports, ports, st.integers(0, 1024), st.sampled_from("01"), st.sampled_from("012"))
 def test_what_always_holds(
-    present: PortRange, reserved: set[int], services: set[int], start: int, timestamps: str, reuse: str
+    current: PortRange, reserved: set[int], services: set[int], start: int, timestamps: str, reuse: str
 ) -> None:
     observed = usage(
-        ip_local_port_range=str(present),
+        ip_local_port_range=str(current),
         ip_local_reserved_ports=str(PortSet.of(reserved)),
         ip_unprivileged_port_start=str(start),
         tcp_timestamps=timestamps,
@@ -228,12 +228,12 @@ def test_what_always_holds(
     now = after(observed)
     wide = parse_range(now["sysctls"]["net.ipv4.ip_local_port_range"])
     kept = parse_ports(now["sysctls"]["net.ipv4.ip_local_reserved_ports"])
-    assert wide.low <= present.low
-    assert wide.high >= present.high
-    assert wide.low >= min(start, present.low)
-    assert wide.is_even or present.low == start
+    assert wide.low <= current.low
+    assert wide.high >= current.high
+    assert wide.low >= min(start, current.low)
+    assert wide.is_even or current.low == start
     assert reserved <= {port for port in reserved if port in kept}
-    exposed = {port for port in services if wide.low <= port <= wide.high and not present.low <= port <= present.high}
+    exposed = {port for port in services if wide.low <= port <= wide.high and not current.low <= port <= current.high}
     assert all(port in kept for port in exposed)
     assert now["sysctls"]["net.ipv4.tcp_tw_reuse"] == "1"
     assert now["sysctls"]["net.ipv4.tcp_timestamps"] == "1"

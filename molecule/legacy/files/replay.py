@@ -33,7 +33,7 @@ CASES = {
 
 OPTIONS = {
     "detail": "full",
-    "max_destinations": 10,
+    "max_pools": 10,
     "destination": None,
     "warning_threshold": 0.4,
     "critical_threshold": 0.5,

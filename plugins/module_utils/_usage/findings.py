@@ -38,7 +38,7 @@ Finding = Dict[str, Any]
 
 
 class Facts(NamedTuple):
-    """All that findings are drawn from; kernel, sysctls and destinations as port_usage_info returns them.
+    """All that findings are drawn from; kernel, sysctls and pools as port_usage_info returns them.
 
     census: None where the sockets were not looked at. overflows: TCPTimeWaitOverflow. stale: file and line
     number of lines that set tcp_tw_recycle where no kernel has it any more.
@@ -49,7 +49,7 @@ class Facts(NamedTuple):
     port_range: PortRange
     reserved: PortSet
     usable: int
-    destinations: Sequence[Mapping[str, Any]]
+    pools: Sequence[Mapping[str, Any]]
     census: Optional[Census]
     overflows: int
     conntrack: Optional[Conntrack]
@@ -95,7 +95,7 @@ def _usable(facts: Facts) -> Iterator[Finding]:
 
 
 def _destinations(facts: Facts) -> Iterator[Finding]:
-    for one in facts.destinations:
+    for one in facts.pools:
         level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
         evidence = {name: one[name] for name in ("blocked", "time_wait", "live", "saturation", "rate", "forecast")}
         name = place(one)
@@ -154,7 +154,7 @@ def _reuse(facts: Facts) -> Iterator[Finding]:
             kernel=facts.kernel["release"],
         )
     elif value == 2:
-        missed = [one for one in facts.destinations if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
+        missed = [one for one in facts.pools if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
         if missed:
             worst = place(missed[0])
             yield _finding(
@@ -192,7 +192,7 @@ def _bind_before_connect(facts: Facts) -> Iterator[Finding]:
 
 
 def _fin_wait2(facts: Facts) -> Iterator[Finding]:
-    for one in facts.destinations:
+    for one in facts.pools:
         if one["fin_wait2"] and one["fin_wait2"] >= facts.usable * _FIN_WAIT2_SHARE:
             yield _finding(
                 "fin-wait2-held",

@@ -25,19 +25,19 @@ class Look(NamedTuple):
 
     method: str
     detail: str
-    max_destinations: int
+    max_pools: int
     only: Optional[Only]
     thresholds: Thresholds
 
 
 def check_options(options: Mapping[str, Any]) -> Look:
     """Raises ValueError that names the option."""
-    if options["max_destinations"] < 1:
-        raise ValueError(f"max_destinations must be 1 or more, not {options['max_destinations']}")
+    if options["max_pools"] < 1:
+        raise ValueError(f"max_pools must be 1 or more, not {options['max_pools']}")
     return Look(
         options["method"],
         options["detail"],
-        options["max_destinations"],
+        options["max_pools"],
         saturation.parse_only(options["destination"]) if options["destination"] else None,
         saturation.check_thresholds(options["warning_threshold"], options["critical_threshold"]),
     )
@@ -53,14 +53,14 @@ def observe(look: Look, proc: str = procfs.PROC) -> Dict[str, Any]:
 
     ports = saturation.describe_ports(port_range, reserved, None)
     method, census = "sockstat", None
-    destinations: List[Dict[str, Any]] = []
+    pools: List[Dict[str, Any]] = []
     if look.detail == "full" or not saturation.proves_ok(sockstat, ports["usable"], look.thresholds):
         method, census = _take_census(look.method, port_range, reserved, proc)
         ports = saturation.describe_ports(port_range, reserved, census)
         reuse = saturation.reuse_in_force(kernel, sysctls)
-        destinations = [
+        pools = [
             saturation.describe_destination(one, census, ports["usable"], reuse, look.thresholds)
-            for one in saturation.most_loaded(census, reuse, look.max_destinations, look.only)
+            for one in saturation.most_loaded(census, reuse, look.max_pools, look.only)
         ]
     files = boot_files.read_files(_EVERY_FILE)
     counters = procfs.read_counters(proc)
@@ -70,14 +70,14 @@ def observe(look: Look, proc: str = procfs.PROC) -> Dict[str, Any]:
         port_range=port_range,
         reserved=reserved,
         usable=ports["usable"],
-        destinations=destinations,
+        pools=pools,
         census=census,
         overflows=counters.get("TCPTimeWaitOverflow", 0),
         conntrack=conntrack.read(proc),
         stale=_stale_recycle_lines(kernel, files),
     )
     return {
-        "level": saturation.worst_level(destinations, ports["usable"]),
+        "level": saturation.worst_level(pools, ports["usable"]),
         "findings": findings.find(facts),
         "kernel": kernel,
         "sysctls": sysctls,
@@ -86,7 +86,7 @@ def observe(look: Look, proc: str = procfs.PROC) -> Dict[str, Any]:
         "listening_ports": census and {"tcp": sorted(census.listening), "udp": sorted(procfs.udp_ports(proc))},
         "sockets": census and saturation.describe_sockets(census),
         "blocked_at_most": saturation.blocked_at_most(sockstat),
-        "destinations": destinations,
+        "pools": pools,
         "counters": counters,
         "uptime": procfs.read_uptime(proc),
         "method": method,

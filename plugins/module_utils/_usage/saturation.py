@@ -167,17 +167,17 @@ def most_loaded(census: Census, reuse: Reuse, number: int, only: Optional[Only] 
     return heapq.nsmallest(number, (one for one in every if only is None or only.matches(one)), key=order)
 
 
-def worst_level(destinations: Sequence[Mapping[str, Any]], usable: int) -> str:
+def worst_level(pools: Sequence[Mapping[str, Any]], usable: int) -> str:
     """The level of the most loaded destination: all have the same usable ports. Without any, no connect succeeds."""
     if not usable:
         return "exhausted"
-    return str(destinations[0]["level"]) if destinations else "ok"
+    return str(pools[0]["level"]) if pools else "ok"
 
 
 def describe_destination(
     destination: Destination, census: Census, usable: int, reuse: Reuse, thresholds: Thresholds
 ) -> Dict[str, Any]:
-    """One of the C(destinations) of port_usage_info."""
+    """One of the C(pools) of port_usage_info."""
     source, address, port = destination
     ticks: Mapping[int, int] = census.time_wait.get(destination, {})
     live = census.live[destination]

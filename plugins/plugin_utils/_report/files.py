@@ -84,8 +84,8 @@ def csv_rows(host: Mapping[str, Any]) -> Iterator[dict[str, object]]:
         row["kernel"] = usage["kernel"]["release"]
         row["port_range"], row["usable_ports"] = f"{ports['low']}-{ports['high']}", ports["usable"]
         row["findings"] = " ".join(dict.fromkeys(finding["id"] for finding in usage["findings"]))
-    now = usage["destinations"] if usage else []
-    earlier = host["usage"]["destinations"] if host["usage"] and host["usage_after"] else []
+    now = usage["pools"] if usage else []
+    earlier = host["usage"]["pools"] if host["usage"] and host["usage_after"] else []
     before = {source_and_place(one): one["saturation"] for one in earlier}
     for rank, one in enumerate(now, 1):
         was = before.pop(source_and_place(one), None)

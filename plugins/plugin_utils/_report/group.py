@@ -27,7 +27,7 @@ SEVERITIES = ("critical", "warning", "info")
 # What is kept of a result. The rest is Ansible's own: how the module was called, and so on.
 USAGE = (
     "level", "findings", "kernel", "sysctls", "port_range", "reserved_in_files", "listening_ports", "sockets",
-    "blocked_at_most", "destinations", "method", "complete", "uptime", "counters",
+    "blocked_at_most", "pools", "method", "complete", "uptime", "counters",
 )  # fmt: skip
 PLAN = ("settings", "dropin", "sustainable_rate")
 CHANGE = ("path", "changed", "file", "settings", "reapplied_by", "recovered")
@@ -35,9 +35,9 @@ STRESS = (
     "url", "attempted", "succeeded", "failures", "errors", "port_exhaustion", "seconds", "rate", "connect_ms",
     "time_wait", "tw_recycled", "stopped_by",
 )  # fmt: skip
-OUTCOME = ("state", "reason", "wave", "beyond_sysctls", "gate")
+OUTCOME = ("state", "reason", "wave", "not_curable", "gate")
 
-TAKEN_BACK = ("removed", "restored", "absent", "kept", "unrecorded")
+ROLLED_BACK = ("removed", "restored", "absent", "kept", "unrecorded")
 
 # Worst first: no port left, then what went wrong in this run, then what is short of ports.
 _RANKS = {name: rank for rank, name in enumerate(("exhausted", "failed", "critical", "unreachable", "warning"))}
@@ -83,7 +83,7 @@ class Host:
         if not result["changed"] and any(change["changed"] for change in self.changes):
             return
         self.changes.append({**_part(result, CHANGE), "check_mode": check})
-        if result["changed"] and result["file"] in TAKEN_BACK and not check:
+        if result["changed"] and result["file"] in ROLLED_BACK and not check:
             self.usage_after = None
 
     def stressed(self, result: Mapping[str, Any], _check: bool) -> None:
@@ -124,7 +124,7 @@ class Host:
             return "unchanged"
         if done[-1]["check_mode"]:
             return "would_change"
-        return "rolled_back" if done[-1]["file"] in TAKEN_BACK else "changed"
+        return "rolled_back" if done[-1]["file"] in ROLLED_BACK else "changed"
 
     def as_dict(self) -> Result:
         return {
@@ -145,12 +145,12 @@ Record = Callable[[Host, Mapping[str, Any], bool], None]
 
 # Which results are what, by the keys that they have to have, so that a censored one is passed over.
 _MODULES: Mapping[str, tuple[frozenset[str], Record]] = {
-    "port_usage_info": (frozenset({"level", "destinations", "port_range", "findings"}), Host.observed),
+    "port_usage_info": (frozenset({"level", "pools", "port_range", "findings"}), Host.observed),
     "sysctl_dropin": (frozenset({"changed", "path", "file", "settings"}), Host.applied),
     "curl_stress": (frozenset({"attempted", "succeeded", "errors"}), Host.stressed),
 }
 _FACTS: Mapping[str, tuple[frozenset[str], Record]] = {
-    "__timewait_rollout_outcome": (frozenset({"state"}), Host.concluded),
+    "timewait_rollout_outcome": (frozenset({"state"}), Host.concluded),
 }
 # Of the action remediation, in the order in which they came about; null where it did not come that far.
 _STEPS: Mapping[str, tuple[frozenset[str], Record]] = {
@@ -276,10 +276,10 @@ def summarise(hosts: Sequence[Host]) -> Result:
         "destinations": _group_destinations(hosts),
         "settings": _group_settings(hosts),
         "lost": _group_losses(hosts),
-        "beyond_sysctls": _group(
-            ({"reason": host.outcome["beyond_sysctls"]}, host.name)
+        "not_curable": _group(
+            ({"reason": host.outcome["not_curable"]}, host.name)
             for host in hosts
-            if host.outcome and host.outcome.get("beyond_sysctls")
+            if host.outcome and host.outcome.get("not_curable")
         ),
         "waves": _group_waves(hosts),
     }
@@ -323,7 +323,7 @@ def _rank(host: Mapping[str, Any]) -> int:
 
 def _badness(host: Result) -> tuple[Any, ...]:
     usage = present_usage(host)
-    worst = usage["destinations"][0] if usage and usage["destinations"] else None
+    worst = usage["pools"][0] if usage and usage["pools"] else None
     loads = (-worst["saturation"], -worst["forecast"]["saturation"]) if worst else (1.0, 0.0)
     severities = [SEVERITIES.index(finding["severity"]) for finding in usage["findings"]] if usage else []
     return _rank(host), *loads, min(severities, default=len(SEVERITIES)), natural(host["name"])
@@ -386,7 +386,7 @@ def _group_destinations(hosts: Iterable[Host]) -> list[Result]:
     """Whom the hosts connect to, whatever their own address: the most loaded first."""
     seen: dict[str, list[tuple[str, Result]]] = {}
     for host in hosts:
-        for destination in host.present["destinations"] if host.present else []:
+        for destination in host.present["pools"] if host.present else []:
             seen.setdefault(place(destination), []).append((host.name, destination))
     groups = [
         {
@@ -407,20 +407,20 @@ def _group_destinations(hosts: Iterable[Host]) -> list[Result]:
 
 
 def _group_settings(hosts: Iterable[Host]) -> list[Result]:
-    """What changed, or would: how is changed, taken_back, would_change or planned."""
+    """What changed, or would: how is changed, rolled_back, would_change or planned."""
 
     def settings() -> Iterable[tuple[Mapping[str, Any], str]]:
         for host in hosts:
             for change in host.changes:
                 how = "would_change" if change["check_mode"] else "changed"
-                if change["file"] in TAKEN_BACK and how == "changed":
-                    how = "taken_back"
+                if change["file"] in ROLLED_BACK and how == "changed":
+                    how = "rolled_back"
                 for one in change["settings"]:
                     if one["before"] != one["after"]:
                         yield {"how": how, "key": one["key"], "before": one["before"], "after": one["after"]}, host.name
             for one in host.plan["settings"] if host.plan and not host.changes else []:
                 if one["action"] == "set":
-                    before, after = one["present"], one["wanted"]
+                    before, after = one["current"], one["wanted"]
                     yield {"how": "planned", "key": one["key"], "before": before, "after": after}, host.name
 
     return _group(settings())
@@ -440,7 +440,7 @@ def _group_waves(hosts: Iterable[Host]) -> list[Result]:
 
 def _tells_less(look: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """As looks of timewait_remediate do, which asks for the most loaded destination only."""
-    return bool(look["level"] == before["level"] and len(look["destinations"]) < len(before["destinations"]))
+    return bool(look["level"] == before["level"] and len(look["pools"]) < len(before["pools"]))
 
 
 def _part(result: Mapping[str, Any], names: Sequence[str]) -> Result:

@@ -78,7 +78,7 @@ def view(report: Mapping[str, Any]) -> Result:
         "tone": next((level for level in LEVELS if summary["levels"][level]), "unknown"),
         "chart": _chart(hosts, ids, len(rows)),
         "losses": summary["lost"],
-        "beyond": summary["beyond_sysctls"],
+        "beyond": summary["not_curable"],
         "settings": summary["settings"],
         "findings": summary["findings"],
         "destinations": summary["destinations"][:DESTINATIONS],
@@ -148,14 +148,14 @@ def _is_detailed(host: Mapping[str, Any], index: int, hosts: int) -> bool:
 
 def _has_details(host: Mapping[str, Any]) -> bool:
     usage = present_usage(host)
-    return bool(is_in_trouble(host) or host["changes"] or (usage and (usage["findings"] or usage["destinations"])))
+    return bool(is_in_trouble(host) or host["changes"] or (usage and (usage["findings"] or usage["pools"])))
 
 
 def _row(host: Mapping[str, Any], identifier: str, detailed: bool) -> Result:
     usage = present_usage(host)
-    destinations = usage["destinations"] if usage else []
+    destinations = usage["pools"] if usage else []
     worst = _destination(destinations[0], usage) if destinations and usage else None
-    before = host["usage"]["destinations"] if host["usage_after"] and host["usage"] else []
+    before = host["usage"]["pools"] if host["usage_after"] and host["usage"] else []
     findings = usage["findings"] if usage else []
     return {
         "id": identifier,
@@ -177,8 +177,8 @@ def _row(host: Mapping[str, Any], identifier: str, detailed: bool) -> Result:
 
 def _details(host: Mapping[str, Any]) -> Result:
     usage, outcome = present_usage(host), host["outcome"] or {}
-    destinations = usage["destinations"] if usage else []
-    earlier = host["usage"]["destinations"] if host["usage_after"] and host["usage"] else []
+    destinations = usage["pools"] if usage else []
+    earlier = host["usage"]["pools"] if host["usage_after"] and host["usage"] else []
     before = {source_and_place(one): one["saturation"] for one in earlier}
     plan = host["plan"]
     return {
@@ -197,7 +197,7 @@ def _details(host: Mapping[str, Any]) -> Result:
         "stress": host["stress"],
         "reason_of_outcome": outcome.get("reason"),
         "wave": outcome.get("wave"),
-        "beyond": outcome.get("beyond_sysctls"),
+        "beyond": outcome.get("not_curable"),
         "gate": outcome.get("gate"),
     }
 
@@ -229,7 +229,7 @@ def _destination(destination: Mapping[str, Any], usage: Mapping[str, Any] | None
 
 def _at_most(usage: Mapping[str, Any] | None) -> float | None:
     """Where the counters proved the host healthy, no more is known than this."""
-    if not usage or usage["destinations"] or usage["method"] != "sockstat" or not usage["port_range"]["usable"]:
+    if not usage or usage["pools"] or usage["method"] != "sockstat" or not usage["port_range"]["usable"]:
         return None
     return min(1.0, float(usage["blocked_at_most"] / usage["port_range"]["usable"]))
 
@@ -261,7 +261,7 @@ def _bar(host: Mapping[str, Any], ids: Mapping[str, str]) -> Result | None:
         return None
     now = _saturation(usage)
     before = _saturation(host["usage"]) if host["usage_after"] and host["usage"] else now
-    forecast = usage["destinations"][0]["forecast"]["saturation"] if usage["destinations"] else now
+    forecast = usage["pools"][0]["forecast"]["saturation"] if usage["pools"] else now
     return {
         "id": ids[host["name"]],
         "name": host["name"],
@@ -274,8 +274,8 @@ def _bar(host: Mapping[str, Any], ids: Mapping[str, str]) -> Result | None:
 
 
 def _saturation(usage: Mapping[str, Any]) -> float:
-    if usage["destinations"]:
-        return float(usage["destinations"][0]["saturation"])
+    if usage["pools"]:
+        return float(usage["pools"][0]["saturation"])
     return 1.0 if usage["level"] == "exhausted" else _at_most(usage) or 0.0
 
 

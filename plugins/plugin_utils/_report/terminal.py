@@ -25,7 +25,6 @@ WORDS = {
     "unknown": "not seen",
     "rolled_back": "rolled back",
     "would_change": "would change",
-    "taken_back": "taken back",
 }
 SHORT = ("exhausted", "critical", "warning")
 _TONES = {"exhausted": BAD, "critical": BAD, "failed": BAD, "unreachable": BAD, "warning": POOR, "info": NORMAL}
@@ -46,7 +45,7 @@ def summary_lines(report: Mapping[str, Any], width: int = 100) -> list[Line]:
         *_counts(summary, any(map(present_usage, hosts)), report["meta"].get("check_mode"), width),
         *_worst(hosts, width),
         *_losses(summary["lost"], width),
-        *_groups("Beyond sysctls", summary["beyond_sysctls"], width),
+        *_groups("Beyond sysctls", summary["not_curable"], width),
         *_settings(summary["settings"], width),
         *_findings(summary["findings"], width),
     ]
@@ -120,9 +119,9 @@ def _worst(hosts: Sequence[Result], width: int) -> list[Line]:
 def _worst_row(host: Result, column: int) -> Sequence[object]:
     usage = present_usage(host)
     name = _cut(host["name"], column)
-    if not usage or not usage["destinations"]:
+    if not usage or not usage["pools"]:
         return name, host["level"], "any", percent(1), "", "", "no usable port"
-    one = usage["destinations"][0]
+    one = usage["pools"][0]
     rate, forecast = number(recent_rate(one)), forecast_in_words(one["forecast"])
     return name, host["level"], place(one), percent(one["saturation"]), rate, one["trend"] or "", forecast
 
@@ -158,7 +157,7 @@ def _groups(title: str, groups: Sequence[Result], width: int, tone: str = NORMAL
 
 def _settings(settings: Sequence[Result], width: int) -> list[Line]:
     lines: list[Line] = []
-    for how in ("changed", "taken_back", "would_change", "planned"):
+    for how in ("changed", "rolled_back", "would_change", "planned"):
         groups = [setting for setting in settings if setting["how"] == how]
         if groups:
             lines += [Line(""), Line(word(how).capitalize())]

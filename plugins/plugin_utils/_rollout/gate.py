@@ -257,7 +257,7 @@ def _reuse_works(looks: Sequence[Look], beyond: str | None) -> Check:
         words = f"{window.count} ports were taken out of TIME_WAIT early in {window.seconds:.0f} s."
         return Check("reuse-works", PASSED, words, evidence)
     usable = after["port_range"]["usable"]
-    crowded = [one for one in after["destinations"] if _must_meet_some(one, usable, window.seconds)]
+    crowded = [one for one in after["pools"] if _must_meet_some(one, usable, window.seconds)]
     if not crowded:
         return Check("reuse-works", UNKNOWN, "There were too few ports in TIME_WAIT to meet one.", evidence)
     evidence["destination"] = place(crowded[0])

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What becomes of a host in a rollout, and of a wave. Pure: no I/O, no clock.
 
-An outcome has state (unchanged, pending, changed, rolled_back, failed), reason, wave, beyond_sysctls and gate.
+An outcome has state (unchanged, pending, changed, rolled_back, failed), reason, wave, not_curable and gate.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def judged(
 ) -> Outcome:
     """The outcome of a host after the soak. Raises ValueError as the gate does."""
     if after.get("unreachable"):
-        return _outcome("failed", f"{LOST}.", wave, outcome.get("beyond_sysctls"))
-    gate = rollout_gate.judge(first, before, applied, after, limits, outcome.get("beyond_sysctls"))
+        return _outcome("failed", f"{LOST}.", wave, outcome.get("not_curable"))
+    gate = rollout_gate.judge(first, before, applied, after, limits, outcome.get("not_curable"))
     failed = [check for check in gate["checks"] if check["status"] == rollout_gate.FAILED]
     reason = "; ".join(f"{check['id']}: {check['message']}" for check in failed) or None
-    return _outcome("failed" if failed else "changed", reason, wave, outcome.get("beyond_sysctls"), gate)
+    return _outcome("failed" if failed else "changed", reason, wave, outcome.get("not_curable"), gate)
 
 
 def wave_verdict(outcomes: Mapping[str, Result | None], alive: Sequence[str]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def wave_verdict(outcomes: Mapping[str, Result | None], alive: Sequence[str]) ->
 def _outcome(
     state: str, reason: str | None, wave: int | None = None, beyond: str | None = None, gate: Result | None = None
 ) -> Outcome:
-    return {"state": state, "reason": reason, "wave": wave, "beyond_sysctls": beyond, "gate": gate}
+    return {"state": state, "reason": reason, "wave": wave, "not_curable": beyond, "gate": gate}
 
 
 def _beyond(usage: Result, plan: Result) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _beyond(usage: Result, plan: Result) -> Iterator[str]:
             yield f"{finding['summary']} {finding['remedy']}"
     rate = plan["sustainable_rate"]
     usable = max(0, rate["usable_after"] - (usage["port_range"]["held"] or 0))
-    for one in usage["destinations"]:
+    for one in usage["pools"]:
         reason = _too_much(one, usable, min(one["hold_seconds"], rate["hold_seconds_after"]))
         if reason:
             yield reason

@@ -32,7 +32,7 @@ APPLY_NOTES = {
 Result = Mapping[str, Any]
 
 
-def in_words(result: Result, check: bool = False) -> list[str]:
+def describe(result: Result, check: bool = False) -> list[str]:
     """Describe a result; which kind it is shows in its keys.
 
     check: the result comes from check mode, so nothing has happened yet.
@@ -42,16 +42,16 @@ def in_words(result: Result, check: bool = False) -> list[str]:
         raise ValueError(f"expected a result of this collection, not {type(result).__name__}")
     if result.get("skipped"):
         lines = ["NOTHING DONE: nothing is left to set. What an earlier run applied, the rollback takes back."]
-    elif {"level", "destinations", "port_range"} <= result.keys():
+    elif {"level", "pools", "port_range"} <= result.keys():
         lines = describe_usage(result)
     elif {"usage", "plan", "applied"} <= result.keys():
         steps = [step for step in (result["plan"], result["applied"]) if step]
-        lines = [line for step in steps for line in in_words(step, result["check_mode"])]
+        lines = [line for step in steps for line in describe(step, result["check_mode"])]
     elif {"settings", "dropin", "sustainable_rate"} <= result.keys():
         lines = describe_plan(result)
     elif {"attempted", "succeeded", "errors"} <= result.keys():
         lines = describe_stress(result)
-    elif {"state", "gate", "beyond_sysctls"} <= result.keys():
+    elif {"state", "gate", "not_curable"} <= result.keys():
         lines = describe_outcome(result, check)
     elif {"changed", "path", "settings"} <= result.keys():
         lines = describe_apply(result, check)
@@ -63,7 +63,7 @@ def in_words(result: Result, check: bool = False) -> list[str]:
 
 def describe_usage(usage: Result) -> list[str]:
     """Lines for the result of port_usage_info."""
-    destinations: Sequence[Result] = usage["destinations"]
+    destinations: Sequence[Result] = usage["pools"]
     ports: Result = usage["port_range"]
     lines = [verdict(usage), *destination_table(destinations, ports["usable"])]
     if destinations:
@@ -88,11 +88,11 @@ def verdict(usage: Result) -> str:
     level, usable = usage["level"], usage["port_range"]["usable"]
     if not usable:
         return "EXHAUSTED: every port of the range is reserved or held."
-    if not usage["destinations"]:
+    if not usage["pools"]:
         if usage["method"] == "sockstat":
             return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
-    worst = usage["destinations"][0]
+    worst = usage["pools"][0]
     towards = f"towards {place(worst)}"
     if level == "exhausted":
         return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
@@ -184,7 +184,7 @@ def describe_plan(plan: Result) -> list[str]:
     else:
         lines = [f"CHANGE {changes} of {len(settings)} settings: {limit}, not {number(rate['before'])}."]
     for setting in settings:
-        lines.append(f"  {setting['action']:<11} {setting['key']}: {change(setting['present'], setting['wanted'])}")
+        lines.append(f"  {setting['action']:<11} {setting['key']}: {change(setting['current'], setting['wanted'])}")
         lines += wrapped(setting["reason"], indent=14)
     return lines
 
@@ -231,8 +231,8 @@ def describe_outcome(outcome: Result, check: bool) -> list[str]:
         lines += labelled("Why", outcome["reason"])
     for one in gate["checks"] if gate else ():
         lines += wrapped(f"{one['status']:<8} {one['id']}: {one['message']}", indent=2, hanging=9)
-    if outcome["beyond_sysctls"]:
-        lines += labelled("Beyond", f"Sysctls alone cannot cure this host. {outcome['beyond_sysctls']}")
+    if outcome["not_curable"]:
+        lines += labelled("Beyond", f"Sysctls alone cannot cure this host. {outcome['not_curable']}")
     return lines
 
 

@@ -94,7 +94,7 @@ def test_csv_has_a_row_for_each_destination_and_one_for_hosts_without() -> None:
     expected = [
         (host["name"], str(rank) if rank else "")
         for host in report["hosts"]
-        for rank in (range(1, len(host["usage"]["destinations"]) + 1) if host["usage"] else ()) or [0]
+        for rank in (range(1, len(host["usage"]["pools"]) + 1) if host["usage"] else ()) or [0]
     ]
     assert [(row["host"], row["destination_rank"]) for row in rows(report)] == expected
     assert tuple(rows(report)[0]) == COLUMNS
@@ -106,9 +106,9 @@ def test_csv_values() -> None:
     recorded = RECORDED["remediated"]
     for action, result in ((LOOK, recorded["usage"]), (APPLY, recorded["changes"][0]), (LOOK, recorded["usage_after"])):
         fleet.heard("web1", action, result)
-    before = {f"{one['address']}:{one['port']}": one["saturation"] for one in recorded["usage"]["destinations"]}
+    before = {f"{one['address']}:{one['port']}": one["saturation"] for one in recorded["usage"]["pools"]}
     found = rows(make_report(fleet, META))
-    now = recorded["usage_after"]["destinations"]
+    now = recorded["usage_after"]["pools"]
     assert [row["saturation"] for row in found[: len(now)]] == [str(one["saturation"]) for one in now]
     assert {row["destination"]: float(row["saturation_before"]) for row in found if row["saturation_before"]} == before
     assert len({row["destination"] for row in found}) == len(found)

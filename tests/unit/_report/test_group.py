@@ -31,7 +31,7 @@ PLAN, CHANGE = RECORDED["remediated"]["plan"], RECORDED["remediated"]["changes"]
 AFTER, LOAD = RECORDED["remediated"]["usage_after"], RECORDED["remediated"]["stress"][0]
 ROLLBACK = {**CHANGE, "file": "removed"}
 GATE = {"passed": False, "checks": [{"id": "listeners", "status": "failed", "message": "Gone.", "evidence": {}}]}
-ROLLED_BACK = {"state": "rolled_back", "reason": "listeners: Gone.", "wave": 2, "beyond_sysctls": None, "gate": GATE}
+ROLLED_BACK = {"state": "rolled_back", "reason": "listeners: Gone.", "wave": 2, "not_curable": None, "gate": GATE}
 
 
 def fleet_of(*events: tuple[Any, ...]) -> Fleet:
@@ -84,7 +84,7 @@ def test_a_loop_returns_several() -> None:
 
 
 def test_of_looks_before_a_change_the_last_one_counts_unless_it_tells_less() -> None:
-    one_destination = {**EXHAUSTED, "destinations": EXHAUSTED["destinations"][:1]}
+    one_destination = {**EXHAUSTED, "pools": EXHAUSTED["pools"][:1]}
     newer = {**EXHAUSTED, "blocked_at_most": 7}
     for looks, kept in (
         ([IDLE, EXHAUSTED, one_destination], EXHAUSTED),
@@ -153,8 +153,8 @@ def test_what_was_seen_of_a_change_is_gone_with_it() -> None:
         ([(APPLY, CHANGE, True), (APPLY, CHANGE)], "changed"),
         ([(APPLY, ROLLBACK)], "rolled_back"),
         ([(APPLY, ROLLBACK, True)], "would_change"),
-        ([(APPLY, CHANGE), (SET_FACT, facts("__timewait_rollout_outcome", ROLLED_BACK))], "rolled_back"),
-        ([(SET_FACT, facts("__timewait_rollout_outcome", {**ROLLED_BACK, "state": "pending"}))], "pending"),
+        ([(APPLY, CHANGE), (SET_FACT, facts("timewait_rollout_outcome", ROLLED_BACK))], "rolled_back"),
+        ([(SET_FACT, facts("timewait_rollout_outcome", {**ROLLED_BACK, "state": "pending"}))], "pending"),
     ],
 )
 def test_state(events: list[tuple[Any, ...]], state: str) -> None:
@@ -175,7 +175,7 @@ def test_a_confirmation_adds_nothing_to_a_change() -> None:
 
 
 def test_the_last_outcome_wins() -> None:
-    outcomes = [facts("__timewait_rollout_outcome", {"state": state}) for state in ("pending", "changed")]
+    outcomes = [facts("timewait_rollout_outcome", {"state": state}) for state in ("pending", "changed")]
     host = only_host(fleet_of(*(("web1", SET_FACT, outcome) for outcome in outcomes)))
     assert host["outcome"] == {"state": "changed"}
 
@@ -197,7 +197,7 @@ def test_failures_and_their_end() -> None:
 
 
 def test_an_outcome_tells_more_than_the_failure_that_ends_the_rollout() -> None:
-    fleet = fleet_of(("web1", APPLY, CHANGE), ("web1", SET_FACT, facts("__timewait_rollout_outcome", ROLLED_BACK)))
+    fleet = fleet_of(("web1", APPLY, CHANGE), ("web1", SET_FACT, facts("timewait_rollout_outcome", ROLLED_BACK)))
     fleet.lost("web1", [], "The wave was rolled back.", unreachable=False)
     fleet.settle(["web1"])
     assert only_host(fleet)["state"] == "rolled_back"
@@ -208,13 +208,13 @@ def test_an_outcome_tells_more_than_the_failure_that_ends_the_rollout() -> None:
 @pytest.mark.parametrize(
     ("action", "result"),
     [
-        (LOOK, {**IDLE, "destinations": [{}]}),
+        (LOOK, {**IDLE, "pools": [{}]}),
         (APPLY, {**CHANGE, "settings": None}),
-        (SET_FACT, facts("__timewait_rollout_outcome", {"state": "changed", "wave": "first"})),
+        (SET_FACT, facts("timewait_rollout_outcome", {"state": "changed", "wave": "first"})),
     ],
 )
 def test_a_result_that_is_not_understood(action: str, result: Result) -> None:
-    good = facts("__timewait_rollout_outcome", {"state": "changed", "wave": 1})
+    good = facts("timewait_rollout_outcome", {"state": "changed", "wave": 1})
     fleet = fleet_of(("web1", LOOK, IDLE), ("web1", action, result), ("web2", SET_FACT, good))
     fleet.settle([])
     report = make_report(fleet, META)
@@ -278,10 +278,10 @@ def test_destinations_of_several_hosts_are_one() -> None:
 
 
 def test_destinations_are_sorted_by_how_many_suffer() -> None:
-    full = EXHAUSTED["destinations"][0]
+    full = EXHAUSTED["pools"][0]
     busy = {"last_1s": 9000.0, "last_10s": 9000.0, "last_60s": 9000.0}
-    rarely = {**EXHAUSTED, "destinations": [{**full, "port": 1, "rate": busy}]}
-    often = {**EXHAUSTED, "destinations": [{**full, "port": 2}]}
+    rarely = {**EXHAUSTED, "pools": [{**full, "port": 1, "rate": busy}]}
+    often = {**EXHAUSTED, "pools": [{**full, "port": 2}]}
     report = report_of(("web1", LOOK, rarely), ("web2", LOOK, often), ("web3", LOOK, often))
     assert [group["destination"] for group in report["summary"]["destinations"]] == ["198.18.0.1:2", "198.18.0.1:1"]
 
@@ -299,23 +299,23 @@ def test_settings_are_grouped_by_what_became_of_them() -> None:
         "changed": ["web1", "web2"],
         "would_change": ["web3"],
         "planned": ["web4"],
-        "taken_back": ["web5"],
+        "rolled_back": ["web5"],
     }
     assert all((group["before"], group["after"]) == ("2", "1") for group in reuse)
 
 
-def test_waves_and_hosts_beyond_sysctls() -> None:
-    stuck = {"state": "unchanged", "reason": None, "wave": None, "beyond_sysctls": "Clients bind first.", "gate": None}
+def test_waves_and_hosts_not_curable() -> None:
+    stuck = {"state": "unchanged", "reason": None, "wave": None, "not_curable": "Clients bind first.", "gate": None}
     report = report_of(
-        ("web1", SET_FACT, facts("__timewait_rollout_outcome", {**ROLLED_BACK, "state": "changed", "wave": 1})),
-        ("web2", SET_FACT, facts("__timewait_rollout_outcome", ROLLED_BACK)),
-        ("web3", SET_FACT, facts("__timewait_rollout_outcome", stuck)),
+        ("web1", SET_FACT, facts("timewait_rollout_outcome", {**ROLLED_BACK, "state": "changed", "wave": 1})),
+        ("web2", SET_FACT, facts("timewait_rollout_outcome", ROLLED_BACK)),
+        ("web3", SET_FACT, facts("timewait_rollout_outcome", stuck)),
     )
     assert report["summary"]["waves"] == [
         {"wave": 1, "hosts": 1, "states": {"changed": 1}},
         {"wave": 2, "hosts": 1, "states": {"rolled_back": 1}},
     ]
-    assert report["summary"]["beyond_sysctls"] == [{"reason": "Clients bind first.", "hosts": 1, "names": ["web3"]}]
+    assert report["summary"]["not_curable"] == [{"reason": "Clients bind first.", "hosts": 1, "names": ["web3"]}]
 
 
 def test_counts_name_every_level_and_state() -> None:

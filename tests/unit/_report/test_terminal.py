@@ -126,11 +126,11 @@ def test_identifiers_are_not_broken() -> None:
         assert not [line for line in told(fleet_of(web1=usage), width) if line.endswith("-")]
 
 
-def test_hosts_beyond_sysctls() -> None:
+def test_hosts_not_curable() -> None:
     fleet = fleet_of()
     for number in range(1, 4):
-        stuck = {"state": "unchanged", "beyond_sysctls": "Clients bind() before they connect()."}
-        fleet.heard(f"web{number}", "set_fact", facts("__timewait_rollout_outcome", stuck))
+        stuck = {"state": "unchanged", "not_curable": "Clients bind() before they connect()."}
+        fleet.heard(f"web{number}", "set_fact", facts("timewait_rollout_outcome", stuck))
     lines = told(fleet)
     assert lines[-3:] == [
         "Beyond sysctls: 3 hosts",

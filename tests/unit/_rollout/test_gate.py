@@ -41,7 +41,7 @@ def look(at: float, *, tcp: Any = (22, 443), udp: Any = (53,), reuse: str = "1",
         "sysctls": values,
         "listening_ports": {"tcp": list(tcp), "udp": list(udp)},
         "port_range": {"usable": 500},
-        "destinations": [],
+        "pools": [],
         "findings": [],
         **different,
     }
@@ -203,12 +203,12 @@ def test_a_kernel_without_the_counter() -> None:
     [
         ({"counters": {"TWRecycled": 1}}, "passed"),
         ({}, "unknown"),
-        ({"destinations": [destination()]}, "failed"),
-        ({"destinations": [destination(reusable=249)]}, "unknown"),
-        ({"destinations": [destination(rate={"last_1s": 0.1})]}, "unknown"),
-        ({"destinations": [destination(hold_seconds=60.0)]}, "unknown"),
-        ({"destinations": [destination()], "reuse": "0"}, "unknown"),
-        ({"destinations": [destination()], "counters": {"TWRecycled": 7}}, "passed"),
+        ({"pools": [destination()]}, "failed"),
+        ({"pools": [destination(reusable=249)]}, "unknown"),
+        ({"pools": [destination(rate={"last_1s": 0.1})]}, "unknown"),
+        ({"pools": [destination(hold_seconds=60.0)]}, "unknown"),
+        ({"pools": [destination()], "reuse": "0"}, "unknown"),
+        ({"pools": [destination()], "counters": {"TWRecycled": 7}}, "passed"),
     ],
 )
 def test_ports_are_taken_over_where_some_must_be_met(after: Any, expected: str) -> None:
@@ -216,7 +216,7 @@ def test_ports_are_taken_over_where_some_must_be_met(after: Any, expected: str) 
 
 
 def test_ports_of_clients_that_bind_are_not_expected_to_be_taken_over() -> None:
-    stuck = look(1090, destinations=[destination()])
+    stuck = look(1090, pools=[destination()])
     binds = look(1000, findings=[{"id": "bind-before-connect"}])
     assert status(gate(stuck), "reuse-works") == "failed"
     assert status(gate(stuck, first=binds), "reuse-works") == "unknown"

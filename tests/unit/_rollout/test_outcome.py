@@ -13,7 +13,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.filter.rollout_outcome i
 from ansible_collections.netops.ephemeral_ports.plugins.filter.rollout_verdict import rollout_verdict
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import Limits
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.outcome import judged
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, in_words
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, describe
 
 Result = dict[str, Any]
 
@@ -33,7 +33,7 @@ def destination(**different: Any) -> Result:
 
 
 def foreseen(*destinations: Result, predicted: Any = None, after: float = 1.0, **usage: Any) -> Result:
-    look = {"findings": [], "destinations": list(destinations), "port_range": {"held": 0}, **usage}
+    look = {"findings": [], "pools": list(destinations), "port_range": {"held": 0}, **usage}
     plan = {"sustainable_rate": {"usable_after": 50000, "hold_seconds_after": after}}
     return rollout_outcome(look, plan, predicted or {"file": "created", "on_trial": True})
 
@@ -50,7 +50,7 @@ def foreseen(*destinations: Result, predicted: Any = None, after: float = 1.0, *
 )
 def test_who_needs_a_turn(predicted: Result, state: str, why: bool) -> None:
     outcome = foreseen(predicted=predicted)
-    assert outcome.keys() == {"state", "reason", "wave", "beyond_sysctls", "gate"}
+    assert outcome.keys() == {"state", "reason", "wave", "not_curable", "gate"}
     assert (outcome["state"], outcome["reason"] is not None) == (state, why)
 
 
@@ -67,7 +67,7 @@ def test_who_needs_a_turn(predicted: Result, state: str, why: bool) -> None:
     ],
 )
 def test_what_sysctls_cannot_cure(one: Result, words: str | None) -> None:
-    beyond = foreseen(one)["beyond_sysctls"]
+    beyond = foreseen(one)["not_curable"]
     if words is None:
         assert beyond is None
     else:
@@ -77,18 +77,18 @@ def test_what_sysctls_cannot_cure(one: Result, words: str | None) -> None:
 
 def test_held_ports_do_not_count_and_a_hold_time_that_stays_does() -> None:
     rate = {"last_1s": 0.0, "last_10s": 800.0}
-    assert foreseen(destination(rate=rate), after=60.0)["beyond_sysctls"] is None
+    assert foreseen(destination(rate=rate), after=60.0)["not_curable"] is None
     held = foreseen(destination(rate=rate), after=60.0, port_range={"held": 2000})
-    assert held["beyond_sysctls"].startswith("At 800 new connections per second 48000 of the 48000 ports")
+    assert held["not_curable"].startswith("At 800 new connections per second 48000 of the 48000 ports")
 
 
 def test_reuse_that_is_in_force_for_a_destination_stays_so() -> None:
     loopback = destination(hold_seconds=1.0, rate={"last_1s": 900.0, "last_10s": 900.0})
-    assert foreseen(loopback, after=60.0)["beyond_sysctls"] is None
+    assert foreseen(loopback, after=60.0)["not_curable"] is None
 
 
-def test_clients_that_bind_first_are_beyond_sysctls_whatever_the_load() -> None:
-    assert foreseen(findings=[BIND])["beyond_sysctls"] == f"{BIND['summary']} {BIND['remedy']}"
+def test_clients_that_bind_first_are_not_curable_whatever_the_load() -> None:
+    assert foreseen(findings=[BIND])["not_curable"] == f"{BIND['summary']} {BIND['remedy']}"
 
 
 def test_bad_input_is_refused() -> None:
@@ -108,7 +108,7 @@ def test_a_host_that_is_lost_during_the_soak_has_failed() -> None:
 
 def hostvars(**states: str | None) -> Result:
     return {
-        host: {"__timewait_rollout_outcome": {"state": state, "reason": f"{host} did."}} if state else {}
+        host: {"timewait_rollout_outcome": {"state": state, "reason": f"{host} did."}} if state else {}
         for host, state in states.items()
     }
 
@@ -156,8 +156,8 @@ CHECKS = [
     ],
 )  # fmt: skip
 def test_an_outcome_in_words(different: Result, check: bool, verdict: str) -> None:
-    nothing = {"reason": None, "wave": None, "beyond_sysctls": "Mend the client. " * 10, "gate": None}
-    lines = in_words({**nothing, **different}, check=check)
+    nothing = {"reason": None, "wave": None, "not_curable": "Mend the client. " * 10, "gate": None}
+    lines = describe({**nothing, **different}, check=check)
     assert lines[0] == verdict
     assert all(len(line) <= WIDTH and line.isprintable() for line in lines)
     assert any(line.startswith("Beyond:    Sysctls alone cannot cure this host. Mend") for line in lines)

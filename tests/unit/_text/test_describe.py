@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netops.ephemeral_ports.plugins.filter.in_words import FilterModule
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, in_words, outlook
+from ansible_collections.netops.ephemeral_ports.plugins.filter.describe import FilterModule
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, describe, outlook
 
 PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 REUSE = "net.ipv4.tcp_tw_reuse"
@@ -49,14 +49,14 @@ def usage(*destinations: Result, reuse: str | None = "2", **different: object) -
         "method": "netlink",
         "port_range": {"low": 32768, "high": 33267, "size": 500, "reserved": 0, "held": 0, "usable": 500},
         "sysctls": {REUSE: reuse},
-        "destinations": list(destinations),
+        "pools": list(destinations),
         "blocked_at_most": 17,
         **different,
     }
 
 
 def setting(key: str, present: str | None, wanted: str | None, action: str, reason: str = "So it is.") -> Result:
-    return {"key": key, "present": present, "wanted": wanted, "action": action, "reason": reason}
+    return {"key": key, "current": present, "wanted": wanted, "action": action, "reason": reason}
 
 
 def plan(*settings: Result, before: float = 8.3, after: float = 55296.0) -> Result:
@@ -158,7 +158,7 @@ VERDICTS = {
 
 @pytest.mark.parametrize(("result", "verdict"), VERDICTS.values(), ids=VERDICTS)
 def test_verdict_comes_first(result: Result, verdict: str) -> None:
-    lines = in_words(result)
+    lines = describe(result)
     assert lines[0] == verdict
     assert all(len(line) <= WIDTH for line in lines[1:])
     assert all(line.isprintable() and '"' not in line for line in lines)
@@ -173,12 +173,12 @@ def test_verdict_comes_first(result: Result, verdict: str) -> None:
     ],
 )
 def test_check_mode_speaks_of_what_would_be(result: Result, verdict: str) -> None:
-    assert in_words(result, check=True)[0] == verdict
+    assert describe(result, check=True)[0] == verdict
 
 
 def text(result: Result) -> str:
     """All lines as one, to look for sentences that may be wrapped."""
-    return " ".join(" ".join(in_words(result)).split())
+    return " ".join(" ".join(describe(result)).split())
 
 
 SAID = {
@@ -254,7 +254,7 @@ def test_says(result: Result, sentence: str) -> None:
 
 
 def test_values_that_stay_are_not_repeated() -> None:
-    assert in_words(applied(False, "unchanged", "1")) == [f"UNCHANGED: {PATH} and the kernel already agree."]
+    assert describe(applied(False, "unchanged", "1")) == [f"UNCHANGED: {PATH} and the kernel already agree."]
 
 
 def test_connect_times_of_a_load_without_success_are_left_out() -> None:
@@ -263,7 +263,7 @@ def test_connect_times_of_a_load_without_success_are_left_out() -> None:
 
 
 def test_destinations_form_a_table() -> None:
-    lines = in_words(usage(destination(), destination(source="198.18.0.2"), destination(port=443)))
+    lines = describe(usage(destination(), destination(source="198.18.0.2"), destination(port=443)))
     table = lines[1:5]
     assert [line.split()[0] for line in table] == ["destination", *["198.18.0.1:8080"] * 2, "198.18.0.1:443"]
     assert "198.18.0.1:8080 from 198.18.0.2" in table[2]
@@ -276,19 +276,19 @@ def test_few_destinations_are_shown() -> None:
 
 @pytest.mark.parametrize(("share", "shown"), [(0.0, "0 %"), (0.001, "<1 %"), (0.999, "99 %"), (1.0, "100 %")])
 def test_percent_exaggerates_in_no_direction(share: float, shown: str) -> None:
-    row = in_words(usage(destination(saturation=share)))[2]
+    row = describe(usage(destination(saturation=share)))[2]
     assert f"  {shown}  " in row
 
 
 def test_a_host_cannot_steer_the_terminal() -> None:
-    evil = in_words(plan(setting("net.ipv4.tcp_\x1b[31mtw", '"\x07', None, "keep", "\x1b]0;title\x07 \u202e")))
+    evil = describe(plan(setting("net.ipv4.tcp_\x1b[31mtw", '"\x07', None, "keep", "\x1b]0;title\x07 \u202e")))
     assert all(line.isprintable() and '"' not in line for line in evil)
 
 
 @pytest.mark.parametrize("result", [{}, {"changed": True}, [], "text", None])
 def test_anything_else_is_refused(result: Result) -> None:
-    with pytest.raises(AnsibleFilterError, match="in_words: expected a result of"):
-        FilterModule().filters()["in_words"](result)
+    with pytest.raises(AnsibleFilterError, match="describe: expected a result of"):
+        FilterModule().filters()["describe"](result)
 
 
 def course(saturation: float, critical: float | None, exhausted: float | None) -> Result:

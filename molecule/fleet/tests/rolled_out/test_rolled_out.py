@@ -27,7 +27,7 @@ def test_who_was_not_judged_is_judged_and_the_rest_is_changed(play: Callable[[st
 def test_the_host_that_sysctls_cannot_cure_is_listed_with_the_reason(play: Callable[[str], Any]) -> None:
     for name in ("stopped", "resumed", "nothing_left"):
         outcomes = play(name).outcomes
-        beyond = {host: outcome["beyond_sysctls"] for host, outcome in outcomes.items() if outcome["beyond_sysctls"]}
+        beyond = {host: outcome["not_curable"] for host, outcome in outcomes.items() if outcome["not_curable"]}
         assert list(beyond) == ["fleet12"]
         assert beyond["fleet12"].startswith("Clients bind() before they connect()")
 

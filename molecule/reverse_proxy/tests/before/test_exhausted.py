@@ -29,7 +29,7 @@ def test_nginx_logs_every_one_of_them_as_errno_99(host: Host, stress: dict[str, 
 def test_the_diagnosis_names_the_upstream(host: Host) -> None:
     diagnosis = json.loads(host.file("/root/diagnosis.json").content_string)
     upstream = json.loads(host.file("/root/addresses.json").content_string)["upstream"]
-    worst = diagnosis["destinations"][0]
+    worst = diagnosis["pools"][0]
     assert diagnosis["level"] == "exhausted"
     assert (worst["address"], worst["port"], worst["level"]) == (upstream, 8080, "exhausted")
     assert worst["time_wait"] >= 490

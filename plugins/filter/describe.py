@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter in_words: what a result means, for a person."""
+"""Filter describe: what a result means, for a person."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: in_words
+name: describe
 short_description: Say a result of this collection in plain words
 version_added: 0.1.0
 author:
@@ -50,7 +50,7 @@ EXAMPLES = r"""
 
 - name: Say what it means
   ansible.builtin.debug:
-    msg: "{{ usage | netops.ephemeral_ports.in_words }}"
+    msg: "{{ usage | netops.ephemeral_ports.describe }}"
 
 # ok: [client] => {
 #     "msg": [
@@ -81,7 +81,7 @@ EXAMPLES = r"""
 
 - name: Say what was, or in check mode would be, taken back
   ansible.builtin.debug:
-    msg: "{{ rollback | netops.ephemeral_ports.in_words(check=ansible_check_mode) }}"
+    msg: "{{ rollback | netops.ephemeral_ports.describe(check=ansible_check_mode) }}"
 """
 
 RETURN = r"""
@@ -96,18 +96,18 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils._text.describe import in_words
+from ..plugin_utils._text.describe import describe
 
 
 def _in_words(result: Mapping[str, Any], check: bool = False) -> list[str]:
     try:
-        return in_words(result, check=check)
+        return describe(result, check=check)
     except ValueError as error:
-        raise AnsibleFilterError(f"in_words: {error}") from error
+        raise AnsibleFilterError(f"describe: {error}") from error
 
 
 class FilterModule:
     """Filters that Ansible finds in this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"in_words": _in_words}
+        return {"describe": _in_words}
