@@ -7,14 +7,14 @@ from __future__ import annotations
 # `connect` opens and closes connections to a server that never closes first; `observe` takes the module's options.
 TOOLS = """
 import json, socket, sys, time
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _observation
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as observation
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 
 DEFAULTS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
 kept = []
 
 def observe(**params):
-    return _observation.observe(_observation.check_options({**DEFAULTS, "detail": "full", **params}))
+    return observation.observe(observation.check_options({**DEFAULTS, "detail": "full", **params}))
 
 def listen(address, port, family=socket.AF_INET):
     server = socket.socket(family)

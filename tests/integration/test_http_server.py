@@ -28,7 +28,7 @@ PARENT = """
 import os, signal, time
 for number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)  # a shell may have them ignored in what it runs in the background
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._http_server import keep_alive_server
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.http_server import keep_alive_server
 with keep_alive_server("127.0.0.1", 0):
     print(open(f"/proc/self/task/{os.getpid()}/children").read(), flush=True)
     time.sleep(60)
