@@ -99,6 +99,9 @@ _value:
   description: The plan.
   type: dict
   contains:
+    kind:
+      description: V(plan).
+      type: str
     settings:
       description:
         - A decision on each key, with C(key), C(current) (null where the kernel lacks it), C(wanted) (null where the
@@ -116,6 +119,7 @@ _value:
           with the usable ports and the time in seconds for which a closed connection blocks its port.
       type: dict
   sample:
+    kind: plan
     settings:
       - key: net.ipv4.tcp_tw_reuse
         current: "2"
@@ -151,7 +155,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 
-def remediation_plan(usage: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def remediation_plan(usage: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
     # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
     from ..plugin_utils import _plan
 

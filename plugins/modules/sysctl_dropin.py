@@ -176,7 +176,7 @@ file:
   type: str
   returned: success
   sample: created
-reapplied_by:
+late_writers:
   description:
     - Who sets sysctls once more after the loader of the boot, V(tuned) where a profile is active and V(ufw) where it is
       enabled and has a sysctl file. A warning tells where that would change a value.
@@ -259,7 +259,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
         "file": _file_status(outcome, params["state"]),
         "on_trial": outcome.on_trial,
         "recovered": outcome.recovered,
-        "reapplied_by": boot_outlook.reapplied_by(),
+        "late_writers": boot_outlook.reapplied_by(),
         "diff": _diff(dropin.target, outcome),
         "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
     }

@@ -8,10 +8,10 @@ Nothing here depends on how loaded the host is, so that a second run after a fir
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
-from ..module_utils._kernel import features
+from ..module_utils._kernel import features, sysctl
 from ..module_utils._kernel.ports import (
     MAX_PORT,
     PortRange,
@@ -22,6 +22,9 @@ from ..module_utils._kernel.ports import (
     usable_ports,
 )
 from ..module_utils._usage import saturation
+from ._model import ApplyResult, Plan, Setting, SustainableRate
+
+Action = Literal["set", "keep", "refuse", "unsupported"]
 
 AUTO, LEAVE = "auto", "leave"
 
@@ -53,8 +56,8 @@ class PolicyError(ValueError):
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One decision.
+class Decision:
+    """What to do with a key.
 
     wanted is None where the drop-in does not carry the key. reason tells why this action; purpose, what the key is for,
     which is the same in every run and so can stand in the drop-in.
@@ -63,15 +66,22 @@ class Setting:
     key: str
     current: str | None
     wanted: str | None
-    action: str
+    action: Action
     reason: str
 
     @property
     def purpose(self) -> str:
         return PURPOSES[self.key]
 
-    def as_dict(self) -> dict[str, str | None]:
-        return {**asdict(self), "purpose": self.purpose}
+    def setting(self) -> Setting:
+        return {
+            "key": self.key,
+            "current": self.current,
+            "wanted": self.wanted,
+            "action": self.action,
+            "reason": self.reason,
+            "purpose": self.purpose,
+        }
 
     @property
     def result(self) -> str | None:
@@ -117,11 +127,10 @@ class Host:
         return self.sysctls[f"net.ipv4.{name}"]
 
 
-def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
+def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any]) -> Plan:
     """Decide on every key; the settings come in the order in which the drop-in lists them.
 
-    Returns settings, dropin (those of them that the drop-in carries) and sustainable_rate, in plain types.
-    Raises PolicyError, or ValueError for a usage that is none.
+    dropin are those of them that the drop-in carries. Raises PolicyError, or ValueError for a usage that is none.
     """
     host, wish = read_usage(usage), read_policy(policy)
     widened = _plan_range(host, wish)
@@ -130,8 +139,9 @@ def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, 
     timestamps = _plan_timestamps(host, wish)
     settings = [reserved, widened, timestamps, _plan_reuse(host, wish, timestamps), _plan_recycle(host, wish)]
     return {
-        "settings": [setting.as_dict() for setting in settings],
-        "dropin": [setting.as_dict() for setting in settings if setting.wanted is not None],
+        "kind": "plan",
+        "settings": [setting.setting() for setting in settings],
+        "dropin": [setting.setting() for setting in settings if setting.wanted is not None],
         "sustainable_rate": _sustainable_rate(host, settings),
     }
 
@@ -205,7 +215,7 @@ def _word(value: object) -> str:
     return str(value).strip()
 
 
-def _plan_range(host: Host, wish: Policy) -> Setting:
+def _plan_range(host: Host, wish: Policy) -> Decision:
     key, current = PORT_RANGE, str(host.port_range)
     if wish.ip_local_port_range == LEAVE:
         return _left_alone(key, current)
@@ -213,12 +223,12 @@ def _plan_range(host: Host, wish: Policy) -> Setting:
         return _fixed_range(key, host, wish.ip_local_port_range)
     wanted = _widest(host.port_range, host.first_port)
     if wanted == host.port_range:
-        return Setting(key, current, current, "keep", f"{wanted.size} ports are as many as this policy gives.")
+        return Decision(key, current, current, "keep", f"{wanted.size} ports are as many as this policy gives.")
     gain = f"{wanted.size} ports per destination instead of {host.port_range.size}"
-    return Setting(key, current, str(wanted), "set", f"{gain}; ports below {wanted.low} stay free for services.")
+    return Decision(key, current, str(wanted), "set", f"{gain}; ports below {wanted.low} stay free for services.")
 
 
-def _fixed_range(key: str, host: Host, wanted: PortRange) -> Setting:
+def _fixed_range(key: str, host: Host, wanted: PortRange) -> Decision:
     current = str(host.port_range)
     if host.value("ip_unprivileged_port_start") is not None and wanted.low < host.first_port:
         raise PolicyError(
@@ -226,12 +236,13 @@ def _fixed_range(key: str, host: Host, wanted: PortRange) -> Setting:
             f"{host.first_port} here; let it begin at {host.first_port} or above"
         )
     if wanted == host.port_range:
-        return Setting(key, current, current, "keep", "The range is the one that you chose.")
+        return Decision(key, current, current, "keep", "The range is the one that you chose.")
     if range_ports(host.port_range) - range_ports(wanted):
         reason = f"{wanted} would narrow the range that is in force; choose one that contains {current}."
-        return Setting(key, current, current, "refuse", reason)
+        return Decision(key, current, current, "refuse", reason)
     odd = "" if wanted.is_even else " Its size is odd: one port of it will not be used."
-    return Setting(key, current, str(wanted), "set", f"You chose this range: {wanted.size} ports per destination.{odd}")
+    reason = f"You chose this range: {wanted.size} ports per destination.{odd}"
+    return Decision(key, current, str(wanted), "set", reason)
 
 
 def _widest(current: PortRange, first_port: int) -> PortRange:
@@ -244,22 +255,22 @@ def _widest(current: PortRange, first_port: int) -> PortRange:
     return PortRange(low - 1 if low > first_port else low, WIDE.high)
 
 
-def _plan_reserved(host: Host, wish: Policy, widened: Setting) -> Setting:
+def _plan_reserved(host: Host, wish: Policy, widened: Decision) -> Decision:
     key, current = RESERVED_PORTS, str(host.reserved)
     if host.value("ip_local_reserved_ports") is None:
         reason = "Before Linux 3.16 only the initial network namespace shows this key: set it on the host."
-        return Setting(key, None, None, "unsupported", reason)
+        return Decision(key, None, None, "unsupported", reason)
     if wish.ip_local_reserved_ports == LEAVE:
         reason = "You chose to leave it alone; what is reserved stays so, because the range may reach it."
-        return Setting(key, current, current, "keep", reason) if current else _left_alone(key, current)
+        return Decision(key, current, current, "keep", reason) if current else _left_alone(key, current)
     if isinstance(wish.ip_local_reserved_ports, PortSet):
         wanted = wish.ip_local_reserved_ports | wish.reserve
         dropped = (host.reserved | host.reserved_in_files) - wanted
         if dropped:
             reason = f"Your list would drop {dropped}; name what is reserved today too."
-            return Setting(key, current, current or None, "refuse", reason)
-        action = "keep" if wanted == host.reserved else "set"
-        return Setting(key, current, str(wanted), action, "This is the list that you chose.")
+            return Decision(key, current, current or None, "refuse", reason)
+        action: Action = "keep" if wanted == host.reserved else "set"
+        return Decision(key, current, str(wanted), action, "This is the list that you chose.")
     services = _newly_covered(host, widened)
     wanted = host.reserved | host.reserved_in_files | services | wish.reserve
     if wanted != host.reserved:
@@ -267,19 +278,19 @@ def _plan_reserved(host: Host, wish: Policy, widened: Setting) -> Setting:
         why += [f"you named {wish.reserve - host.reserved}"] if wish.reserve - host.reserved else []
         lost = host.reserved_in_files - host.reserved - services - wish.reserve
         why += [f"sysctl files name {lost}"] if lost else []
-        return Setting(key, current, str(wanted), "set", _sentence("; ".join(why)))
+        return Decision(key, current, str(wanted), "set", _sentence("; ".join(why)))
     if not wanted:
-        return Setting(key, current, None, "keep", "No service listens where the range would newly reach.")
-    return Setting(key, current, current, "keep", "All ports that need it are reserved already.")
+        return Decision(key, current, None, "keep", "No service listens where the range would newly reach.")
+    return Decision(key, current, current, "keep", "All ports that need it are reserved already.")
 
 
-def _newly_covered(host: Host, widened: Setting) -> PortSet:
+def _newly_covered(host: Host, widened: Decision) -> PortSet:
     """Ports of services that only the wider range reaches, and that nobody has reserved."""
     after = parse_range(widened.result or "")
     return host.listening & (range_ports(after) - range_ports(host.port_range)) - host.reserved
 
 
-def _refuse_to_cover_listeners(host: Host, widened: Setting, reserved: Setting) -> Setting:
+def _refuse_to_cover_listeners(host: Host, widened: Decision, reserved: Decision) -> Decision:
     exposed = _newly_covered(host, widened) - parse_ports(reserved.result or "")
     if not exposed:
         return widened
@@ -287,89 +298,109 @@ def _refuse_to_cover_listeners(host: Host, widened: Setting, reserved: Setting) 
     return replace(widened, wanted=str(host.port_range), action="refuse", reason=reason)
 
 
-def _plan_timestamps(host: Host, wish: Policy) -> Setting:
+def _plan_timestamps(host: Host, wish: Policy) -> Decision:
     key, current = TIMESTAMPS, host.value("tcp_timestamps")
     if current is None:
         reason = "Before Linux 4.13 only the initial network namespace shows this key: set it on the host."
-        return Setting(key, None, None, "unsupported", reason)
+        return Decision(key, None, None, "unsupported", reason)
     if wish.tcp_timestamps == LEAVE:
         return _left_alone(key, current)
     if wish.tcp_timestamps != AUTO:
         return _fixed(key, current, wish.tcp_timestamps)
     if current == "0":
         reason = "Without timestamps no port in TIME_WAIT can be taken over, so they are switched on again."
-        return Setting(key, current, "1", "set", reason)
-    return Setting(key, current, current, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
+        return Decision(key, current, "1", "set", reason)
+    return Decision(key, current, current, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
 
 
-def _plan_reuse(host: Host, wish: Policy, timestamps: Setting) -> Setting:
+def _plan_reuse(host: Host, wish: Policy, timestamps: Decision) -> Decision:
     key, current, wanted = REUSE, host.value("tcp_tw_reuse"), wish.tcp_tw_reuse
     if current is None:
         reason = "Before Linux 4.10 only the initial network namespace shows this key: set it on the host."
-        return Setting(key, None, None, "unsupported", reason)
+        return Decision(key, None, None, "unsupported", reason)
     if wanted == LEAVE:
         return _left_alone(key, current)
     if wanted != "0" and timestamps.result == "0":
         reason = "It does nothing while tcp_timestamps is 0; let tcp_timestamps be switched on."
-        return Setting(key, current, current, "refuse", reason)
+        return Decision(key, current, current, "refuse", reason)
     if wanted == "2" and 2 not in host.kernel["tcp_tw_reuse"]["modes"]:
         reason = f"Linux {host.short_version} takes 2 for 1; loopback only came with 4.18. Choose 0 or 1."
-        return Setting(key, current, current, "refuse", reason)
+        return Decision(key, current, current, "refuse", reason)
     if wanted != AUTO:
         return _fixed(key, current, wanted)
     seconds = _seconds(host.kernel["reuse_delay"]["milliseconds"])
     if current == "1":
-        return Setting(
+        return Decision(
             key, current, current, "keep", f"A port is free again {seconds} after its connection was closed."
         )
     reason = f"A port is free again {seconds} after its connection was closed, not 60 s."
-    return Setting(key, current, "1", "set", reason)
+    return Decision(key, current, "1", "set", reason)
 
 
-def _plan_recycle(host: Host, wish: Policy) -> Setting:
+def _plan_recycle(host: Host, wish: Policy) -> Decision:
     key, current, wanted = RECYCLE, host.value("tcp_tw_recycle"), wish.tcp_tw_recycle
     if current is None:
         if host.version < features.RECYCLE_REMOVED:
             reason = "Not from here: before Linux 4.12 only the initial network namespace shows this key."
         else:
             reason = f"Linux {host.short_version} does not have it (removed in 4.12); tcp_tw_reuse does the work."
-        return Setting(key, None, None, "unsupported", reason)
+        return Decision(key, None, None, "unsupported", reason)
     if wanted == "1" and "tcp_tw_recycle" not in wish.accept_risk:
         reason = "It drops connections of clients behind NAT; to insist, name tcp_tw_recycle in accept_risk."
-        return Setting(key, current, None, "refuse", reason)
+        return Decision(key, current, None, "refuse", reason)
     if wanted != LEAVE:
         return _fixed(key, current, wanted)
     if current != "0":
         reason = "It is on and drops connections of clients behind NAT; choose 0 to switch it off."
-        return Setting(key, current, None, "keep", reason)
-    return Setting(
+        return Decision(key, current, None, "keep", reason)
+    return Decision(
         key, current, None, "keep", "It is off, as it should be: it drops connections of clients behind NAT."
     )
 
 
-def _left_alone(key: str, current: str) -> Setting:
-    return Setting(key, current, None, "keep", "You chose to leave it alone.")
+def _left_alone(key: str, current: str) -> Decision:
+    return Decision(key, current, None, "keep", "You chose to leave it alone.")
 
 
-def _fixed(key: str, current: str, wanted: str) -> Setting:
-    return Setting(key, current, wanted, "keep" if current == wanted else "set", "You chose this value.")
+def _fixed(key: str, current: str, wanted: str) -> Decision:
+    return Decision(key, current, wanted, "keep" if current == wanted else "set", "You chose this value.")
 
 
-def _sustainable_rate(host: Host, settings: list[Setting]) -> dict[str, float]:
+def _sustainable_rate(host: Host, settings: list[Decision]) -> SustainableRate:
     """New connections per second to one destination that is not loopback, for ever, before and after the plan.
 
     Ports that listeners hold within the range are not subtracted: they come and go, the configuration stays.
     """
     after = {**host.sysctls, **{setting.key: setting.result for setting in settings}}
-    rates: dict[str, float] = {}
-    for when, sysctls in (("before", host.sysctls), ("after", after)):
-        usable = usable_ports(*saturation.ports_in_force(sysctls))
-        reuse = saturation.reuse_in_force(host.kernel, sysctls)
-        hold_ms = reuse.delay_ms if reuse.mode == 1 else features.TIME_WAIT_MS
-        rates[when] = round(usable * 1000 / hold_ms, 1)
-        rates[f"usable_{when}"] = usable
-        rates[f"hold_seconds_{when}"] = hold_ms / 1000
-    return rates
+    usable_before, hold_before = _capacity(host, host.sysctls)
+    usable_after, hold_after = _capacity(host, after)
+    return {
+        "before": round(usable_before / hold_before, 1),
+        "usable_before": usable_before,
+        "hold_seconds_before": hold_before,
+        "after": round(usable_after / hold_after, 1),
+        "usable_after": usable_after,
+        "hold_seconds_after": hold_after,
+    }
+
+
+def _capacity(host: Host, sysctls: Mapping[str, str | None]) -> tuple[int, float]:
+    """Usable ports, and for how many seconds a closed connection blocks one."""
+    reuse = saturation.reuse_in_force(host.kernel, sysctls)
+    hold_ms = reuse.delay_ms if reuse.mode == 1 else features.TIME_WAIT_MS
+    return usable_ports(*saturation.ports_in_force(sysctls)), hold_ms / 1000
+
+
+def broken_promises(plan: Plan, applied: ApplyResult) -> list[str]:
+    """Planned values that were not applied, in words."""
+    results = {one["key"]: one for one in applied["settings"]}
+    found = []
+    for setting in plan["dropin"]:
+        key, wanted = setting["key"], setting["wanted"] or ""
+        after = results[key]["after"] if key in results else None
+        if after is None or not sysctl.same(key, after, wanted):
+            found.append(f"{key} is {after or 'not set'}, planned was {wanted or 'empty'}")
+    return found
 
 
 def _seconds(milliseconds: int) -> str:

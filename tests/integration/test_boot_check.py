@@ -168,14 +168,14 @@ def test_tuned_and_ufw_set_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late_writers, "find_ufw", lambda: late_writers.Ufw(True, str(theirs)))
     monkeypatch.setattr(late_writers, "find_tuned", lambda: late_writers.Tuned("network-latency", False))
     result = apply()
-    assert result["reapplied_by"] == ["tuned", "ufw"]
+    assert result["late_writers"] == ["tuned", "ufw"]
     ufw, tuned = result["warnings"]
     assert ufw == f'{REUSE} = 1, but ufw sets it to "0": {theirs}:2 decides'
     assert 'its profile "network-latency" wins' in tuned
     monkeypatch.setattr(late_writers, "find_ufw", lambda: late_writers.Ufw(False, str(theirs)))
     monkeypatch.setattr(late_writers, "find_tuned", lambda: late_writers.Tuned("network-latency", True))
     result = apply()
-    assert (result["warnings"], result["reapplied_by"]) == ([], ["tuned"])
+    assert (result["warnings"], result["late_writers"]) == ([], ["tuned"])
 
 
 @private

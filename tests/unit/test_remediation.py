@@ -49,19 +49,20 @@ def test_the_options_of_the_dropin_are_those_of_its_module() -> None:
 def test_what_a_host_says_is_not_taken_for_a_template(action: ActionModule, tmp_path: Path) -> None:
     template = tmp_path / "ours.j2"
     template.write_text("# {{ remediation_plan.settings[0].reason }}\n")
-    plan = {"settings": [{"reason": "Linux {{ 6 * 7 }} does not have it."}]}
+    setting = {"key": "net.ipv4.a", "wanted": None, "reason": "Linux {{ 6 * 7 }} does not have it."}
+    plan = {"settings": [setting]}
     assert action._render(str(template), plan, {}) == "# Linux {{ 6 * 7 }} does not have it.\n"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{{ absent }}\n", "absent"), ("{% if %}\n", "ours.j2"), ("{{ [1, 2] }}", "which is no text")],
+    [("{{ absent }}\n", "absent"), ("{% if %}\n", "ours.j2"), ("{{ [1, 2] }}", "which is not a text")],
 )
 def test_a_template_that_gives_no_text(action: ActionModule, tmp_path: Path, text: str, words: str) -> None:
     template = tmp_path / "ours.j2"
     template.write_text(text)
     with pytest.raises(StepFailedError, match=words) as raised:
-        action._render(str(template), {}, {})
+        action._render(str(template), {"settings": []}, {})
     assert str(template) in str(raised.value)
 
 

@@ -3,6 +3,7 @@
 """One look at a host: read what there is to read, and put together what port_usage_info returns."""
 
 import contextlib
+import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._boot import files as boot_files
@@ -77,6 +78,8 @@ def observe(look: Look, proc: str = procfs.PROC) -> Dict[str, Any]:
         stale=_stale_recycle_lines(kernel, files),
     )
     return {
+        "kind": "usage",
+        "namespace": {"inode": os.stat(f"{proc}/self/ns/net").st_ino, "name": None, "owner": None},
         "level": saturation.worst_level(pools, ports["usable"]),
         "findings": findings.find(facts),
         "kernel": kernel,

@@ -186,9 +186,11 @@ def describe_destination(
     blocked = live + waiting
     saturation = min(1.0, blocked / usable) if usable else 1.0
     return {
+        "kind": "connect",
         "source": str(ipaddress.ip_address(source)),
         "address": str(ipaddress.ip_address(address)),
         "port": port,
+        "usable": usable,
         "blocked": blocked,
         "time_wait": time_wait,
         "reusable": time_wait - waiting,

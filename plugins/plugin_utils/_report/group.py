@@ -26,16 +26,18 @@ SEVERITIES = ("critical", "warning", "info")
 
 # What is kept of a result. The rest is Ansible's own: how the module was called, and so on.
 USAGE = (
+    "kind", "namespace",
     "level", "findings", "kernel", "sysctls", "port_range", "reserved_in_files", "listening_ports", "sockets",
     "blocked_at_most", "pools", "method", "complete", "uptime", "counters",
 )  # fmt: skip
-PLAN = ("settings", "dropin", "sustainable_rate")
-CHANGE = ("path", "changed", "file", "settings", "reapplied_by", "recovered")
+PLAN = ("kind", "settings", "dropin", "sustainable_rate")
+CHANGE = ("kind", "path", "changed", "file", "settings", "late_writers", "on_trial", "recovered")
 STRESS = (
+    "kind",
     "url", "attempted", "succeeded", "failures", "errors", "port_exhaustion", "seconds", "rate", "connect_ms",
     "time_wait", "tw_recycled", "stopped_by",
 )  # fmt: skip
-OUTCOME = ("state", "reason", "wave", "not_curable", "gate")
+OUTCOME = ("kind", "state", "reason", "wave", "not_curable", "gate")
 
 ROLLED_BACK = ("removed", "restored", "absent", "kept", "unrecorded")
 

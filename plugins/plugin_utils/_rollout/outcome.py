@@ -81,7 +81,7 @@ def wave_verdict(outcomes: Mapping[str, Result | None], alive: Sequence[str]) ->
 def _outcome(
     state: str, reason: str | None, wave: int | None = None, beyond: str | None = None, gate: Result | None = None
 ) -> Outcome:
-    return {"state": state, "reason": reason, "wave": wave, "not_curable": beyond, "gate": gate}
+    return {"kind": "outcome", "state": state, "reason": reason, "wave": wave, "not_curable": beyond, "gate": gate}
 
 
 def _beyond(usage: Result, plan: Result) -> Iterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...module_utils._words import percent, place
@@ -33,32 +33,28 @@ Result = Mapping[str, Any]
 
 
 def describe(result: Result, check: bool = False) -> list[str]:
-    """Describe a result; which kind it is shows in its keys.
+    """Describe a result of this collection, by its field kind.
 
     check: the result comes from check mode, so nothing has happened yet.
-    Raises ValueError for anything that is no result of this collection.
+    Raises ValueError for anything else.
     """
-    if not isinstance(result, Mapping):
-        raise ValueError(f"expected a result of this collection, not {type(result).__name__}")
-    if result.get("skipped"):
-        lines = ["NOTHING DONE: nothing is left to set. What an earlier run applied, the rollback takes back."]
-    elif {"level", "pools", "port_range"} <= result.keys():
-        lines = describe_usage(result)
-    elif {"usage", "plan", "applied"} <= result.keys():
-        steps = [step for step in (result["plan"], result["applied"]) if step]
-        lines = [line for step in steps for line in describe(step, result["check_mode"])]
-    elif {"settings", "dropin", "sustainable_rate"} <= result.keys():
-        lines = describe_plan(result)
-    elif {"attempted", "succeeded", "errors"} <= result.keys():
-        lines = describe_stress(result)
-    elif {"state", "gate", "not_curable"} <= result.keys():
-        lines = describe_outcome(result, check)
-    elif {"changed", "path", "settings"} <= result.keys():
-        lines = describe_apply(result, check)
-    else:
-        wanted = "port_usage_info, remediation, remediation_plan, sysctl_dropin, curl_stress"
-        raise ValueError(f"expected a result of {wanted}, rollout_outcome or rollout_gate")
-    return [printable(line) for line in lines]
+    kind = str(result.get("kind")) if isinstance(result, Mapping) else ""
+    if kind not in _KINDS:
+        told = f"one of kind {kind:.40}" if isinstance(result, Mapping) else type(result).__name__
+        raise ValueError(f"expected a result of this collection ({', '.join(_KINDS)}), not {told}")
+    return [printable(line) for line in _KINDS[kind](result, check)]
+
+
+def describe_remediation(result: Result, check: bool) -> list[str]:
+    """Lines for the result of the action remediation: the plan, and what was applied of it."""
+    del check  # the result says itself whether it is a prediction
+    plan, applied = result["plan"], result["applied"]
+    lines = describe_plan(plan) if plan else []
+    if applied:
+        return lines + describe_apply(applied, result["check_mode"])
+    if plan and not plan["dropin"]:
+        lines += labelled("Note", "The policy leaves every setting alone. The playbook rollback undoes earlier runs.")
+    return lines
 
 
 def describe_usage(usage: Result) -> list[str]:
@@ -335,3 +331,13 @@ def number(value: float) -> str:
 def printable(line: str) -> str:
     """What a host says may not steer a terminal."""
     return "".join(character if character.isprintable() else "?" for character in line).replace('"', "'")
+
+
+_KINDS: Mapping[str, Callable[[Result, bool], list[str]]] = {
+    "usage": lambda usage, _check: describe_usage(usage),
+    "plan": lambda plan, _check: describe_plan(plan),
+    "apply": describe_apply,
+    "remediation": describe_remediation,
+    "load": lambda load, _check: describe_stress(load),
+    "outcome": describe_outcome,
+}

@@ -50,7 +50,7 @@ def foreseen(*destinations: Result, predicted: Any = None, after: float = 1.0, *
 )
 def test_who_needs_a_turn(predicted: Result, state: str, why: bool) -> None:
     outcome = foreseen(predicted=predicted)
-    assert outcome.keys() == {"state", "reason", "wave", "not_curable", "gate"}
+    assert outcome.keys() == {"kind", "state", "reason", "wave", "not_curable", "gate"}
     assert (outcome["state"], outcome["reason"] is not None) == (state, why)
 
 
@@ -156,7 +156,7 @@ CHECKS = [
     ],
 )  # fmt: skip
 def test_an_outcome_in_words(different: Result, check: bool, verdict: str) -> None:
-    nothing = {"reason": None, "wave": None, "not_curable": "Mend the client. " * 10, "gate": None}
+    nothing = {"kind": "outcome", "reason": None, "wave": None, "not_curable": "Mend the client. " * 10, "gate": None}
     lines = describe({**nothing, **different}, check=check)
     assert lines[0] == verdict
     assert all(len(line) <= WIDTH and line.isprintable() for line in lines)

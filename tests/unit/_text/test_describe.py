@@ -43,6 +43,7 @@ def finding(identifier: str, **different: object) -> Result:
 def usage(*destinations: Result, reuse: str | None = "2", **different: object) -> Result:
     level = destinations[0]["level"] if destinations else "ok"
     return {
+        "kind": "usage",
         "level": level,
         "findings": [] if level == "ok" else [finding(f"destination-{level}", remedy="Keep connections alive.")],
         "complete": True,
@@ -60,11 +61,12 @@ def setting(key: str, present: str | None, wanted: str | None, action: str, reas
 
 
 def plan(*settings: Result, before: float = 8.3, after: float = 55296.0) -> Result:
-    return {"settings": list(settings), "dropin": [], "sustainable_rate": {"before": before, "after": after}}
+    return {"kind": "plan", "settings": list(settings), "dropin": [], "sustainable_rate": {"before": before, "after": after}}
 
 
 def stress(succeeded: int = 1500, **different: object) -> Result:
     return {
+        "kind": "load",
         "url": "http://198.18.0.1:8080/",
         "attempted": 1500,
         "succeeded": succeeded,
@@ -96,7 +98,7 @@ def applied(
     changed: bool, file: str, before: str = "2", after: str = "1", status: str = "changed", **more: object
 ) -> Result:
     record = {"key": REUSE, "wanted": "1", "before": before, "after": after, "status": status}
-    return {"changed": changed, "path": PATH, "file": file, "settings": [record], **more}
+    return {"kind": "apply", "changed": changed, "path": PATH, "file": file, "settings": [record], **more}
 
 
 CRITICAL = destination(blocked=300, time_wait=300, saturation=0.6, level="critical")
@@ -139,10 +141,6 @@ VERDICTS = {
     "edited since": (
         applied(False, "kept", status="kept"),
         f"KEPT: {PATH} has been edited since and stays; remove it and roll back again to take back all.",
-    ),
-    "skipped": (
-        {"skipped": True, "changed": False},
-        "NOTHING DONE: nothing is left to set. What an earlier run applied, the rollback takes back.",
     ),
     "nothing to roll back": (
         applied(False, "absent"),

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all actions of this collection are: they call modules on a host, and pass on what was checked.
+
+ansible-core takes facts from any result of a module, and facts outrank the defaults of roles: a host could choose which
+file of the controller is rendered. So no module of ours is called but through here.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.unsafe_proxy import wrap_var
+
+from . import _border
+from ._model import DiffPart
+from ._task_result import reason_given
+
+T = TypeVar("T")
+Result = dict[str, Any]
+
+COLLECTION = "netops.ephemeral_ports"
+# What a worker may take while it listens to a host that never ends.
+MEMORY = 512 * 1024 * 1024
+WARNINGS, OUTPUT = 20, 4_096
+# What ansible-core makes of an answer that it does not understand.
+ODD = (AttributeError, KeyError, MemoryError, RecursionError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What a module answered. result: None where it failed without one. error: why it failed, None where it did not.
+
+    of_the_task: what ansible-core acts on in the result of a task: warnings, diff, the discovered interpreter.
+    of_a_crash: what a module that crashed printed.
+    """
+
+    result: T | None
+    error: str | None = None
+    of_the_task: Result = field(default_factory=dict)
+    of_a_crash: Result = field(default_factory=dict)
+
+
+class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+    _supports_async = True
+    _supports_check_mode = True
+
+    def prepare(self, task_vars: Mapping[str, Any]) -> None:
+        """Raises AnsibleActionFail where the host steers us by its facts, or where its result could not be checked."""
+        facts = _border.facts_of_ours(task_vars.get("ansible_facts"))
+        if facts:
+            raise AnsibleActionFail(
+                f"facts of this host set {', '.join(facts[:5])}, but variables of {COLLECTION} never come from a host. "
+                "The host may be compromised; if it was set_fact with cacheable, put the variable into the inventory"
+            )
+        if self._task.async_val:
+            if not self._task.poll:
+                raise AnsibleActionFail(
+                    "poll: 0 would leave the result to async_status, unchecked; give poll a positive number"
+                )
+            self._task.async_val = 0  # it is awaited here, so that ansible-core does not fetch the result by itself
+
+    def call(self, module: str, arguments: Result, kind: type[T], task_vars: Result) -> Answer[T]:
+        """Never raises for what a host says."""
+        try:
+            with _bounded_memory():
+                returned = self._execute_module(f"{COLLECTION}.{module}", arguments, task_vars=task_vars)
+            _border.weigh(returned)
+        except _border.NotUnderstoodError as error:
+            return self._refused(str(error))
+        except ODD as error:
+            return self._refused(f"its answer is no result of a module ({type(error).__name__})")
+        return self._checked(returned, kind)
+
+    def _checked(self, returned: Mapping[str, Any], kind: type[T]) -> Answer[T]:
+        result, odd = None, None
+        try:
+            of_the_task = {**_warnings(returned), **_diff(returned), **self._interpreter()}
+            result = _border.parse(kind, returned)
+        except _border.NotUnderstoodError as error:
+            odd, of_the_task = str(error), self._interpreter()
+        if returned.get("failed"):
+            reason = _border.clean(reason_given(returned), OUTPUT)
+            return Answer(wrap_var(result), reason, wrap_var(of_the_task), wrap_var(_crash(returned)))
+        if odd is not None:
+            return self._refused(odd)
+        return Answer(wrap_var(result), None, wrap_var(of_the_task))
+
+    def _refused(self, why: str) -> Answer[T]:
+        return Answer(None, wrap_var(f"the answer of the host was refused: {why}"), self._interpreter())
+
+    def _interpreter(self) -> Result:
+        """As ansible-core found it, which is the one fact that a result of ours carries."""
+        name, path = getattr(self, "_discovered_interpreter_key", None), getattr(self, "_discovered_interpreter", None)
+        checked = _border.interpreter(path)
+        return {"ansible_facts": {name: checked}} if name and checked else {}
+
+
+class ModuleAction(HostAction):
+    """A module by itself: its result, checked."""
+
+    module: str
+    kind: type[Any]
+
+    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+        super().run(tmp, task_vars)
+        del tmp  # ansible-core does not use it any more
+        self.prepare(task_vars or {})
+        answer = self.call(self.module, self._task.args, self.kind, task_vars or {})
+        result: Result = {"changed": False, **(answer.result or {}), **answer.of_the_task}
+        if answer.error is not None:
+            result |= {"failed": True, "msg": answer.error, **answer.of_a_crash}
+        return result
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """ansible-core keeps all that a host prints; an endless answer ends with a MemoryError."""
+    if sys.platform != "linux":
+        yield
+        return
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = _data_in_use() + MEMORY
+    bounds = [bound for bound in (wanted, before, hard) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(bounds), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def _data_in_use() -> int:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:  # noqa: PTH123
+        match = re.search(r"VmData:\s+([0-9]+) kB", lines.read())
+    return int(match[1]) * 1024 if match else 0
+
+
+def _warnings(returned: Mapping[str, Any]) -> Result:
+    """Texts, or from ansible-core 2.19 on objects that hold one."""
+    given = returned.get("warnings")
+    texts = [_text_of(one) for one in given[:WARNINGS]] if isinstance(given, list) else []
+    return {"warnings": texts} if texts else {}
+
+
+def _text_of(warning: object) -> str:
+    text = warning if isinstance(warning, str) else getattr(getattr(warning, "event", None), "msg", None)
+    return _border.clean(text if isinstance(text, str) else str(warning), OUTPUT)
+
+
+def _diff(returned: Mapping[str, Any]) -> Result:
+    return {"diff": _border.parse(list[DiffPart], returned["diff"])} if returned.get("diff") else {}
+
+
+def _crash(returned: Mapping[str, Any]) -> Result:
+    printed = {name: returned.get(name) for name in ("module_stderr", "module_stdout", "exception")}
+    texts = {name: text for name, text in printed.items() if isinstance(text, str) and text}
+    found: Result = {name: _border.clean(text, OUTPUT) for name, text in texts.items()}
+    code = returned.get("rc")
+    return {**found, "rc": code} if isinstance(code, int) else found

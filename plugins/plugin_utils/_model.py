@@ -1,0 +1,321 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The types of every result that crosses a border, in one file.
+
+What a host returns is checked against these types once, where it is heard (_border.parse). Each kind of result names
+itself in its field kind. What modules say of their results in RETURN is tested against this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypedDict
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """A bound on what a host may say: characters of a text, or items of a list."""
+
+    number: int
+
+
+# A list of reserved ports can name each of 65,535 ports, and a sysctl file may hold several such lists.
+LongText = Annotated[str, AtMost(1_000_000)]
+Ports = Annotated[list[int], AtMost(65_536)]
+
+Level = Literal["exhausted", "critical", "warning", "ok", "unknown"]
+Severity = Literal["critical", "warning", "info"]
+PoolKind = Literal["connect"]
+Method = Literal["netlink", "procfs", "sockstat"]
+State = Literal["failed", "rolled_back", "unreachable", "changed", "would_change", "pending", "unchanged", "observed"]
+
+# --- observe: port_usage_info
+
+
+class Finding(TypedDict):
+    """Something that is wrong or worth knowing; docs/findings.md describes each id. evidence: numbers by name."""
+
+    id: str
+    severity: Severity
+    summary: str
+    remedy: str
+    destination: str | None
+    evidence: dict[str, Any]
+
+
+class Feature(TypedDict):
+    """Whether the kernel can do something, and how that was found out."""
+
+    supported: bool
+    how: str
+
+
+class ReuseModes(TypedDict):
+    modes: list[int]
+    how: str
+
+
+class ReuseDelay(TypedDict):
+    milliseconds: int
+    how: str
+
+
+class Kernel(TypedDict):
+    release: str
+    version: list[int]
+    tcp_tw_recycle: Feature
+    tcp_tw_reuse: ReuseModes
+    reuse_delay: ReuseDelay
+    two_pass_port_search: Feature
+
+
+class PortRange(TypedDict):
+    """Numbers of ports of the range. held is None where the sockets were not read."""
+
+    low: int
+    high: int
+    size: int
+    reserved: int
+    held: int | None
+    usable: int
+
+
+class ListeningPorts(TypedDict):
+    tcp: Ports
+    udp: Ports
+
+
+class Rate(TypedDict):
+    """Connections closed per second over the last 1, 10 and 60 seconds."""
+
+    last_1s: float
+    last_10s: float
+    last_60s: float
+
+
+class Forecast(TypedDict):
+    """What comes at the rate of the last seconds. saturation: of the steady state; times in seconds, None for never."""
+
+    saturation: float
+    seconds_to_critical: float | None
+    seconds_to_exhausted: float | None
+
+
+class Pool(TypedDict):
+    """A number of ports that one kind of use can take, and how far it is used up."""
+
+    kind: PoolKind
+    source: str
+    address: str
+    port: int
+    usable: int
+    blocked: int
+    time_wait: int
+    reusable: int
+    live: int
+    fin_wait2: int
+    hold_seconds: float
+    saturation: float
+    level: Level
+    rate: Rate
+    trend: Literal["rising", "steady", "falling"] | None
+    forecast: Forecast
+
+
+class Namespace(TypedDict):
+    """A network namespace. name and owner are None for the one in which the module ran."""
+
+    inode: int
+    name: str | None
+    owner: str | None
+
+
+class Usage(TypedDict):
+    """Result of port_usage_info."""
+
+    kind: Literal["usage"]
+    namespace: Namespace
+    level: Level
+    findings: list[Finding]
+    kernel: Kernel
+    sysctls: dict[str, LongText | None]
+    port_range: PortRange
+    reserved_in_files: LongText
+    listening_ports: ListeningPorts | None
+    sockets: dict[str, int] | None
+    blocked_at_most: int
+    pools: list[Pool]
+    method: Method
+    complete: bool | None
+    uptime: float
+    counters: dict[str, int]
+
+
+# --- decide: remediation_plan
+
+
+class Setting(TypedDict):
+    """A decision on a key. wanted is None where the drop-in does not carry the key."""
+
+    key: str
+    current: LongText | None
+    wanted: LongText | None
+    action: Literal["set", "keep", "refuse", "unsupported"]
+    reason: LongText
+    purpose: str
+
+
+class SustainableRate(TypedDict):
+    """New connections per second that one destination takes for ever, and from what that follows."""
+
+    before: float
+    usable_before: int
+    hold_seconds_before: float
+    after: float
+    usable_after: int
+    hold_seconds_after: float
+
+
+class Plan(TypedDict):
+    """Result of the filter remediation_plan."""
+
+    kind: Literal["plan"]
+    settings: list[Setting]
+    dropin: list[Setting]
+    sustainable_rate: SustainableRate
+
+
+# --- apply: sysctl_dropin
+
+
+class KeyResult(TypedDict):
+    """What became of a key. boot_value: what the next boot sets, None where that is not known."""
+
+    key: str
+    wanted: LongText | None
+    before: LongText | None
+    after: LongText | None
+    status: Literal["changed", "unchanged", "skipped", "restored", "kept"]
+    boot_value: LongText | None
+    boot_file: str | None
+
+
+class DiffPart(TypedDict):
+    """As ansible-core shows differences with --diff."""
+
+    before_header: str
+    after_header: str
+    before: LongText
+    after: LongText
+
+
+class ApplyResult(TypedDict):
+    """Result of sysctl_dropin."""
+
+    kind: Literal["apply"]
+    changed: bool
+    path: str
+    file: str
+    settings: list[KeyResult]
+    late_writers: list[str]
+    on_trial: bool
+    recovered: bool
+
+
+# --- prove: curl_stress
+
+
+class LoadError(TypedDict):
+    """How connections failed, and how many did so."""
+
+    curl_code: int
+    curl_name: str | None
+    errno: int
+    errno_name: str | None
+    count: int
+    meaning: str | None
+
+
+class ConnectTimes(TypedDict):
+    """Milliseconds, None without a success."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    max: float | None
+
+
+class Counted(TypedDict):
+    before: int
+    after: int
+    delta: int
+
+
+class LoadResult(TypedDict):
+    """Result of curl_stress."""
+
+    kind: Literal["load"]
+    url: str
+    attempted: int
+    succeeded: int
+    failures: int
+    errors: list[LoadError]
+    port_exhaustion: int
+    seconds: float
+    rate: float
+    connect_ms: ConnectTimes
+    time_wait: Counted
+    tw_recycled: Counted
+    stopped_by: str
+
+
+# --- all in one: the action remediation
+
+
+class Remediation(TypedDict):
+    """Result of the action remediation; None where it did not come that far, or where the plan sets nothing."""
+
+    kind: Literal["remediation"]
+    changed: bool
+    check_mode: bool
+    usage: Usage | None
+    plan: Plan | None
+    applied: ApplyResult | None
+    error: str | None
+
+
+# --- rollout
+
+
+class Check(TypedDict):
+    """A check of the gate. evidence: what it was concluded from."""
+
+    id: str
+    status: Literal["passed", "failed", "unknown"]
+    message: str
+    evidence: dict[str, Any]
+
+
+class Gate(TypedDict):
+    passed: bool
+    checks: list[Check]
+
+
+class HostOutcome(TypedDict):
+    """What has become of a host in a rollout. not_curable: why sysctls cannot cure it."""
+
+    kind: Literal["outcome"]
+    state: Literal["failed", "rolled_back", "changed", "pending", "unchanged"]
+    reason: str | None
+    wave: int | None
+    not_curable: str | None
+    gate: Gate | None
+
+
+class WaveVerdict(TypedDict):
+    """Whether a wave may stay, and why not."""
+
+    passed: bool
+    failed: list[str]
+    lost: list[str]
+    reason: str | None
