@@ -11,3 +11,4 @@ from ..plugin_utils._model import LoadResult
 class ActionModule(ModuleAction):
     module = "curl_stress"
     kind = LoadResult
+    _supports_check_mode = False  # a load cannot be predicted

@@ -31,6 +31,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 DROPIN_OPTIONS = ("path", "on_conflict", "state_dir", "lock_timeout", "trial")
 
+# What ansible-core acts on in the result of a task.
+OF_THE_TASK = ("ansible_facts", "diff", "warnings")
+
 
 class StepFailedError(Exception):
     """A step has failed, with the reason, and what it printed where it crashed."""
@@ -54,10 +57,11 @@ class ActionModule(HostAction):
         try:
             self._remediate(result, options, variables)
         except StepFailedError as failure:
-            result |= failure.of_a_crash
+            reason = wrap_var(str(failure))
             if options["on_error"] == "fail":
-                return {**result, "failed": True, "msg": str(failure), "error": str(failure)}
-            result["error"] = wrap_var(str(failure))
+                of_the_task = {name: result[name] for name in OF_THE_TASK if name in result}
+                return {**of_the_task, **failure.of_a_crash, "failed": True, "msg": reason}
+            result |= {**failure.of_a_crash, "error": reason}
         return result
 
     def _options(self) -> Result:

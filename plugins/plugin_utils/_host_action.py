@@ -162,6 +162,4 @@ def _diff(returned: Mapping[str, Any]) -> Result:
 def _crash(returned: Mapping[str, Any]) -> Result:
     printed = {name: returned.get(name) for name in ("module_stderr", "module_stdout", "exception")}
     texts = {name: text for name, text in printed.items() if isinstance(text, str) and text}
-    found: Result = {name: _border.clean(text, OUTPUT) for name, text in texts.items()}
-    code = returned.get("rc")
-    return {**found, "rc": code} if isinstance(code, int) else found
+    return {name: _border.clean(text, OUTPUT) for name, text in texts.items()}

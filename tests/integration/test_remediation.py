@@ -108,7 +108,7 @@ def test_warnings_of_the_apply_are_seen(host: Host) -> None:
 def test_nothing_to_set(host: Host) -> None:
     run, registered = remediate(host, policy=dict.fromkeys(NAMES, "leave"))
     assert run.passed().changed == 0
-    assert registered["applied"] == {"changed": False, "skipped": True}
+    assert registered["applied"] is None
     assert is_untouched(host)
 
 

@@ -61,7 +61,8 @@ def setting(key: str, present: str | None, wanted: str | None, action: str, reas
 
 
 def plan(*settings: Result, before: float = 8.3, after: float = 55296.0) -> Result:
-    return {"kind": "plan", "settings": list(settings), "dropin": [], "sustainable_rate": {"before": before, "after": after}}
+    rate = {"before": before, "after": after}
+    return {"kind": "plan", "settings": list(settings), "dropin": [], "sustainable_rate": rate}
 
 
 def stress(succeeded: int = 1500, **different: object) -> Result:
