@@ -11,9 +11,9 @@ version_added: 0.1.0
 description:
   - Writes a sysctl.d file and sets the running values of all keys in it, in one transaction. Afterwards file and
     running kernel agree, or both are as they were before.
-  - What is to be changed is written down before it is changed. If a run is killed, the next one first undoes what that
-    left half done.
-  - The first run records how file and running values were. O(state=absent) brings back exactly those.
+  - A journal on the host says how things were before they are changed. If a run is killed, the next one first rolls
+    back what it left half done.
+  - The journal keeps the file and the running values from before the first run. O(state=absent) restores exactly those.
   - Ports are reserved before C(ip_local_port_range) is widened over them.
 author:
   - netops.ephemeral_ports contributors (@netops)
@@ -29,28 +29,28 @@ options:
       - What the file shall contain, in the syntax of sysctl.d(5). Each line sets one key; patterns are not taken.
       - A key that the kernel lacks is an error unless a C(-) stands before it. Then it is skipped. A value that the
         kernel refuses is an error in any case.
-      - A key that an earlier run has set and that is no longer named keeps its running value. O(state=absent) brings
-        back that of before the first run.
+      - A key that an earlier run has set and that is no longer named keeps its running value. O(state=absent) restores
+        the one from before the first run.
       - Required with O(state=present).
     type: str
   state:
     description:
       - V(present) writes the file and the running values.
-      - V(absent) takes both back to how they were before the first run. Where no run is recorded nothing is changed.
-        With O(trial=true) it takes back only the change that is on trial, to how things were before it.
+      - V(absent) rolls both back to how they were before the first run. Without a journal nothing is changed.
+        With O(trial=true) it rolls back only the change that is on trial, to how things were before it.
       - V(confirmed) ends the trial of a change, which stays. Neither file nor running values are touched.
       - What somebody else has changed since is left as it is and gets the status V(kept). If that is the content of the
-        file, so are the running values of the keys that it sets; remove the file and run this again to take back all.
+        file, so are the running values of the keys that it sets; remove the file and run this again to roll back all.
     type: str
     choices: [present, absent, confirmed]
     default: present
   trial:
     description:
-      - With O(state=present), record a change as one that is on trial until a later run confirms it
-        (O(state=confirmed), or O(state=present) without this option) or takes it back (O(state=absent) with this
+      - With O(state=present), note in the journal that a change is on trial until a later run confirms it
+        (O(state=confirmed), or O(state=present) without this option) or rolls it back (O(state=absent) with this
         option). Several changes on trial are one. Where nothing changes, nothing new is on trial.
-      - It says nothing by itself, it waits for nothing, and a reboot does not end it. A rollout remembers in this way,
-        on the host, what it has changed and not yet judged.
+      - Unlike the confirmed commit of network devices it has no timer, and a reboot does not end it. In this way a
+        rollout remembers, on the host, what it has changed and not yet judged.
     type: bool
     default: false
   on_conflict:
@@ -66,7 +66,7 @@ options:
     default: fail
   state_dir:
     description:
-      - A directory for the record of original values. It is created when needed, and removed when it has become empty.
+      - A directory for the journal. It is created when needed, and removed when it has become empty.
         The directory above it must exist.
     type: path
     default: /var/lib/netops.ephemeral_ports
@@ -97,7 +97,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Widen the range, but not over the service on 15432, and take over ports in TIME_WAIT
+- name: Widen the range, but not over the service on 15432, and reuse ports in TIME_WAIT
   netops.ephemeral_ports.sysctl_dropin:
     content: |
       net.ipv4.ip_local_reserved_ports = 15432
@@ -120,12 +120,17 @@ EXAMPLES = r"""
   netops.ephemeral_ports.sysctl_dropin:
     state: confirmed
 
-- name: Take it all back
+- name: Roll it all back
   netops.ephemeral_ports.sysctl_dropin:
     state: absent
 """
 
 RETURN = r"""
+kind:
+  description: Which kind of result this is, always V(apply).
+  type: str
+  returned: success
+  sample: apply
 path:
   description: The file, with links followed.
   type: str
@@ -141,7 +146,7 @@ settings:
       description: The name of the key.
       type: str
     wanted:
-      description: The value asked for, null where the key is taken back.
+      description: The value asked for, null where the key is rolled back.
       type: str
     before:
       description: The running value before, null where the kernel has no such key.
@@ -151,8 +156,8 @@ settings:
       type: str
     status:
       description:
-        - V(changed), V(unchanged), V(skipped) (the kernel lacks the key, and it is optional), V(restored) (taken back),
-          or V(kept) (not taken back, because somebody else has since changed it, or the file that sets it).
+        - V(changed), V(unchanged), V(skipped) (the kernel lacks the key, and it is optional), V(restored) (rolled
+          back), or V(kept) (not rolled back, because somebody else has since changed it, or the file that sets it).
       type: str
     boot_value:
       description: The value after a reboot, null where no file sets the key, or no loader is known.
@@ -171,8 +176,8 @@ settings:
 file:
   description:
     - What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), V(kept) (not
-      taken back, because somebody else has changed it since), or V(unrecorded) (no run is recorded, so there is nothing
-      to take back).
+      rolled back, because somebody else has changed it since), or V(unmanaged) (without a journal there is nothing to
+      roll back).
   type: str
   returned: success
   sample: created
@@ -186,13 +191,13 @@ late_writers:
   sample: [tuned]
 on_trial:
   description:
-    - Whether the record says, after this run, that a change is on trial. In check mode, whether it would say so after a
-      run without check mode.
+    - Whether the journal says, after this run, that a change is on trial. In check mode, whether it would say so after
+      a run without check mode.
   type: bool
   returned: success
   sample: false
 recovered:
-  description: Whether an earlier run had broken off and was undone first.
+  description: Whether an earlier run had been interrupted and was rolled back first.
   type: bool
   returned: success
   sample: false
@@ -228,39 +233,40 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     dropin = transaction.Dropin(params["path"], params["state_dir"])
     loaders = boot_loaders.find_loaders()
 
-    def foresee(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> BootOutlook:
+    def predict(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> BootOutlook:
         text = file and file.content.decode("utf-8", "surrogateescape")
-        return boot_outlook.look_ahead(loaders, dropin.target, text, wanted)
+        return boot_outlook.predict_boot(loaders, dropin.target, text, wanted)
 
-    def review(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> None:
-        conflicts = foresee(file, wanted).conflicts
+    def refuse_conflicts(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> None:
+        conflicts = predict(file, wanted).conflicts
         if conflicts and params["on_conflict"] == "fail":
             raise transaction.ApplyError(
                 f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. "
-                "Change what decides, or allow it with on_conflict: warn"
+                "Change the deciding line, or allow it with on_conflict: warn"
             )
 
-    def others(file: Optional[FileState], keys: Iterable[str]) -> Dict[str, str]:
-        return boot_outlook.decided_elsewhere(foresee(file, dict.fromkeys(keys)), dropin.target)
+    def set_elsewhere(file: Optional[FileState], keys: Iterable[str]) -> Dict[str, str]:
+        return boot_outlook.values_set_elsewhere(predict(file, dict.fromkeys(keys)), dropin.target)
 
     timeout, trial = params["lock_timeout"], params["trial"]
     if params["state"] == "present":
-        outcome = transaction.apply(dropin, params["content"], timeout, check, review, trial)
+        result = transaction.apply(dropin, params["content"], timeout, check, refuse_conflicts, trial)
     elif params["state"] == "absent":
-        outcome = transaction.take_back(dropin, timeout, check, others, trial)
+        result = transaction.roll_back(dropin, timeout, check, set_elsewhere, trial)
     else:
-        outcome = transaction.confirm(dropin, timeout, check)
-    existing = {record.key: record.wanted for record in outcome.records if record.before is not None}
-    outlook = foresee(outcome.file_after, existing)
+        result = transaction.confirm(dropin, timeout, check)
+    existing = {setting.key: setting.wanted for setting in result.settings if setting.before is not None}
+    outlook = predict(result.file_after, existing)
     return {
-        "changed": outcome.changed,
+        "kind": "apply",
+        "changed": result.changed,
         "path": dropin.target,
-        "settings": [{**record._asdict(), **_boot_of(record.key, outlook)} for record in outcome.records],
-        "file": _file_status(outcome, params["state"]),
-        "on_trial": outcome.on_trial,
-        "recovered": outcome.recovered,
+        "settings": [{**setting._asdict(), **_boot_of(setting.key, outlook)} for setting in result.settings],
+        "file": _file_status(result, params["state"]),
+        "on_trial": result.on_trial,
+        "recovered": result.recovered,
         "late_writers": boot_outlook.reapplied_by(),
-        "diff": _diff(dropin.target, outcome),
+        "diff": _diff(dropin.target, result),
         "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
     }
 
@@ -270,33 +276,33 @@ def _boot_of(key: str, outlook: BootOutlook) -> Dict[str, Optional[str]]:
     return {"boot_value": boot.value and sysctl.with_blanks(boot.value), "boot_file": boot.file}
 
 
-def _file_status(outcome: transaction.Outcome, state: str) -> str:
-    before, after = outcome.file_before, outcome.file_after
-    if outcome.file_kept:
+def _file_status(result: transaction.ApplyResult, state: str) -> str:
+    before, after = result.file_before, result.file_after
+    if result.file_kept:
         return "kept"
     if after is None:
         return "absent" if before is None else "removed"
     if state == "absent":
-        return "restored" if outcome.records else "unrecorded"
+        return "restored" if result.settings else "unmanaged"
     if before is None:
         return "created"
     return "unchanged" if before == after else "changed"
 
 
-def _diff(path: str, outcome: transaction.Outcome) -> List[Dict[str, str]]:
-    present = [record for record in outcome.records if record.before is not None]
+def _diff(path: str, result: transaction.ApplyResult) -> List[Dict[str, str]]:
+    existing = [setting for setting in result.settings if setting.before is not None]
     return [
         {
             "before_header": path,
             "after_header": path,
-            "before": _text(outcome.file_before),
-            "after": _text(outcome.file_after),
+            "before": _text(result.file_before),
+            "after": _text(result.file_after),
         },
         {
             "before_header": "running kernel",
             "after_header": "running kernel",
-            "before": "".join(f"{record.key} = {record.before}\n" for record in present),
-            "after": "".join(f"{record.key} = {record.after}\n" for record in present),
+            "before": "".join(f"{setting.key} = {setting.before}\n" for setting in existing),
+            "after": "".join(f"{setting.key} = {setting.after}\n" for setting in existing),
         },
     ]
 
@@ -313,14 +319,14 @@ def main() -> None:
     )
     try:
         refuse_booleans(ARGUMENTS, _load_params())
-        result = run(module.params, module.check_mode)
+        returned = run(module.params, module.check_mode)
     except OSError as error:
-        module.fail_json(msg=transaction.in_words(error))
+        module.fail_json(msg=transaction.format_os_error(error))
     except (OptionError, ValueError, transaction.ApplyError, durable_file.LockedError) as error:
         module.fail_json(msg=str(error))
-    for sentence in result.pop("warnings"):
+    for sentence in returned.pop("warnings"):
         module.warn(sentence)
-    module.exit_json(**result)
+    module.exit_json(**returned)
 
 
 if __name__ == "__main__":

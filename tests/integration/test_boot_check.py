@@ -181,5 +181,5 @@ def test_tuned_and_ufw_set_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
 @private
 def test_the_loaders_of_this_machine() -> None:
     """Whatever they are, the default drop-in gets its way."""
-    outlook = boot_outlook.look_ahead(boot_loaders.find_loaders(), str(DROPIN), f"{REUSE} = 1\n", {REUSE: "1"})
+    outlook = boot_outlook.predict_boot(boot_loaders.find_loaders(), str(DROPIN), f"{REUSE} = 1\n", {REUSE: "1"})
     assert outlook.conflicts == []

@@ -10,9 +10,9 @@ run is repeated from the same start with
 - the call failing, and every later one of its kind: a disk that is full or has become read-only stays so,
 - SIGKILL as the call begins, and as the first call after it begins (on entry strace kills before anything is done).
 
-After each, file, running values, record and everything else in their directories must be all old or all new (after
-a SIGKILL, or a failure that cannot be undone: once another run has come by), no temporary file may be left, one more
-normal run must bring about what was asked, and a rollback the original state.
+After each, file, running values, journal and everything else in their directories must be all old or all new (after
+a SIGKILL, or a failure that cannot be rolled back: once another run has come by), no temporary file may be left, one
+more normal run must bring about what was asked, and a rollback the original state.
 
 Not covered: power cuts (what the disk loses without fsync; that fsync is called, and where, shows in the calls that are
 failed here), two faults in one run (but runs that clean up after a fault are scenarios of their own), and an
@@ -35,7 +35,8 @@ from typing import NamedTuple
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import journal, transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import Journal, load_journal
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
 
@@ -80,7 +81,7 @@ ERRORS = {
 STAYS = ("EROFS", "ENOSPC")
 
 # Exit codes of a run.
-DONE, FAILED, NOT_UNDONE, SURPRISED = 0, 10, 11, 12
+DONE, FAILED, NOT_ROLLED_BACK, SURPRISED = 0, 10, 11, 12
 
 # A call as strace prints it, up to its path: what follows, or a descriptor's number, is not the same in every run.
 LINE = re.compile(r'(?P<name>\w+)\((?:AT_FDCWD, )?(?P<text>"[^"]*")?(?P<writes>.*O_WRONLY)?')
@@ -96,12 +97,12 @@ def apply_on_trial(content: str) -> Action:
     return lambda: transaction.apply(dropin(), content, 5, check=False, trial=True)
 
 
-def take_back() -> object:
-    return transaction.take_back(dropin(), 5, check=False)
+def roll_back() -> object:
+    return transaction.roll_back(dropin(), 5, check=False)
 
 
 def end_trial() -> object:
-    return transaction.take_back(dropin(), 5, check=False, trial=True)
+    return transaction.roll_back(dropin(), 5, check=False, trial=True)
 
 
 def confirm() -> object:
@@ -149,15 +150,15 @@ SCENARIOS = {
     "over a foreign file behind a link": Scenario((foreign,), apply(CONTENT)),
     "long list of ports": Scenario((apply(f"{RESERVED} = 80\n"),), apply(LONG)),
     "value that the kernel refuses": Scenario((apply(CONTENT),), apply(REFUSED_BY_KERNEL), FAILED),
-    "rollback": Scenario((apply(CONTENT), apply(OTHER)), take_back),
-    "rollback to a foreign file behind a link": Scenario((foreign, apply(CONTENT)), take_back),
+    "rollback": Scenario((apply(CONTENT), apply(OTHER)), roll_back),
+    "rollback to a foreign file behind a link": Scenario((foreign, apply(CONTENT)), roll_back),
     "apply after a run that died": Scenario((apply(CONTENT), lambda: broken_off(apply(OTHER))), apply(OTHER)),
-    "rollback after a run that died": Scenario((foreign, lambda: broken_off(apply(CONTENT))), take_back),
+    "rollback after a run that died": Scenario((foreign, lambda: broken_off(apply(CONTENT))), roll_back),
     "apply on trial over an earlier one": Scenario((apply(CONTENT),), apply_on_trial(OTHER)),
     "end of a trial over an earlier apply": Scenario((apply(CONTENT), apply_on_trial(OTHER)), end_trial),
     "end of the first trial": Scenario((apply_on_trial(CONTENT),), end_trial),
     "confirmation": Scenario((apply_on_trial(CONTENT),), confirm),
-    "rollback after a rollback that died": Scenario((apply(CONTENT), lambda: broken_off(take_back)), take_back),
+    "rollback after a rollback that died": Scenario((apply(CONTENT), lambda: broken_off(roll_back)), roll_back),
 }
 
 
@@ -166,17 +167,17 @@ SCENARIOS = {
 
 class State(NamedTuple):
     """files: path to (content, mode, uid, gid), a link's target, or None for a directory; without empty state
-    directories, which harm nobody. ledger: what it says, as its bytes may differ."""
+    directories, which harm nobody. journal: what it says, as its bytes may differ."""
 
     files: dict[str, object]
     values: dict[str, str]
-    ledger: journal.Ledger
+    journal: Journal
 
 
 def look() -> State:
-    ledger = dropin().ledger
-    files = {str(path): _look_at(path) for path in _paths() if str(path) not in (ledger, str(STATE))}
-    return State(files, {key: sysctl.read(key) or "" for key in KEYS}, journal.load(ledger))
+    journal = dropin().journal
+    files = {str(path): _look_at(path) for path in _paths() if str(path) not in (journal, str(STATE))}
+    return State(files, {key: sysctl.read(key) or "" for key in KEYS}, load_journal(journal))
 
 
 def _paths() -> list[Path]:
@@ -292,7 +293,7 @@ def _exit_code(action: Action) -> int:
     try:
         action()
     except (transaction.ApplyError, OSError) as error:
-        return NOT_UNDONE if "could not be undone" in str(error) else FAILED
+        return NOT_ROLLED_BACK if "could not be rolled back" in str(error) else FAILED
     except BaseException:  # noqa: BLE001, RUF100 - whatever it is, it should not be
         return SURPRISED
     return DONE
@@ -329,7 +330,7 @@ def check(scenario: Scenario, worker: int, workers: int) -> tuple[int, list[str]
 class Rehearsal(NamedTuple):
     """An undisturbed run and the calls it makes.
 
-    original: before the first apply. dead: at the start. old: at the start, once a dead run is undone. new: at the end.
+    original: before the first apply. dead: at the start. old: there, once a dead run is rolled back. new: at the end.
     """
 
     original: State
@@ -372,13 +373,13 @@ def judge(scenario: Scenario, fault: Fault, code: int, rehearsal: Rehearsal) -> 
         yield f"success was reported, but it is not done: {difference(state, new)}"
     if code == FAILED and state not in (dead, old, new):
         yield f"half done: {difference(state, old)}"
-    if code == NOT_UNDONE and state.ledger.pending is None and state != old:
-        yield f"what could not be undone is forgotten: {difference(state, old)}"
+    if code == NOT_ROLLED_BACK and state.journal.pending is None and state != old:
+        yield f"what could not be rolled back is forgotten: {difference(state, old)}"
     after = _exit_code(scenario.run)
     state = look()
     if after != scenario.code or state != new:
         yield f"the next run ends with {after}: {difference(state, new)}"
-    after = _exit_code(take_back)
+    after = _exit_code(roll_back)
     state = look()
     if after != DONE or state != original or STATE.exists():
         yield f"not rolled back: {difference(state, original)}"

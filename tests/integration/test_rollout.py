@@ -84,7 +84,7 @@ def state_of(host: Host) -> object:
     return host.sysctls(), host.text(), {name: host.text(STATE / name) for name in host.names(STATE)}
 
 
-def record(host: Host) -> Any:
+def journal(host: Host) -> Any:
     (name,) = host.names(STATE)
     return json.loads(host.text(STATE / name) or "")
 
@@ -92,7 +92,7 @@ def record(host: Host) -> Any:
 def test_all_waves_then_nothing_left_to_do(fleet: Fleet) -> None:
     done = fleet.roll_out().passed()
     assert fleet.values() == dict.fromkeys(fleet.hosts, FIXED)
-    assert [record(host)["trial"] for host in fleet.hosts.values()] == [None] * 3
+    assert [journal(host)["trial"] for host in fleet.hosts.values()] == [None] * 3
     assert done.said("CHANGED in wave 1")
 
     again = fleet.roll_out().passed()
@@ -187,13 +187,13 @@ def test_a_host_that_is_lost_ends_the_rollout_and_is_picked_up_by_the_next(fleet
     fleet.inventory.write_text(json.dumps(known))
     fleet.roll_out(ephemeral_ports_waves="100%").passed()
     assert fleet.values() == dict.fromkeys(fleet.hosts, FIXED)
-    assert [record(host)["trial"] for host in fleet.hosts.values()] == [None] * 3
+    assert [journal(host)["trial"] for host in fleet.hosts.values()] == [None] * 3
 
 
 def test_a_confirmation_that_fails_ends_the_rollout(fleet: Fleet) -> None:
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[2], timewait_rollout_soak=3) as playing:
         (name,) = fleet["one"].names(STATE)
-        fleet["one"].write(STATE / name, "not a record")
+        fleet["one"].write(STATE / name, "not a journal")
         run = Recap(subprocess.CompletedProcess([], playing.wait(), "".join(lines_of(playing)), ""))
     assert run.code == 2
     assert "one" in run.hosts_with("failed")
@@ -205,13 +205,13 @@ def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> Non
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[1], timewait_rollout_soak=60) as playing:
         kill(playing)
     assert fleet.values() == {"one": FIXED, "two": PLAIN, "three": PLAIN}
-    assert record(fleet["one"])["trial"] is not None
+    assert journal(fleet["one"])["trial"] is not None
 
     run = fleet.roll_out("--limit=one,two").passed()
     assert run.said("An earlier rollout has changed it and was not able to judge it.")
     assert run.said("CHANGED in wave 1: of 8 checks 4 passed 4 unknown.")
     assert fleet.values() == {"one": FIXED, "two": FIXED, "three": PLAIN}
-    assert record(fleet["one"])["trial"] is None
+    assert journal(fleet["one"])["trial"] is None
 
 
 def test_what_is_on_trial_can_be_taken_back_by_hand(fleet: Fleet) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file, journal, transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file, transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import journal_path, load_journal
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet, parse_ports
 from ansible_collections.netops.ephemeral_ports.plugins.modules import sysctl_dropin
@@ -29,7 +30,7 @@ from .inside import ROOT, in_child, namespaces, private
 
 DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
 STATE = Path("/var/lib/netops.ephemeral_ports/state")
-LEDGER = Path(journal.path_for(str(STATE), str(DROPIN)))
+JOURNAL = Path(journal_path(str(STATE), str(DROPIN)))
 MS_RDONLY, MS_REMOUNT = 0x1, 0x20
 
 RANGE = "net.ipv4.ip_local_port_range"
@@ -126,10 +127,10 @@ def break_off(action: Callable[[], object], at: str = "_verify") -> None:
 
 
 @private
-def test_apply_and_take_back() -> None:
+def test_apply_and_roll_back() -> None:
     before = contents()
     result = present()
-    assert result["changed"]
+    assert (result["kind"], result["changed"]) == ("apply", True)
     assert (result["file"], result["path"], result["recovered"]) == ("created", str(DROPIN), False)
     expected = [
         {"key": RESERVED, "wanted": "15432", "before": "", "after": "15432", "status": "changed"},
@@ -144,7 +145,7 @@ def test_apply_and_take_back() -> None:
     ]
     assert DROPIN.read_text() == CONTENT
     assert DROPIN.stat().st_mode & 0o7777 == 0o644
-    assert LEDGER.stat().st_mode & 0o7777 == 0o600
+    assert JOURNAL.stat().st_mode & 0o7777 == 0o600
     assert STATE.stat().st_mode & 0o7777 == 0o700
     assert [get(key) for key in (RESERVED, RANGE, REUSE)] == ["15432", "10240 65535", "1"]
 
@@ -165,7 +166,7 @@ def test_second_run_changes_nothing() -> None:
 
 
 @private
-def test_taking_back_nothing_changes_nothing() -> None:
+def test_rolling_back_nothing_changes_nothing() -> None:
     DROPIN.write_text("net.ipv4.tcp_tw_reuse = 1\n")
     with nothing_changes():
         assert not absent()["changed"]
@@ -176,7 +177,7 @@ def test_taking_back_nothing_changes_nothing() -> None:
 
 
 @private
-def test_what_was_so_before_is_not_taken_back() -> None:
+def test_what_was_so_before_is_not_rolled_back() -> None:
     DROPIN.write_text(f"{REUSE} = 2\n")
     with nothing_changes():
         assert not present(f"{REUSE} = 2\n")["changed"]
@@ -416,13 +417,13 @@ def test_edited_file_is_kept_with_the_keys_that_it_sets() -> None:
 def test_file_edited_beyond_reading_keeps_all() -> None:
     present()
     DROPIN.write_text("net.ipv4.* = 1\n")
-    with nothing_changes_but_ledger():
+    with nothing_changes_but_journal():
         result = absent()
     assert (result["changed"], set(statuses(result).values())) == (False, {"kept"})
 
 
 @contextlib.contextmanager
-def nothing_changes_but_ledger() -> Iterator[None]:
+def nothing_changes_but_journal() -> Iterator[None]:
     before = DROPIN.read_bytes(), {key: get(key) for key in KEYS}
     yield
     assert (DROPIN.read_bytes(), {key: get(key) for key in KEYS}) == before
@@ -458,20 +459,20 @@ SCENARIOS: dict[str, tuple[Prepare, Run]] = {
     "other content": (lambda: present(OTHER_CONTENT), present),
     "drift": (lambda: (present(), put(REUSE, "0")), present),
     "dropped key that drifted": (lambda: (present(OTHER_CONTENT), put(FIN, "31")), present),
-    "take back": (present, absent),
-    "take back nothing": (lambda: None, absent),
-    "take back with drift": (lambda: (present(), put(REUSE, "0")), absent),
-    "take back an edited file": (lambda: (present(), DROPIN.write_text(f"{REUSE} = 1\n")), absent),
-    "take back a removed file": (lambda: (present(), DROPIN.unlink()), absent),
+    "roll back": (present, absent),
+    "roll back nothing": (lambda: None, absent),
+    "roll back with drift": (lambda: (present(), put(REUSE, "0")), absent),
+    "roll back an edited file": (lambda: (present(), DROPIN.write_text(f"{REUSE} = 1\n")), absent),
+    "roll back a removed file": (lambda: (present(), DROPIN.unlink()), absent),
     "apply after a first apply that broke off": (lambda: break_off(lambda: present(OTHER_CONTENT)), present),
     "apply after the same apply that broke off": (lambda: break_off(present), present),
     "apply after another apply that broke off": (
         lambda: (present(), break_off(lambda: present(OTHER_CONTENT))),
         present,
     ),
-    "take back after an apply that broke off": (lambda: (present(), break_off(lambda: present(OTHER_CONTENT))), absent),
-    "take back after the first apply broke off": (lambda: break_off(present), absent),
-    "take back after a rollback that broke off": (lambda: (present(), break_off(absent)), absent),
+    "roll back after an apply that broke off": (lambda: (present(), break_off(lambda: present(OTHER_CONTENT))), absent),
+    "roll back after the first apply broke off": (lambda: break_off(present), absent),
+    "roll back after a rollback that broke off": (lambda: (present(), break_off(absent)), absent),
 }
 
 
@@ -503,7 +504,7 @@ BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
     "range below the unprivileged ports": ({"content": f"#\n{RANGE} = 1000 65535"}, f"{START}, which is 1024"),
     "range below those to come": ({"content": f"{RANGE} = 2000 65535\n{START} = 3000"}, "which is 3000"),
     "no port": ({"content": f"{START} = low"}, "this is not a port"),
-    "boolean": ({"content": f"{FIN} = 40\n{REUSE} = True"}, f"content line 2: {REUSE} = True: a boolean is no value"),
+    "boolean": ({"content": f"{FIN} = 40\n{REUSE} = True"}, f"content line 2: {REUSE} = True: this key holds a number"),
     "no sysctl.d file": ({"content": "hello world"}, "content line 1: 'hello world' is not of the form"),
     "pattern": ({"content": "net.ipv4.* = 1"}, "content line 1: 'net.ipv4.*' is a pattern"),
     "missing key": ({"content": f"{MISSING} = 1"}, f'this kernel has no such key; write "-{MISSING} = ..."'),
@@ -516,7 +517,7 @@ BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
         {"content": f"-{REUSE} = 7\n{FIN} = 40\n"},
         f"the kernel refused {REUSE} = 7",
     ),
-    "value the kernel takes for another": ({"content": f"{FIN} = 010\n"}, f"the kernel made 8 of {FIN} = 010"),
+    "value the kernel takes for another": ({"content": f"{FIN} = 010\n"}, f"the kernel turned {FIN} = 010 into 8"),
     "empty value": ({"content": f"{REUSE} =\n"}, f"the kernel refused {REUSE} = :"),
     "reserved port beyond": ({"content": f"{RESERVED} = 80,70000"}, "port 70000 is outside 0 to 65535"),
     "unprivileged ports above the range": ({"content": f"{START} = 40000"}, f"the kernel refused {START} = 40000"),
@@ -613,20 +614,20 @@ DAMAGED = ("", "{", "[]", "null", '{"format": 2}', '{"format": 1}', "\\xff")
 
 @pytest.mark.parametrize("text", DAMAGED)
 @private
-def test_damaged_record_is_named_and_not_guessed(text: str) -> None:
+def test_damaged_journal_is_named_and_not_guessed(text: str) -> None:
     present()
-    LEDGER.write_bytes(text.encode("latin-1"))
+    JOURNAL.write_bytes(text.encode("latin-1"))
     for run in (present, absent):
-        with nothing_changes(), pytest.raises(ValueError, match="is not a record of this collection"):
+        with nothing_changes(), pytest.raises(ValueError, match="is not a journal of this collection"):
             run()
 
 
 @private
-def test_record_whose_parts_do_not_match_is_refused() -> None:
+def test_journal_whose_parts_do_not_match_is_refused() -> None:
     present()
-    data = json.loads(LEDGER.read_text())
+    data = json.loads(JOURNAL.read_text())
     del data["applied"]["values"][REUSE]
-    LEDGER.write_text(json.dumps(data))
+    JOURNAL.write_text(json.dumps(data))
     with nothing_changes(), pytest.raises(ValueError, match="origin and applied do not match"):
         absent()
 
@@ -635,17 +636,17 @@ def test_record_whose_parts_do_not_match_is_refused() -> None:
 
 
 @private
-def test_what_broke_off_is_undone_first() -> None:
+def test_interrupted_run_is_rolled_back_first() -> None:
     before = contents()
     break_off(present)
-    assert (DROPIN.exists(), get(REUSE), LEDGER.exists()) == (True, "1", True)
+    assert (DROPIN.exists(), get(REUSE), JOURNAL.exists()) == (True, "1", True)
     result = absent()
     assert (result["changed"], result["recovered"], result["file"]) == (True, True, "absent")
     assert contents() == before
 
 
 @private
-def test_apply_goes_on_after_undoing() -> None:
+def test_apply_goes_on_after_recovering() -> None:
     present()
     break_off(lambda: present(OTHER_CONTENT))
     assert get(FIN) == "30"
@@ -660,9 +661,9 @@ def test_apply_goes_on_after_undoing() -> None:
 @private
 def test_key_that_is_gone_since_the_crash_stops_nothing() -> None:
     break_off(present)
-    data = json.loads(LEDGER.read_text())
+    data = json.loads(JOURNAL.read_text())
     data["pending"]["values"][MISSING] = "1"
-    LEDGER.write_text(json.dumps(data))
+    JOURNAL.write_text(json.dumps(data))
     assert absent()["recovered"]
     assert get(REUSE) == "2"
 
@@ -670,22 +671,22 @@ def test_key_that_is_gone_since_the_crash_stops_nothing() -> None:
 @private
 def test_temporary_files_of_a_crash_go() -> None:
     present()
-    for path in (DROPIN, LEDGER):
+    for path in (DROPIN, JOURNAL):
         Path(durable_file.temporary_path(str(path))).write_text("half")
     present()
-    assert {path.name for path in (*DROPIN.parent.iterdir(), *STATE.iterdir())} == {DROPIN.name, LEDGER.name}
+    assert {path.name for path in (*DROPIN.parent.iterdir(), *STATE.iterdir())} == {DROPIN.name, JOURNAL.name}
 
 
 @private
-def test_failure_to_undo_is_said_and_made_good_later() -> None:
+def test_failure_to_roll_back_is_said_and_made_good_later() -> None:
     break_off(present)
-    data = json.loads(LEDGER.read_text())
+    data = json.loads(JOURNAL.read_text())
     data["pending"]["values"][REUSE] = "7"
-    LEDGER.write_text(json.dumps(data))
-    with pytest.raises(transaction.ApplyError, match=r"could not be undone: the kernel refused .* = 7.*try again"):
+    JOURNAL.write_text(json.dumps(data))
+    with pytest.raises(transaction.ApplyError, match=r"could not be rolled back: the kernel refused .* = 7.*try again"):
         absent()
     data["pending"]["values"][REUSE] = "2"
-    LEDGER.write_text(json.dumps(data))
+    JOURNAL.write_text(json.dumps(data))
     assert absent()["recovered"]
 
 
@@ -863,7 +864,7 @@ PLAY = f"""
       register: empty
       ignore_errors: true
     - netops.ephemeral_ports.sysctl_dropin: {{state: absent}}
-      register: taken_back
+      register: rolled_back
     - ansible.builtin.assert:
         that:
           - predicted is changed
@@ -874,8 +875,8 @@ PLAY = f"""
           - boolean.msg == "lock_timeout must be a number, not the boolean true"
           - refused.msg is search("the kernel refused {REUSE} = 7")
           - empty.msg is search("content")
-          - taken_back is changed
-          - taken_back.file == "removed"
+          - rolled_back is changed
+          - rolled_back.file == "removed"
 """
 
 
@@ -899,7 +900,7 @@ def test_through_ansible(tmp_path: Path) -> None:
 
 
 @private
-def test_a_trial_is_taken_back_to_what_an_earlier_run_had_made() -> None:
+def test_a_trial_is_rolled_back_to_what_an_earlier_run_had_made() -> None:
     """Also where that run left behind a key that neither of its successors names."""
     original = contents()
     present(OTHER_CONTENT)
@@ -920,7 +921,7 @@ def test_a_trial_is_taken_back_to_what_an_earlier_run_had_made() -> None:
 
 
 @private
-def test_the_first_change_on_trial_is_taken_back_to_the_origin() -> None:
+def test_the_first_change_on_trial_is_rolled_back_to_the_origin() -> None:
     before = contents()
     present(trial=True)
     assert absent(trial=True)["file"] == "removed"
@@ -928,7 +929,7 @@ def test_the_first_change_on_trial_is_taken_back_to_the_origin() -> None:
 
 
 @private
-def test_a_trial_that_is_confirmed_stays_and_only_the_record_changes() -> None:
+def test_a_trial_that_is_confirmed_stays_and_only_the_journal_changes() -> None:
     before = contents()
     present(trial=True)
     tried = everything()
@@ -939,7 +940,7 @@ def test_a_trial_that_is_confirmed_stays_and_only_the_record_changes() -> None:
 
     done = run_module(False, **confirm)
     assert (done["changed"], done["on_trial"], done["file"]) == (False, False, "unchanged")
-    assert journal.load(str(LEDGER)).trial is None
+    assert load_journal(str(JOURNAL)).trial is None
     assert present(trial=True)["on_trial"] is False
     with nothing_changes():
         run_module(False, **confirm)
@@ -955,7 +956,7 @@ def test_a_run_without_trial_confirms_too() -> None:
     assert present(check=True)["on_trial"] is False
     done = present()
     assert (done["changed"], done["on_trial"]) == (False, False)
-    assert journal.load(str(LEDGER)).trial is None
+    assert load_journal(str(JOURNAL)).trial is None
 
 
 @private
@@ -966,7 +967,7 @@ def test_nothing_is_on_trial_where_nothing_changes() -> None:
 
 
 @private
-def test_two_trials_are_taken_back_as_one() -> None:
+def test_two_trials_are_rolled_back_as_one() -> None:
     present(OTHER_CONTENT)
     earlier = contents()
     present(trial=True)
@@ -1003,7 +1004,7 @@ def test_a_file_that_was_edited_during_the_trial_stays() -> None:
 
 
 @private
-def test_a_trial_of_a_run_that_died_is_undone_with_it() -> None:
+def test_a_trial_of_a_run_that_died_is_rolled_back_with_it() -> None:
     present(OTHER_CONTENT)
     earlier = contents()
     present(trial=True)
@@ -1019,11 +1020,11 @@ def test_a_trial_of_a_run_that_died_is_undone_with_it() -> None:
 
 
 @private
-def test_a_record_of_a_version_without_trials_is_read() -> None:
+def test_a_journal_of_a_version_without_trials_is_read() -> None:
     present()
-    data = json.loads(LEDGER.read_text())
+    data = json.loads(JOURNAL.read_text())
     assert data.pop("trial") is None
-    LEDGER.write_text(json.dumps(data))
+    JOURNAL.write_text(json.dumps(data))
     with nothing_changes():
         assert present(check=True)["on_trial"] is False
     assert absent()["changed"] is True

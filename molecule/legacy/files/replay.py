@@ -3,7 +3,7 @@
 """Run what runs on managed hosts against recorded kernels. Python 3.6, standard library only.
 
 usage: replay.py observe DIRECTORY    look at each kernel in each case, into DIRECTORY/observed.json
-       replay.py apply DIRECTORY      apply DIRECTORY/KERNEL.conf and take it back, into DIRECTORY/applied.json
+       replay.py apply DIRECTORY      apply DIRECTORY/KERNEL.conf and roll it back, into DIRECTORY/applied.json
 """
 
 import json
@@ -113,15 +113,15 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
         values = sysctl.read_all(features.KEYS, root)
         again = transaction.apply(dropin, text, 5, False)
         written = Path(dropin.path).read_text()
-        transaction.take_back(dropin, 5, False)
+        transaction.roll_back(dropin, 5, False)
         return {
-            "foretold": [record._asdict() for record in foretold.records],
+            "foretold": [setting._asdict() for setting in foretold.settings],
             "untouched_by_check_mode": untouched,
-            "done": [record._asdict() for record in done.records],
+            "done": [setting._asdict() for setting in done.settings],
             "changed": [foretold.changed, done.changed, again.changed],
             "values": values,
             "written": written,
-            "taken_back": contents(place) == at_first,
+            "rolled_back": contents(place) == at_first,
         }
 
 

@@ -27,7 +27,7 @@ class BootOutlook(NamedTuple):
     warnings: List[str]
 
 
-def look_ahead(
+def predict_boot(
     loaders: Sequence[Loader], target: str, text: Optional[str], wanted: Mapping[str, Optional[str]]
 ) -> BootOutlook:
     """Simulate the boot with a text (None: no file) in the drop-in. target: its real path.
@@ -55,7 +55,7 @@ def reapplied_by() -> List[str]:
     return [name for name, is_active in found.items() if is_active]
 
 
-def decided_elsewhere(outlook: BootOutlook, target: str) -> Dict[str, str]:
+def values_set_elsewhere(outlook: BootOutlook, target: str) -> Dict[str, str]:
     """The values that other files than the drop-in will set at boot, as far as the kernel can take them."""
     return {
         key: boot.value

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a drop-in's owner must remember across runs, crashes and reboots: one small JSON file per drop-in.
+"""The journal of a drop-in: what must be remembered across runs, crashes and reboots, in one small JSON file.
 
 It is one file, so that one rename commits a change and its bookkeeping together.
 """
@@ -27,80 +27,80 @@ class Snapshot(NamedTuple):
     values: Dict[str, str]
 
 
-class Ledger(NamedTuple):
+class Journal(NamedTuple):
     """origin: how things were before the first apply. applied: what the last one made of them; both have the same keys.
 
     pending: how things were before the change that is under way.
-    trial: this record as it was while a change on trial was under way, which says all that it takes to undo it.
+    trial: this journal as it was while a change on trial was under way, which says all that it takes to roll it back.
     """
 
     origin: Optional[Snapshot]
     applied: Optional[Snapshot]
     pending: Optional[Snapshot]
-    trial: Optional["Ledger"] = None
+    trial: Optional["Journal"] = None
 
 
-EMPTY = Ledger(None, None, None)
+EMPTY_JOURNAL = Journal(None, None, None)
 _SNAPSHOTS = ("origin", "applied", "pending")
 
 
-def path_for(state_dir: str, dropin: str) -> str:
-    """The ledger of a drop-in; no two share one."""
+def journal_path(state_dir: str, dropin: str) -> str:
+    """The journal of a drop-in; no two share one."""
     return os.path.join(state_dir, quote(dropin, safe="") + ".json")
 
 
-def load(path: str) -> Ledger:
-    """Raises ValueError where the file is not a ledger."""
+def load_journal(path: str) -> Journal:
+    """Raises ValueError where the file is not a journal."""
     state = durable_file.read(path)
     if state is None:
-        return EMPTY
+        return EMPTY_JOURNAL
     try:
         data = json.loads(state.content.decode())
         if data["format"] != _FORMAT:
             raise ValueError(f"format {data['format']}")
-        trial = data.get("trial")  # missing in records of versions before there were trials
-        ledger = _ledger(data)
-        return ledger if trial is None else ledger._replace(trial=_trial(trial, ledger))
+        trial = data.get("trial")  # missing in journals of versions before there were trials
+        journal = _journal(data)
+        return journal if trial is None else journal._replace(trial=_trial(trial, journal))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, str(error)) from error
 
 
-def save(path: str, ledger: Ledger) -> None:
-    """Write the ledger unless it is what it should be, or remove it once there is nothing to remember. Raises OSError.
+def save_journal(path: str, journal: Journal) -> None:
+    """Write the journal unless it is in place, or remove it once there is nothing to remember. Raises OSError.
 
-    That a ledger in place is not written again matters on a full disk, where it could not be.
+    That a journal in place is not written again matters on a full disk, where it could not be.
     """
     directory = os.path.dirname(path)
-    if ledger == EMPTY:
+    if journal == EMPTY_JOURNAL:
         durable_file.remove(path)
         with contextlib.suppress(OSError):
             os.rmdir(directory)  # unless other drop-ins have theirs in it
-    elif ledger != load(path):
+    elif journal != load_journal(path):
         durable_file.make_directory(directory, _DIRECTORY_MODE)
-        data = {"format": _FORMAT, **_as_json(ledger), "trial": ledger.trial and _as_json(ledger.trial)}
+        data = {"format": _FORMAT, **_as_json(journal), "trial": journal.trial and _as_json(journal.trial)}
         content = json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
         durable_file.write(path, FileState(content, _FILE_MODE, os.geteuid(), os.getegid(), None))
 
 
 def _damaged(path: str, why: str) -> ValueError:
-    return ValueError(f"{path} is not a record of this collection ({why}); move it away to start anew")
+    return ValueError(f"{path} is not a journal of this collection ({why}); move it away to start afresh")
 
 
-def _as_json(ledger: Ledger) -> Dict[str, Any]:
-    return {name: _snapshot_as_json(getattr(ledger, name)) for name in _SNAPSHOTS}
+def _as_json(journal: Journal) -> Dict[str, Any]:
+    return {name: _snapshot_as_json(getattr(journal, name)) for name in _SNAPSHOTS}
 
 
-def _ledger(data: Dict[str, Any]) -> Ledger:
+def _journal(data: Dict[str, Any]) -> Journal:
     origin, applied, pending = (_snapshot(data[name]) for name in _SNAPSHOTS)
-    ledger = Ledger(origin, applied, pending)
-    if (ledger.origin and set(ledger.origin.values)) != (ledger.applied and set(ledger.applied.values)):
+    journal = Journal(origin, applied, pending)
+    if (journal.origin and set(journal.origin.values)) != (journal.applied and set(journal.applied.values)):
         raise ValueError("origin and applied do not match")
-    return ledger
+    return journal
 
 
-def _trial(data: Dict[str, Any], ledger: Ledger) -> Ledger:
-    trial = _ledger(data)
-    if trial.pending is None or ledger.applied is None or trial.pending.values.keys() - ledger.applied.values.keys():
+def _trial(data: Dict[str, Any], journal: Journal) -> Journal:
+    trial = _journal(data)
+    if trial.pending is None or journal.applied is None or trial.pending.values.keys() - journal.applied.values.keys():
         raise ValueError("the trial is not one of what was applied")
     return trial
 

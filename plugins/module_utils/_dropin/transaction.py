@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Change a sysctl drop-in and the running kernel together, or neither.
 
-Under a lock: note in the ledger how things are, replace the file, write the running values in a safe order, read them
-back, commit the ledger. Any failure on the way puts back what was there; after a crash the next run does that first.
+Under a lock: note in the journal how things are, replace the file, write the running values in a safe order, read them
+back, commit the journal. A failure on the way rolls everything back; after a crash the next run does that first.
 """
 
 import errno
@@ -12,9 +12,9 @@ from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 from .._kernel import sysctl
 from .._kernel.ports import parse_ports, parse_range
-from . import durable_file, journal, syntax
+from . import durable_file, syntax
 from .durable_file import FileState
-from .journal import Ledger, Snapshot
+from .journal import EMPTY_JOURNAL, Journal, Snapshot, journal_path, load_journal, save_journal
 from .syntax import Assignment
 
 _NEW_FILE_MODE = 0o644
@@ -25,11 +25,11 @@ class ApplyError(Exception):
     """The change was not made. All is as before, unless the message says otherwise."""
 
 
-class Record(NamedTuple):
+class KeyResult(NamedTuple):
     """What became of a key. Values are None where the kernel has no such key, or none is wanted.
 
-    status: changed, unchanged, skipped (the kernel lacks it, and it is optional), restored (taken back), or kept (it
-    was to be taken back, but somebody else has since changed it, or the file that sets it).
+    status: changed, unchanged, skipped (the kernel lacks it, and it is optional), restored (rolled back), or kept (not
+    rolled back, because somebody else has since changed it, or the file that sets it).
     """
 
     key: str
@@ -39,16 +39,16 @@ class Record(NamedTuple):
     status: str
 
 
-class Outcome(NamedTuple):
+class ApplyResult(NamedTuple):
     """What a run did, or would do in check mode.
 
-    recovered: it first undid a run that had broken off. file_kept: the file was to be taken back, but somebody else has
-    changed it since. on_trial: the record says afterwards that a change is on trial.
+    recovered: it first rolled back an interrupted run. file_kept: the file was not rolled back, because somebody else
+    has changed it since. on_trial: the journal says afterwards that a change is on trial.
     """
 
     changed: bool
     recovered: bool
-    records: List[Record]
+    settings: List[KeyResult]
     file_before: Optional[FileState]
     file_after: Optional[FileState]
     file_kept: bool
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 class Dropin:
-    """Where a drop-in, its ledger and the running values are.
+    """Where a drop-in, its journal and the running values are.
 
     path may be a link; target is the file itself. root is /proc/sys. Raises ValueError for a path that cannot serve.
     """
@@ -67,7 +67,7 @@ class Dropin:
         self.path = path
         self.target = os.path.realpath(path)
         self.directory = os.path.dirname(self.target)
-        self.ledger = journal.path_for(state_dir, self.target)
+        self.journal = journal_path(state_dir, self.target)
         self.root = root
         if self.target == os.devnull:
             raise ValueError(f"path {path} is a link to {os.devnull}, which masks it; remove the link first")
@@ -75,7 +75,7 @@ class Dropin:
             raise ValueError(f"path {path} needs the directory {self.directory}, which does not exist")
         if not os.path.isabs(state_dir):
             raise ValueError(f"state_dir must be absolute; {state_dir} is not")
-        above = os.path.dirname(os.path.dirname(self.ledger))
+        above = os.path.dirname(os.path.dirname(self.journal))
         if not os.path.isdir(above):
             raise ValueError(f"state_dir {state_dir} needs the directory {above}, which does not exist")
 
@@ -83,7 +83,7 @@ class Dropin:
 class Start(NamedTuple):
     """How things are as a run begins. values: running values that check mode has to assume instead of the real ones."""
 
-    ledger: Ledger
+    journal: Journal
     file: Optional[FileState]
     values: Dict[str, str]
     recovered: bool
@@ -91,93 +91,97 @@ class Start(NamedTuple):
 
 # Sees what the file and the values will be, before anything is changed, and may raise to prevent it.
 Review = Callable[[Optional[FileState], Mapping[str, Optional[str]]], None]
-# The values that other sysctl files give to keys at boot, once the drop-in is what the first argument says.
-Others = Callable[[Optional[FileState], Iterable[str]], Mapping[str, str]]
+# The values that other sysctl files set at boot, once the drop-in is what the first argument says.
+Elsewhere = Callable[[Optional[FileState], Iterable[str]], Mapping[str, str]]
 
 
-def _agree(_file: Optional[FileState], _wanted: Mapping[str, Optional[str]]) -> None:
+def _accept_all(_file: Optional[FileState], _wanted: Mapping[str, Optional[str]]) -> None:
     """A review that finds nothing."""
 
 
-def _no_others(_file: Optional[FileState], _keys: Iterable[str]) -> Mapping[str, str]:
+def _nothing_elsewhere(_file: Optional[FileState], _keys: Iterable[str]) -> Mapping[str, str]:
     return {}
 
 
 def apply(
-    dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _agree, trial: bool = False
-) -> Outcome:
+    dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _accept_all, trial: bool = False
+) -> ApplyResult:
     """Make the file and the running values those of the text.
 
-    A key that an earlier text named and this one does not keeps its running value; take_back() brings it back too.
-    trial: record a change as one that take_back() can undo by itself; otherwise no change is on trial afterwards.
+    A key that an earlier text named and this one does not keeps its running value; roll_back() restores it too.
+    trial: note a change as one that roll_back() can roll back by itself; otherwise no change is on trial afterwards.
     Raises ValueError for bad input, ApplyError, LockedError, OSError, or what review raises.
     """
     assignments = syntax.parse(text)
     with durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
-        origin = start.ledger.origin or Snapshot(start.file, {})
+        origin = start.journal.origin or Snapshot(start.file, {})
         named = {assignment.key: assignment.value for assignment in assignments}
         values = _read_values(dropin, start, named)
         _check_values(assignments, values, _read_values(dropin, start, [sysctl.UNPRIVILEGED_PORT_START]))
 
         wanted = {key: value for key, value in named.items() if values[key] is not None}
-        now, target = Snapshot(start.file, _those(values, wanted)), Snapshot(_with_content(start.file, text), wanted)
-        applied = start.ledger.applied.values if start.ledger.applied else {}
+        now, target = Snapshot(start.file, _select(values, wanted)), Snapshot(_with_content(start.file, text), wanted)
+        applied = start.journal.applied.values if start.journal.applied else {}
         first = {key: _origin_of(key, origin.values, applied, values[key] or "", wanted[key]) for key in wanted}
-        ledger = Ledger(
+        journal = Journal(
             Snapshot(origin.file, {**origin.values, **first}),
             Snapshot(target.file, {**applied, **wanted}),
             None,
-            _trial(start.ledger, now, target) if trial else None,
+            _trial_after(start.journal, now, target) if trial else None,
         )
         review(target.file, wanted)
-        changed = _commit(dropin, start, now, target, ledger, check)
-        records = [_record(key, values[key], named.get(key), target.values.get(key)) for key in values]
-        on_trial = ledger.trial is not None
-        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, False, on_trial)
+        changed = _commit(dropin, start, now, target, journal, check)
+        settings = [_key_result(key, values[key], named.get(key), target.values.get(key)) for key in values]
+        on_trial = journal.trial is not None
+        return ApplyResult(
+            changed or start.recovered, start.recovered, settings, start.file, target.file, False, on_trial
+        )
 
 
-def confirm(dropin: Dropin, lock_timeout_s: float, check: bool) -> Outcome:
+def confirm(dropin: Dropin, lock_timeout_s: float, check: bool) -> ApplyResult:
     """End the trial of a change: it stays. Without one, change nothing. Raises as apply()."""
     with durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
-        if start.ledger.trial is not None and not check:
+        if start.journal.trial is not None and not check:
             _check_permissions(dropin, [], False)
-            journal.save(dropin.ledger, start.ledger._replace(trial=None))
+            save_journal(dropin.journal, start.journal._replace(trial=None))
         return _nothing_left(start)
 
 
-def take_back(
-    dropin: Dropin, lock_timeout_s: float, check: bool, others: Others = _no_others, trial: bool = False
-) -> Outcome:
-    """Bring back file and running values of before the first apply; without one, change nothing.
+def roll_back(
+    dropin: Dropin, lock_timeout_s: float, check: bool, elsewhere: Elsewhere = _nothing_elsewhere, trial: bool = False
+) -> ApplyResult:
+    """Restore the file and running values from before the first apply; without one, change nothing.
 
-    trial: only those of before the change that is on trial, and the record of that time; without a trial, nothing.
+    trial: only those from before the change on trial, and the journal of that time; without a trial, change nothing.
 
-    What somebody else has changed since is kept. If that is the file, so are the keys that it sets, and the record of
-    the original stays until the file can be taken back too. A key that another sysctl file sets gets that value, as it
-    will at boot. Raises as apply().
+    What somebody else has changed since is kept. If that is the file, so are the keys that it sets, and the journal
+    keeps their originals until the file can be rolled back too. A key that another sysctl file sets gets that value, as
+    it will at boot. Raises as apply().
     """
     with durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
-        earlier = start.ledger.trial
+        earlier = start.journal.trial
         if trial and earlier is None:
             return _nothing_left(start)
-        before = (earlier.pending if trial and earlier else start.ledger.origin) or Snapshot(start.file, {})
+        before = (earlier.pending if trial and earlier else start.journal.origin) or Snapshot(start.file, {})
         values = _read_values(dropin, start, before.values)
         file_kept = _is_edited(start)
         claimed = _keys_set_by(start.file, before.values) if file_kept else set()
         file = start.file if file_kept else before.file
-        taken_back = _still_ours(start.ledger, before, values, [key for key in values if key not in claimed])
+        restored = _still_ours(start.journal, before, values, [key for key in values if key not in claimed])
         if trial and earlier:
-            ledger = _without_trial(start.ledger, taken_back) if file_kept else earlier._replace(pending=None)
+            journal = _without_trial(start.journal, restored) if file_kept else earlier._replace(pending=None)
         else:
-            taken_back.update(others(file, list(taken_back)))
-            ledger = _reduced(start.ledger, claimed) if file_kept else journal.EMPTY
-        now, target = Snapshot(start.file, _those(values, taken_back)), Snapshot(file, taken_back)
-        changed = _commit(dropin, start, now, target, ledger, check)
-        records = [_record(key, values[key], None, target.values.get(key)) for key in values]
-        return Outcome(changed or start.recovered, start.recovered, records, start.file, target.file, file_kept, False)
+            restored.update(elsewhere(file, list(restored)))
+            journal = _keep_only(start.journal, claimed) if file_kept else EMPTY_JOURNAL
+        now, target = Snapshot(start.file, _select(values, restored)), Snapshot(file, restored)
+        changed = _commit(dropin, start, now, target, journal, check)
+        settings = [_key_result(key, values[key], None, target.values.get(key)) for key in values]
+        return ApplyResult(
+            changed or start.recovered, start.recovered, settings, start.file, target.file, file_kept, False
+        )
 
 
 def steps(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, str]]:
@@ -206,21 +210,21 @@ def steps(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, 
 
 
 def _begin(dropin: Dropin, check: bool) -> Start:
-    """Look at file and ledger, and undo what a run left half done (in check mode: assume that it is undone)."""
-    ledger = journal.load(dropin.ledger)
-    pending = ledger.pending and _that_exist(dropin, ledger.pending)
+    """Read file and journal, and roll back an interrupted run (in check mode: assume that this was done)."""
+    journal = load_journal(dropin.journal)
+    pending = journal.pending and _without_missing_keys(dropin, journal.pending)
     if check:
         if pending is None:
-            return Start(ledger, durable_file.read(dropin.target), {}, False)
-        return Start(ledger, pending.file, pending.values, True)
-    for path in (dropin.target, dropin.ledger):
+            return Start(journal, durable_file.read(dropin.target), {}, False)
+        return Start(journal, pending.file, pending.values, True)
+    for path in (dropin.target, dropin.journal):
         durable_file.remove(durable_file.temporary_path(path))
     if pending is not None:
-        _restore(dropin, ledger, pending)
-    return Start(ledger._replace(pending=None), durable_file.read(dropin.target), {}, pending is not None)
+        _restore(dropin, journal, pending)
+    return Start(journal._replace(pending=None), durable_file.read(dropin.target), {}, pending is not None)
 
 
-def _that_exist(dropin: Dropin, snapshot: Snapshot) -> Snapshot:
+def _without_missing_keys(dropin: Dropin, snapshot: Snapshot) -> Snapshot:
     """Without the keys that are gone, as after a reboot into another kernel."""
     values = {key: value for key, value in snapshot.values.items() if sysctl.read(key, dropin.root) is not None}
     return snapshot._replace(values=values)
@@ -231,7 +235,7 @@ def _read_values(dropin: Dropin, start: Start, keys: Iterable[str]) -> Dict[str,
     try:
         return {key: start.values.get(key, sysctl.read(key, dropin.root)) for key in keys}
     except PermissionError as error:
-        raise ApplyError(f"{error.filename} cannot be read, so a change of it could not be taken back") from error
+        raise ApplyError(f"{error.filename} cannot be read, so a change of it could not be rolled back") from error
 
 
 def _check_values(
@@ -245,11 +249,11 @@ def _check_values(
             raise ValueError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
 
 
-def _what_is_wrong(one: Assignment, present: Optional[str], first_port: int) -> Optional[str]:
-    if present is None:
+def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> Optional[str]:
+    if current is None:
         return None if one.optional else f'this kernel has no such key; write "-{one.key} = ..." if it may be missing'
-    if one.value.lower() in _BOOLEAN_WORDS and present.replace("-", "").isdigit():
-        return "a boolean is no value for a key that holds a number; write 0 or 1"
+    if one.value.lower() in _BOOLEAN_WORDS and current.replace("-", "").isdigit():
+        return "this key holds a number, not a boolean; write 0 or 1"
     try:
         if one.key == sysctl.PORT_RANGE and parse_range(one.value).low < first_port:
             return f"the range must not begin below {sysctl.UNPRIVILEGED_PORT_START}, which is {first_port}"
@@ -270,28 +274,28 @@ def _with_content(file: Optional[FileState], text: str) -> FileState:
     return FileState(content, _NEW_FILE_MODE, os.geteuid(), os.getegid(), None)
 
 
-def _origin_of(key: str, origin: Mapping[str, str], applied: Mapping[str, str], present: str, wanted: str) -> str:
-    """The value that a rollback brings back: of before the first apply, and what somebody else has decided since."""
+def _origin_of(key: str, origin: Mapping[str, str], applied: Mapping[str, str], current: str, wanted: str) -> str:
+    """The value that a rollback restores: from before the first apply, and what somebody else has decided since."""
     if key not in origin:
-        return present
-    if sysctl.same(key, present, applied[key]):
+        return current
+    if sysctl.same(key, current, applied[key]):
         return origin[key]
     if key == sysctl.RESERVED_PORTS:
-        return str(parse_ports(origin[key]) | (parse_ports(present) - parse_ports(applied[key])))
-    return present if sysctl.same(key, present, wanted) else origin[key]
+        return str(parse_ports(origin[key]) | (parse_ports(current) - parse_ports(applied[key])))
+    return current if sysctl.same(key, current, wanted) else origin[key]
 
 
 def _still_ours(
-    ledger: Ledger, before: Snapshot, values: Mapping[str, Optional[str]], keys: Iterable[str]
+    journal: Journal, before: Snapshot, values: Mapping[str, Optional[str]], keys: Iterable[str]
 ) -> Dict[str, str]:
     """The earlier values of those keys that still have the value applied: the others are somebody else's by now."""
-    if ledger.applied is None:
+    if journal.applied is None:
         return {}
-    present = {key: values[key] or "" for key in keys if values[key] is not None}
+    current = {key: values[key] or "" for key in keys if values[key] is not None}
     return {
         key: before.values[key]
-        for key, value in present.items()
-        if sysctl.same(key, value, ledger.applied.values[key])
+        for key, value in current.items()
+        if sysctl.same(key, value, journal.applied.values[key])
     }
 
 
@@ -300,7 +304,7 @@ def _is_edited(start: Start) -> bool:
 
     A file that is gone is no decision about its content.
     """
-    known = (start.ledger.origin, start.ledger.applied)
+    known = (start.journal.origin, start.journal.applied)
     contents = [one.file and one.file.content for one in known if one is not None]
     return start.file is not None and bool(contents) and start.file.content not in contents
 
@@ -314,53 +318,53 @@ def _keys_set_by(file: Optional[FileState], keys: Iterable[str]) -> Set[str]:
     return named.intersection(keys)
 
 
-def _reduced(ledger: Ledger, keys: Set[str]) -> Ledger:
-    """The ledger without those keys that have been taken back, or are somebody else's."""
+def _keep_only(journal: Journal, keys: Set[str]) -> Journal:
+    """The journal with these keys only: the others have been rolled back, or are somebody else's."""
 
     def only(snapshot: Optional[Snapshot]) -> Optional[Snapshot]:
         return snapshot and snapshot._replace(values={key: snapshot.values[key] for key in sorted(keys)})
 
-    return Ledger(only(ledger.origin), only(ledger.applied), None)
+    return Journal(only(journal.origin), only(journal.applied), None)
 
 
-def _nothing_left(start: Start) -> Outcome:
+def _nothing_left(start: Start) -> ApplyResult:
     """The outcome of a run that changes neither file nor values."""
-    return Outcome(start.recovered, start.recovered, [], start.file, start.file, False, False)
+    return ApplyResult(start.recovered, start.recovered, [], start.file, start.file, False, False)
 
 
-def _trial(ledger: Ledger, now: Snapshot, target: Snapshot) -> Optional[Ledger]:
-    """What it takes to undo a change from now to the target, and an earlier one that is on trial still.
+def _trial_after(journal: Journal, now: Snapshot, target: Snapshot) -> Optional[Journal]:
+    """What it takes to roll back a change from now to the target, and an earlier one that is still on trial.
 
     Where nothing changes, none but the earlier one is on trial.
     """
     if not _differ(now, target):
-        return ledger.trial
-    earlier = ledger.trial
+        return journal.trial
+    earlier = journal.trial
     if earlier is None or earlier.pending is None:
-        return ledger._replace(pending=now, trial=None)
+        return journal._replace(pending=now, trial=None)
     before = earlier.pending
     return earlier._replace(pending=before._replace(values={**now.values, **before.values}))
 
 
-def _without_trial(ledger: Ledger, taken_back: Mapping[str, str]) -> Ledger:
-    """The ledger once some keys have the values of before the trial, while the others have become somebody else's."""
-    applied = ledger.applied and ledger.applied._replace(values={**ledger.applied.values, **taken_back})
-    return Ledger(ledger.origin, applied, None)
+def _without_trial(journal: Journal, restored: Mapping[str, str]) -> Journal:
+    """The journal once some keys have the values of before the trial, while the others have become somebody else's."""
+    applied = journal.applied and journal.applied._replace(values={**journal.applied.values, **restored})
+    return Journal(journal.origin, applied, None)
 
 
-def _record(key: str, present: Optional[str], wanted: Optional[str], target: Optional[str]) -> Record:
-    if present is None:
-        return Record(key, wanted, None, None, "skipped")
-    before = sysctl.spelled(key, present)
+def _key_result(key: str, current: Optional[str], wanted: Optional[str], target: Optional[str]) -> KeyResult:
+    if current is None:
+        return KeyResult(key, wanted, None, None, "skipped")
+    before = sysctl.spelled(key, current)
     after = before if target is None else sysctl.spelled(key, target)
     if target is None:
-        return Record(key, wanted, before, after, "kept")
+        return KeyResult(key, wanted, before, after, "kept")
     if wanted is None:
-        return Record(key, None, before, after, "restored")
-    return Record(key, wanted, before, after, "unchanged" if sysctl.same(key, before, after) else "changed")
+        return KeyResult(key, None, before, after, "restored")
+    return KeyResult(key, wanted, before, after, "unchanged" if sysctl.same(key, before, after) else "changed")
 
 
-def _those(values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
+def _select(values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
     return {key: values[key] or "" for key in keys}
 
 
@@ -373,31 +377,31 @@ def _commit(
     start: Start,
     now: Snapshot,
     target: Snapshot,
-    ledger: Ledger,
+    journal: Journal,
     check: bool,
 ) -> bool:
     """Bring about the target, or leave everything as it was. Tells whether there is anything to change."""
     if not _differ(now, target):
-        # What was so from the start is not ours to take back; it is recorded only beside what is.
-        if not check and (start.ledger.origin or ledger == journal.EMPTY):
-            journal.save(dropin.ledger, ledger)
+        # What was so from the start is not ours to roll back; the journal holds it only beside what is.
+        if not check and (start.journal.origin or journal == EMPTY_JOURNAL):
+            save_journal(dropin.journal, journal)
         return False
     changes = [key for key, _value in steps(now.values, target.values)]
     _check_permissions(dropin, changes, target.file != now.file)
     if check:
         return True
     try:
-        journal.save(dropin.ledger, start.ledger._replace(pending=now))
-        _put(dropin, target)
+        save_journal(dropin.journal, start.journal._replace(pending=now))
+        _write(dropin, target)
         _verify(dropin, target.values)
-        journal.save(dropin.ledger, ledger)
+        save_journal(dropin.journal, journal)
     except BaseException as error:
-        done = _is_done(dropin, target, ledger)
+        done = _is_done(dropin, target, journal)
         if not done:
-            _restore(dropin, start.ledger, now)
+            _restore(dropin, start.journal, now)
         if isinstance(error, OSError):
             how = "changed, but a power cut may undo that" if done else "as it was before"
-            raise ApplyError(f"{in_words(error)}; everything is {how}") from error
+            raise ApplyError(f"{format_os_error(error)}; everything is {how}") from error
         raise
     return True
 
@@ -413,10 +417,10 @@ def _check_permissions(dropin: Dropin, keys: Iterable[str], writes_file: bool) -
             )
         if not _may_write(path):
             raise ApplyError(f"no permission to set {key}; run this as root (become: true)")
-    ledger_directory = os.path.dirname(dropin.ledger)
-    if not os.path.isdir(ledger_directory):
-        ledger_directory = os.path.dirname(ledger_directory)
-    for directory in [ledger_directory, *([dropin.directory] if writes_file else [])]:
+    state_directory = os.path.dirname(dropin.journal)
+    if not os.path.isdir(state_directory):
+        state_directory = os.path.dirname(state_directory)
+    for directory in [state_directory, *([dropin.directory] if writes_file else [])]:
         if not _may_write(directory):
             why = "it is read-only" if _is_read_only(directory) else "run this as root (become: true)"
             raise ApplyError(f"no permission to write into {directory}; {why}")
@@ -430,7 +434,7 @@ def _is_read_only(path: str) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-def _put(dropin: Dropin, target: Snapshot) -> None:
+def _write(dropin: Dropin, target: Snapshot) -> None:
     """Write the file and the running values that differ. Raises OSError or ApplyError."""
     if target.file is None:
         durable_file.remove(dropin.target)
@@ -451,37 +455,37 @@ def _set_value(dropin: Dropin, key: str, value: str) -> None:
 def _verify(dropin: Dropin, values: Mapping[str, str]) -> None:
     """Raises OSError unless the kernel has the values."""
     for key, value in values.items():
-        present = sysctl.read(key, dropin.root)
-        if present is None or not sysctl.same(key, present, value):
-            raise OSError(errno.EINVAL, f"the kernel made {present} of {key} = {value}")
+        current = sysctl.read(key, dropin.root)
+        if current is None or not sysctl.same(key, current, value):
+            raise OSError(errno.EINVAL, f"the kernel turned {key} = {value} into {current}")
 
 
-def _is_done(dropin: Dropin, target: Snapshot, ledger: Ledger) -> bool:
-    """Whether a change that ended with an error got past the point of no return: nothing says any more how to undo it.
+def _is_done(dropin: Dropin, target: Snapshot, journal: Journal) -> bool:
+    """Whether a change that ended with an error was committed: the journal no longer says how to roll it back.
 
     Only the last sync to the disk can have failed then.
     """
     try:
         _verify(dropin, target.values)
-        return durable_file.read(dropin.target) == target.file and journal.load(dropin.ledger) == ledger
+        return durable_file.read(dropin.target) == target.file and load_journal(dropin.journal) == journal
     except (OSError, ValueError):
         return False
 
 
-def _restore(dropin: Dropin, ledger: Ledger, snapshot: Snapshot) -> None:
-    """Put back file and values, and only then forget that a change was under way. Raises ApplyError."""
+def _restore(dropin: Dropin, journal: Journal, snapshot: Snapshot) -> None:
+    """Restore file and values, and only then forget that a change was under way. Raises ApplyError."""
     try:
-        _put(dropin, snapshot)
+        _write(dropin, snapshot)
         _verify(dropin, snapshot.values)
-        journal.save(dropin.ledger, ledger._replace(pending=None))
+        save_journal(dropin.journal, journal._replace(pending=None))
     except OSError as error:
         raise ApplyError(
-            f"a change broke off and could not be undone: {in_words(error)}; "
-            f"the next run will try again (to give up instead, move {dropin.ledger} away)"
+            f"an interrupted change could not be rolled back: {format_os_error(error)}; "
+            f"the next run will try again (to give up instead, move {dropin.journal} away)"
         ) from error
 
 
-def in_words(error: OSError) -> str:
+def format_os_error(error: OSError) -> str:
     words = error.strerror or str(error)
     if isinstance(error, PermissionError):
         words += "; run this as root (become: true)"

@@ -39,7 +39,7 @@ STRESS = (
 )  # fmt: skip
 OUTCOME = ("kind", "state", "reason", "wave", "not_curable", "gate")
 
-ROLLED_BACK = ("removed", "restored", "absent", "kept", "unrecorded")
+ROLLED_BACK = ("removed", "restored", "absent", "kept", "unmanaged")
 
 # Worst first: no port left, then what went wrong in this run, then what is short of ports.
 _RANKS = {name: rank for rank, name in enumerate(("exhausted", "failed", "critical", "unreachable", "warning"))}

@@ -203,7 +203,7 @@ def what_was_applied(result: Result, check: bool) -> str:
     path, file = result["path"], result["file"]
     if file == "kept":
         return f"KEPT: {path} has been edited since and stays; remove it and roll back again to take back all."
-    if file == "unrecorded":
+    if file == "unmanaged":
         return f"UNCHANGED: no run is recorded for {path}, so there is nothing to take back."
     if not result["changed"]:
         if file == "absent":

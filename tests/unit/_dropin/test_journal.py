@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is remembered is what was, and what is no record is never taken for one."""
+"""What is remembered is what was, and what is not a journal is never taken for one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import journal
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.durable_file import FileState
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import Ledger, Snapshot
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import (
+    EMPTY_JOURNAL,
+    Journal,
+    Snapshot,
+    journal_path,
+    load_journal,
+    save_journal,
+)
 
 FILE = FileState(b"\0\xff\n", 0o640, 1, 2, b"system_u:object_r:etc_t:s0\0")
-LEDGERS = [
-    Ledger(None, None, Snapshot(None, {})),
-    Ledger(Snapshot(None, {"a.b": "1\t2"}), Snapshot(FILE, {"a.b": "\xff"}), None),
-    Ledger(Snapshot(FILE, {}), Snapshot(FILE._replace(context=None), {}), Snapshot(FILE, {"a.b": ""})),
-    Ledger(
+JOURNALS = [
+    Journal(None, None, Snapshot(None, {})),
+    Journal(Snapshot(None, {"a.b": "1\t2"}), Snapshot(FILE, {"a.b": "\xff"}), None),
+    Journal(Snapshot(FILE, {}), Snapshot(FILE._replace(context=None), {}), Snapshot(FILE, {"a.b": ""})),
+    Journal(
         Snapshot(None, {"a.b": "1"}),
         Snapshot(FILE, {"a.b": "2"}),
         None,
-        Ledger(Snapshot(None, {}), Snapshot(FILE, {}), Snapshot(None, {"a.b": "3"})),
+        Journal(Snapshot(None, {}), Snapshot(FILE, {}), Snapshot(None, {"a.b": "3"})),
     ),
 ]
 
@@ -38,57 +44,57 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("ledger", LEDGERS)
-def test_round_trip(tmp_path: Path, ledger: Ledger) -> None:
-    path = journal.path_for(str(tmp_path / "state"), "/etc/sysctl.d/a.conf")
-    assert journal.load(path) == journal.EMPTY
-    journal.save(path, ledger)
-    assert journal.load(path) == ledger
-    journal.save(path, journal.EMPTY)
+@pytest.mark.parametrize("journal", JOURNALS)
+def test_round_trip(tmp_path: Path, journal: Journal) -> None:
+    path = journal_path(str(tmp_path / "state"), "/etc/sysctl.d/a.conf")
+    assert load_journal(path) == EMPTY_JOURNAL
+    save_journal(path, journal)
+    assert load_journal(path) == journal
+    save_journal(path, EMPTY_JOURNAL)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_in_place_is_not_written_again(tmp_path: Path) -> None:
     path = str(tmp_path / "a.json")
-    journal.save(path, LEDGERS[1])
+    save_journal(path, JOURNALS[1])
     written = Path(path).stat().st_ino
-    journal.save(path, LEDGERS[1])
+    save_journal(path, JOURNALS[1])
     assert Path(path).stat().st_ino == written
 
 
-def test_directory_with_other_records_stays(tmp_path: Path) -> None:
-    one, other = (journal.path_for(str(tmp_path / "state"), path) for path in ("/a.conf", "/b.conf"))
-    journal.save(one, LEDGERS[1])
-    journal.save(other, LEDGERS[1])
-    journal.save(one, journal.EMPTY)
-    assert journal.load(other) == LEDGERS[1]
+def test_directory_with_other_journals_stays(tmp_path: Path) -> None:
+    one, other = (journal_path(str(tmp_path / "state"), path) for path in ("/a.conf", "/b.conf"))
+    save_journal(one, JOURNALS[1])
+    save_journal(other, JOURNALS[1])
+    save_journal(one, EMPTY_JOURNAL)
+    assert load_journal(other) == JOURNALS[1]
 
 
 @given(st.lists(st.text("ab/-_%.", max_size=6).map("/{}".format), min_size=2, max_size=2, unique=True))
-def test_no_two_files_share_a_record(paths: list[str]) -> None:
-    one, other = (journal.path_for("/state", path) for path in paths)
+def test_no_two_files_share_a_journal(paths: list[str]) -> None:
+    one, other = (journal_path("/state", path) for path in paths)
     assert one != other
     assert Path(one).parent == Path("/state")
 
 
 def test_a_trial_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    journal.save(str(path), LEDGERS[-1])
+    save_journal(str(path), JOURNALS[-1])
     for field, value in (("pending", None), ("pending", {"file": None, "values": {"c.d": "1"}})):
         data = json.loads(path.read_text())
         data["trial"][field] = value
         damaged = tmp_path / "b.json"
         damaged.write_text(json.dumps(data))
         with pytest.raises(ValueError, match="the trial is not one of what was applied"):
-            journal.load(str(damaged))
+            load_journal(str(damaged))
 
 
 @given(origin=JSON, applied=JSON, pending=JSON, trial=JSON)
 def test_anything_else_is_refused(
     tmp_path_factory: pytest.TempPathFactory, origin: object, applied: object, pending: object, trial: object
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "ledger.json"
+    path = tmp_path_factory.getbasetemp() / "journal.json"
     data = {"format": 1, "origin": origin, "applied": applied, "pending": pending, "trial": trial}
     path.write_text(json.dumps(data))
     with contextlib.suppress(ValueError):
-        assert isinstance(journal.load(str(path)), Ledger)
+        assert isinstance(load_journal(str(path)), Journal)

@@ -20,7 +20,7 @@ def test_one_more_host_is_changed(
 
 
 def test_that_host_remembers_that_it_was_not_judged(host: Host, name: str) -> None:
-    records = host.run("cat /var/lib/netops.ephemeral_ports/*.json")
-    assert (records.rc == 0) is (name in ("fleet01", "fleet02", "fleet11"))
-    if records.rc == 0:
-        assert (json.loads(records.stdout)["trial"] is not None) is (name == "fleet02")
+    journals = host.run("cat /var/lib/netops.ephemeral_ports/*.json")
+    assert (journals.rc == 0) is (name in ("fleet01", "fleet02", "fleet11"))
+    if journals.rc == 0:
+        assert (json.loads(journals.stdout)["trial"] is not None) is (name == "fleet02")

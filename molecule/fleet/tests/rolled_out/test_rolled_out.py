@@ -45,5 +45,5 @@ def test_all_are_fixed_and_none_is_on_trial(
 ) -> None:
     assert present == fixed
     if name != "fleet07":
-        record = json.loads(host.check_output("cat /var/lib/netops.ephemeral_ports/*.json"))
-        assert record["trial"] is None
+        journal = json.loads(host.check_output("cat /var/lib/netops.ephemeral_ports/*.json"))
+        assert journal["trial"] is None
