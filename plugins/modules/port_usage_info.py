@@ -40,7 +40,7 @@ options:
     default: auto
   max_pools:
     description:
-      - How many destinations to return, the most loaded first. RV(level) regards all of them.
+      - How many destinations to return, the most loaded first, at most 1000. RV(level) regards all of them.
     type: int
     default: 10
   destination:

@@ -21,6 +21,8 @@ class AtMost:
 
 # A list of reserved ports can name each of 65,535 ports, and a sysctl file may hold several such lists.
 LongText = Annotated[str, AtMost(1_000_000)]
+# As many as port_usage_info may be asked for, with a few findings for each.
+POOLS = 1_000
 Ports = Annotated[list[int], AtMost(65_536)]
 
 Level = Literal["exhausted", "critical", "warning", "ok", "unknown"]
@@ -136,7 +138,7 @@ class Usage(TypedDict):
     kind: Literal["usage"]
     namespace: Namespace
     level: Level
-    findings: list[Finding]
+    findings: Annotated[list[Finding], AtMost(4 * POOLS)]
     kernel: Kernel
     sysctls: dict[str, LongText | None]
     port_range: PortRange
@@ -144,7 +146,7 @@ class Usage(TypedDict):
     listening_ports: ListeningPorts | None
     sockets: dict[str, int] | None
     blocked_at_most: int
-    pools: list[Pool]
+    pools: Annotated[list[Pool], AtMost(POOLS)]
     method: Method
     complete: bool | None
     uptime: float

@@ -208,7 +208,7 @@ print(os.read(reader, 1 << 20).decode())
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ("max_pools=0", "max_pools must be 1 or more, not 0"),
+        ("max_pools=0", "max_pools must be between 1 and 1000, not 0"),
         ("warning_threshold=0.6", "warning_threshold 0.6 and critical_threshold 0.5 must rise"),
         ("critical_threshold=1.5", "critical_threshold 1.5 must rise and be between 0 and 1"),
         ('destination="example.org:80"', "destination 'example.org:80' is not ADDRESS, ADDRESS:PORT"),

@@ -20,6 +20,9 @@ from .saturation import Only, Thresholds
 # procps reads /etc/sysctl.conf besides all files that systemd reads.
 _EVERY_FILE = Loader(PROCPS, (4, 0, 0))
 
+# A result has to stay small: it goes through the controller's one main process.
+MAX_POOLS = 1000
+
 
 class Look(NamedTuple):
     """What to look at, and how: the options of port_usage_info, checked."""
@@ -33,8 +36,8 @@ class Look(NamedTuple):
 
 def check_options(options: Mapping[str, Any]) -> Look:
     """Raises ValueError that names the option."""
-    if options["max_pools"] < 1:
-        raise ValueError(f"max_pools must be 1 or more, not {options['max_pools']}")
+    if not 1 <= options["max_pools"] <= MAX_POOLS:
+        raise ValueError(f"max_pools must be between 1 and {MAX_POOLS}, not {options['max_pools']}")
     return Look(
         options["method"],
         options["detail"],
