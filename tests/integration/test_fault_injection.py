@@ -40,6 +40,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.jou
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
 
+from .dropin import break_off
 from .inside import REFUSED, in_children, namespaces
 
 DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
@@ -126,16 +127,6 @@ def foreign() -> None:
     DROPIN.symlink_to("real")
 
 
-def broken_off(action: Action) -> None:
-    """A run that died with everything changed and nothing committed."""
-
-    def body() -> None:
-        transaction._verify = lambda *_: os._exit(0)
-        action()
-
-    assert in_children([body])[0][0] == 0
-
-
 class Scenario(NamedTuple):
     """before: brings about the start. run: what is disturbed. code: how it ends when it is not."""
 
@@ -152,13 +143,13 @@ SCENARIOS = {
     "value that the kernel refuses": Scenario((apply(CONTENT),), apply(REFUSED_BY_KERNEL), FAILED),
     "rollback": Scenario((apply(CONTENT), apply(OTHER)), roll_back),
     "rollback to a foreign file behind a link": Scenario((foreign, apply(CONTENT)), roll_back),
-    "apply after a run that died": Scenario((apply(CONTENT), lambda: broken_off(apply(OTHER))), apply(OTHER)),
-    "rollback after a run that died": Scenario((foreign, lambda: broken_off(apply(CONTENT))), roll_back),
+    "apply after a run that died": Scenario((apply(CONTENT), lambda: break_off(apply(OTHER))), apply(OTHER)),
+    "rollback after a run that died": Scenario((foreign, lambda: break_off(apply(CONTENT))), roll_back),
     "apply on trial over an earlier one": Scenario((apply(CONTENT),), apply_on_trial(OTHER)),
     "end of a trial over an earlier apply": Scenario((apply(CONTENT), apply_on_trial(OTHER)), end_trial),
     "end of the first trial": Scenario((apply_on_trial(CONTENT),), end_trial),
     "confirmation": Scenario((apply_on_trial(CONTENT),), confirm),
-    "rollback after a rollback that died": Scenario((apply(CONTENT), lambda: broken_off(roll_back)), roll_back),
+    "rollback after a rollback that died": Scenario((apply(CONTENT), lambda: break_off(roll_back)), roll_back),
 }
 
 
