@@ -203,18 +203,15 @@ recovered:
   sample: false
 """
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
 from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._boot import loaders as boot_loaders
-from ..module_utils._boot import outlook as boot_outlook
-from ..module_utils._boot.outlook import BootOutlook
-from ..module_utils._boot.precedence import UNSET
-from ..module_utils._dropin import durable_file, transaction
-from ..module_utils._dropin.durable_file import FileState
-from ..module_utils._kernel import sysctl
+from ..module_utils._dropin.dropin import ApplyError
+from ..module_utils._dropin.durable_file import LockedError
+from ..module_utils._dropin.run import run
+from ..module_utils._dropin.transaction import format_os_error
 
 ARGUMENTS: Dict[str, Any] = {
     "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
@@ -227,90 +224,6 @@ ARGUMENTS: Dict[str, Any] = {
 }
 
 
-def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
-    if params["lock_timeout"] < 0:
-        raise ValueError(f"lock_timeout must not be negative; {params['lock_timeout']} is")
-    dropin = transaction.Dropin(params["path"], params["state_dir"])
-    loaders = boot_loaders.find_loaders()
-
-    def predict(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> BootOutlook:
-        text = file and file.content.decode("utf-8", "surrogateescape")
-        return boot_outlook.predict_boot(loaders, dropin.target, text, wanted)
-
-    def refuse_conflicts(file: Optional[FileState], wanted: Mapping[str, Optional[str]]) -> None:
-        conflicts = predict(file, wanted).conflicts
-        if conflicts and params["on_conflict"] == "fail":
-            raise transaction.ApplyError(
-                f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. "
-                "Change the deciding line, or allow it with on_conflict: warn"
-            )
-
-    def set_elsewhere(file: Optional[FileState], keys: Iterable[str]) -> Dict[str, str]:
-        return boot_outlook.values_set_elsewhere(predict(file, dict.fromkeys(keys)), dropin.target)
-
-    timeout, trial = params["lock_timeout"], params["trial"]
-    if params["state"] == "present":
-        result = transaction.apply(dropin, params["content"], timeout, check, refuse_conflicts, trial)
-    elif params["state"] == "absent":
-        result = transaction.roll_back(dropin, timeout, check, set_elsewhere, trial)
-    else:
-        result = transaction.confirm(dropin, timeout, check)
-    existing = {setting.key: setting.wanted for setting in result.settings if setting.before is not None}
-    outlook = predict(result.file_after, existing)
-    return {
-        "kind": "apply",
-        "changed": result.changed,
-        "path": dropin.target,
-        "settings": [{**setting._asdict(), **_boot_of(setting.key, outlook)} for setting in result.settings],
-        "file": _file_status(result, params["state"]),
-        "on_trial": result.on_trial,
-        "recovered": result.recovered,
-        "late_writers": boot_outlook.reapplied_by(),
-        "diff": _diff(dropin.target, result),
-        "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
-    }
-
-
-def _boot_of(key: str, outlook: BootOutlook) -> Dict[str, Optional[str]]:
-    boot = outlook.values.get(key, UNSET)
-    return {"boot_value": boot.value and sysctl.with_blanks(boot.value), "boot_file": boot.file}
-
-
-def _file_status(result: transaction.ApplyResult, state: str) -> str:
-    before, after = result.file_before, result.file_after
-    if result.file_kept:
-        return "kept"
-    if after is None:
-        return "absent" if before is None else "removed"
-    if state == "absent":
-        return "restored" if result.settings else "unmanaged"
-    if before is None:
-        return "created"
-    return "unchanged" if before == after else "changed"
-
-
-def _diff(path: str, result: transaction.ApplyResult) -> List[Dict[str, str]]:
-    existing = [setting for setting in result.settings if setting.before is not None]
-    return [
-        {
-            "before_header": path,
-            "after_header": path,
-            "before": _text(result.file_before),
-            "after": _text(result.file_after),
-        },
-        {
-            "before_header": "running kernel",
-            "after_header": "running kernel",
-            "before": "".join(f"{setting.key} = {setting.before}\n" for setting in existing),
-            "after": "".join(f"{setting.key} = {setting.after}\n" for setting in existing),
-        },
-    ]
-
-
-def _text(file: Optional[durable_file.FileState]) -> str:
-    return file.content.decode("utf-8", "backslashreplace") if file else ""
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
@@ -319,14 +232,14 @@ def main() -> None:
     )
     try:
         refuse_booleans(ARGUMENTS, _load_params())
-        returned = run(module.params, module.check_mode)
+        result = run(module.params, module.check_mode)
     except OSError as error:
-        module.fail_json(msg=transaction.format_os_error(error))
-    except (OptionError, ValueError, transaction.ApplyError, durable_file.LockedError) as error:
+        module.fail_json(msg=format_os_error(error))
+    except (OptionError, ValueError, ApplyError, LockedError) as error:
         module.fail_json(msg=str(error))
-    for sentence in returned.pop("warnings"):
+    for sentence in result.pop("warnings"):
         module.warn(sentence)
-    module.exit_json(**returned)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

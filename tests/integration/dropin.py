@@ -15,8 +15,8 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import journal_path
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.run import run
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
-from ansible_collections.netops.ephemeral_ports.plugins.modules import sysctl_dropin
 
 from .inside import in_child, namespaces
 
@@ -59,7 +59,7 @@ def run_module(check: bool, **options: object) -> Result:
     defaults = {
         "path": str(DROPIN), "state_dir": str(STATE), "lock_timeout": 30, "on_conflict": "fail", "trial": False
     }  # fmt: skip
-    return sysctl_dropin.run({**defaults, **options}, check)
+    return run({**defaults, **options}, check)
 
 
 def get(key: str) -> str:

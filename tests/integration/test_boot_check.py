@@ -15,9 +15,9 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot impor
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import outlook as boot_outlook
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import PROCPS, SYSTEMD, Loader
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.run import run
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
-from ansible_collections.netops.ephemeral_ports.plugins.modules import sysctl_dropin
 
 from .inside import private
 
@@ -44,7 +44,7 @@ def apply(
 ) -> dict[str, Any]:
     options = {"path": str(path), "content": content, "state": state, "on_conflict": on_conflict, "lock_timeout": 5}
     state_dir = "/var/lib/netops.ephemeral_ports/state"
-    return sysctl_dropin.run({**options, "state_dir": state_dir, "trial": False}, check)
+    return run({**options, "state_dir": state_dir, "trial": False}, check)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *loaders: Loader) -> None:
@@ -59,7 +59,7 @@ def refused(*words: str) -> Iterator[None]:
         return {path: path.read_text() for path in ETC.iterdir()}, sysctl.read_all([REUSE, FIN, RESERVED])
 
     before = state()
-    with pytest.raises(transaction.ApplyError) as error:
+    with pytest.raises(ApplyError) as error:
         yield
     for word in words:
         assert word in str(error.value), error.value

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 
 from .dropin import (
     CONTENT,
@@ -85,7 +85,7 @@ def test_bad_input_is_named_and_changes_nothing(case: str, applied_before: bool)
     if applied_before:
         present(OTHER_CONTENT)
     before = contents()
-    with pytest.raises((ValueError, OSError, transaction.ApplyError)) as error:
+    with pytest.raises((ValueError, OSError, ApplyError)) as error:
         present(**{"content": CONTENT, **options})
     assert message in str(error.value)
     assert contents() == before
@@ -96,7 +96,7 @@ def test_bad_input_is_named_and_changes_nothing(case: str, applied_before: bool)
 def test_read_only_proc_sys_changes_nothing_and_says_what_to_do() -> None:
     make_read_only("/proc/sys")
     for check in (True, False):
-        with nothing_changes(), pytest.raises(transaction.ApplyError) as error:
+        with nothing_changes(), pytest.raises(ApplyError) as error:
             present(check=check)
         assert "/proc/sys is read-only here, as in an unprivileged container" in str(error.value)
         assert "run this on the host, or start the container with a writable /proc/sys" in str(error.value)
@@ -114,7 +114,7 @@ def test_without_privilege() -> None:
         with tempfile.TemporaryDirectory(dir="/tmp") as directory:
             for check in (True, False):
                 options = {"path": f"{directory}/a.conf", "state_dir": f"{directory}/state", "on_conflict": "ignore"}
-                with pytest.raises(transaction.ApplyError) as error:
+                with pytest.raises(ApplyError) as error:
                     present(f"{FIN} = 61\n", check=check, **options)
                 assert str(error.value) == f"no permission to set {FIN}; run this as root (become: true)"
                 assert not list(Path(directory).iterdir())
@@ -128,7 +128,7 @@ def test_state_directory_that_cannot_be_written() -> None:
     STATE.mkdir()
     namespaces.mount("tmpfs", STATE, "tmpfs", MS_RDONLY, "mode=700")
     for check in (True, False):
-        with nothing_changes(), pytest.raises(transaction.ApplyError, match=f"write into {STATE}; it is read-only"):
+        with nothing_changes(), pytest.raises(ApplyError, match=f"write into {STATE}; it is read-only"):
             present(check=check)
     with nothing_changes():
         assert not absent()["changed"]
@@ -141,7 +141,7 @@ def test_all_read_only_is_no_trouble_while_nothing_is_to_change() -> None:
         make_read_only(directory)
     with nothing_changes():
         assert not present()["changed"]
-    with nothing_changes(), pytest.raises(transaction.ApplyError, match="is read-only"):
+    with nothing_changes(), pytest.raises(ApplyError, match="is read-only"):
         absent()
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file, transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 
 from .dropin import (
     CONTENT,
@@ -78,7 +79,7 @@ def test_failure_to_roll_back_is_said_and_made_good_later() -> None:
     data = json.loads(JOURNAL.read_text())
     data["pending"]["values"][REUSE] = "7"
     JOURNAL.write_text(json.dumps(data))
-    with pytest.raises(transaction.ApplyError, match=r"could not be rolled back: the kernel refused .* = 7.*try again"):
+    with pytest.raises(ApplyError, match=r"could not be rolled back: the kernel refused .* = 7.*try again"):
         absent()
     data["pending"]["values"][REUSE] = "2"
     JOURNAL.write_text(json.dumps(data))

@@ -36,6 +36,7 @@ from typing import NamedTuple
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError, Dropin
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import Journal, load_journal
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
@@ -110,8 +111,8 @@ def confirm() -> object:
     return transaction.confirm(dropin(), 5, check=False)
 
 
-def dropin() -> transaction.Dropin:
-    return transaction.Dropin(str(DROPIN), str(STATE))
+def dropin() -> Dropin:
+    return Dropin(str(DROPIN), str(STATE))
 
 
 def foreign() -> None:
@@ -283,7 +284,7 @@ def traced(action: Action, *options: str) -> tuple[int, list[Call]]:
 def _exit_code(action: Action) -> int:
     try:
         action()
-    except (transaction.ApplyError, OSError) as error:
+    except (ApplyError, OSError) as error:
         return NOT_ROLLED_BACK if "could not be rolled back" in str(error) else FAILED
     except BaseException:  # noqa: BLE001, RUF100 - whatever it is, it should not be
         return SURPRISED

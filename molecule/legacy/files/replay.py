@@ -17,6 +17,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 from unittest import mock
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import Dropin
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as usage_observe
@@ -105,7 +106,7 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
         place = Path(scratch)
         root = str(place / "sys")
         shutil.copytree(str(RECORDINGS / kernel / "proc/sys"), root)
-        dropin = transaction.Dropin(str(place / "99-zz.conf"), str(place / "state"), root)
+        dropin = Dropin(str(place / "99-zz.conf"), str(place / "state"), root)
         at_first = contents(place)
         foretold = transaction.apply(dropin, text, 5, True)
         untouched = contents(place) == at_first

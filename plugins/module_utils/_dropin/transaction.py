@@ -8,76 +8,27 @@ back, commit the journal. A failure on the way rolls everything back; after a cr
 
 import errno
 import os
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._kernel import sysctl
-from .._kernel.ports import parse_ports, parse_range
+from .._kernel.ports import parse_ports
 from . import durable_file, syntax
+from .dropin import ApplyError, Dropin
 from .durable_file import FileState
-from .journal import EMPTY_JOURNAL, Journal, Snapshot, journal_path, load_journal, save_journal
-from .syntax import Assignment
+from .journal import EMPTY_JOURNAL, Journal, Snapshot, load_journal, save_journal
+from .ownership import (
+    is_edited,
+    keep_only,
+    keys_set_by,
+    original_value,
+    trial_after,
+    values_to_restore,
+    without_trial,
+)
+from .preflight import check_permissions, check_values
+from .result import ApplyResult, key_result
 
 _NEW_FILE_MODE = 0o644
-_BOOLEAN_WORDS = ("true", "false", "yes", "no", "on", "off")
-
-
-class ApplyError(Exception):
-    """The change was not made. All is as before, unless the message says otherwise."""
-
-
-class KeyResult(NamedTuple):
-    """What became of a key. Values are None where the kernel has no such key, or none is wanted.
-
-    status: changed, unchanged, skipped (the kernel lacks it, and it is optional), restored (rolled back), or kept (not
-    rolled back, because somebody else has since changed it, or the file that sets it).
-    """
-
-    key: str
-    wanted: Optional[str]
-    before: Optional[str]
-    after: Optional[str]
-    status: str
-
-
-class ApplyResult(NamedTuple):
-    """What a run did, or would do in check mode.
-
-    recovered: it first rolled back an interrupted run. file_kept: the file was not rolled back, because somebody else
-    has changed it since. on_trial: the journal says afterwards that a change is on trial.
-    """
-
-    changed: bool
-    recovered: bool
-    settings: List[KeyResult]
-    file_before: Optional[FileState]
-    file_after: Optional[FileState]
-    file_kept: bool
-    on_trial: bool
-
-
-class Dropin:
-    """Where a drop-in, its journal and the running values are.
-
-    path may be a link; target is the file itself. root is /proc/sys. Raises ValueError for a path that cannot serve.
-    """
-
-    def __init__(self, path: str, state_dir: str, root: str = sysctl.PROC_SYS) -> None:
-        if not os.path.isabs(path) or not path.endswith(".conf"):
-            raise ValueError(f"path must be absolute and end in .conf, or no loader reads it; {path} does not")
-        self.path = path
-        self.target = os.path.realpath(path)
-        self.directory = os.path.dirname(self.target)
-        self.journal = journal_path(state_dir, self.target)
-        self.root = root
-        if self.target == os.devnull:
-            raise ValueError(f"path {path} is a link to {os.devnull}, which masks it; remove the link first")
-        if not os.path.isdir(self.directory):
-            raise ValueError(f"path {path} needs the directory {self.directory}, which does not exist")
-        if not os.path.isabs(state_dir):
-            raise ValueError(f"state_dir must be absolute; {state_dir} is not")
-        above = os.path.dirname(os.path.dirname(self.journal))
-        if not os.path.isdir(above):
-            raise ValueError(f"state_dir {state_dir} needs the directory {above}, which does not exist")
 
 
 class Start(NamedTuple):
@@ -118,21 +69,21 @@ def apply(
         origin = start.journal.origin or Snapshot(start.file, {})
         named = {assignment.key: assignment.value for assignment in assignments}
         values = _read_values(dropin, start, named)
-        _check_values(assignments, values, _read_values(dropin, start, [sysctl.UNPRIVILEGED_PORT_START]))
+        check_values(assignments, values, _read_values(dropin, start, [sysctl.UNPRIVILEGED_PORT_START]))
 
         wanted = {key: value for key, value in named.items() if values[key] is not None}
         now, target = Snapshot(start.file, _select(values, wanted)), Snapshot(_with_content(start.file, text), wanted)
         applied = start.journal.applied.values if start.journal.applied else {}
-        first = {key: _origin_of(key, origin.values, applied, values[key] or "", wanted[key]) for key in wanted}
+        first = {key: original_value(key, origin.values, applied, values[key] or "", wanted[key]) for key in wanted}
         journal = Journal(
             Snapshot(origin.file, {**origin.values, **first}),
             Snapshot(target.file, {**applied, **wanted}),
             None,
-            _trial_after(start.journal, now, target) if trial else None,
+            trial_after(start.journal, now, _differ(now, target)) if trial else None,
         )
         review(target.file, wanted)
         changed = _commit(dropin, start, now, target, journal, check)
-        settings = [_key_result(key, values[key], named.get(key), target.values.get(key)) for key in values]
+        settings = [key_result(key, values[key], named.get(key), target.values.get(key)) for key in values]
         on_trial = journal.trial is not None
         return ApplyResult(
             changed or start.recovered, start.recovered, settings, start.file, target.file, False, on_trial
@@ -144,7 +95,7 @@ def confirm(dropin: Dropin, lock_timeout_s: float, check: bool) -> ApplyResult:
     with durable_file.locked(dropin.directory, lock_timeout_s):
         start = _begin(dropin, check)
         if start.journal.trial is not None and not check:
-            _check_permissions(dropin, [], False)
+            check_permissions(dropin, [], False)
             save_journal(dropin.journal, start.journal._replace(trial=None))
         return _nothing_left(start)
 
@@ -167,18 +118,18 @@ def roll_back(
             return _nothing_left(start)
         before = (earlier.pending if trial and earlier else start.journal.origin) or Snapshot(start.file, {})
         values = _read_values(dropin, start, before.values)
-        file_kept = _is_edited(start)
-        claimed = _keys_set_by(start.file, before.values) if file_kept else set()
+        file_kept = is_edited(start.journal, start.file)
+        claimed = keys_set_by(start.file, before.values) if file_kept else set()
         file = start.file if file_kept else before.file
-        restored = _still_ours(start.journal, before, values, [key for key in values if key not in claimed])
+        restored = values_to_restore(start.journal, before, values, [key for key in values if key not in claimed])
         if trial and earlier:
-            journal = _without_trial(start.journal, restored) if file_kept else earlier._replace(pending=None)
+            journal = without_trial(start.journal, restored) if file_kept else earlier._replace(pending=None)
         else:
             restored.update(elsewhere(file, list(restored)))
-            journal = _keep_only(start.journal, claimed) if file_kept else EMPTY_JOURNAL
+            journal = keep_only(start.journal, claimed) if file_kept else EMPTY_JOURNAL
         now, target = Snapshot(start.file, _select(values, restored)), Snapshot(file, restored)
         changed = _commit(dropin, start, now, target, journal, check)
-        settings = [_key_result(key, values[key], None, target.values.get(key)) for key in values]
+        settings = [key_result(key, values[key], None, target.values.get(key)) for key in values]
         return ApplyResult(
             changed or start.recovered, start.recovered, settings, start.file, target.file, file_kept, False
         )
@@ -238,34 +189,6 @@ def _read_values(dropin: Dropin, start: Start, keys: Iterable[str]) -> Dict[str,
         raise ApplyError(f"{error.filename} cannot be read, so a change of it could not be rolled back") from error
 
 
-def _check_values(
-    assignments: Sequence[Assignment], values: Mapping[str, Optional[str]], start: Mapping[str, Optional[str]]
-) -> None:
-    """Refuse what the kernel would refuse, or worse, take for something else. Raises ValueError that names the line."""
-    first_port = {**start, **{one.key: one.value for one in assignments}}.get(sysctl.UNPRIVILEGED_PORT_START) or "0"
-    for one in assignments:
-        wrong = _what_is_wrong(one, values[one.key], int(first_port) if first_port.isdigit() else 0)
-        if wrong:
-            raise ValueError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
-
-
-def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> Optional[str]:
-    if current is None:
-        return None if one.optional else f'this kernel has no such key; write "-{one.key} = ..." if it may be missing'
-    if one.value.lower() in _BOOLEAN_WORDS and current.replace("-", "").isdigit():
-        return "this key holds a number, not a boolean; write 0 or 1"
-    try:
-        if one.key == sysctl.PORT_RANGE and parse_range(one.value).low < first_port:
-            return f"the range must not begin below {sysctl.UNPRIVILEGED_PORT_START}, which is {first_port}"
-        if one.key == sysctl.RESERVED_PORTS:
-            parse_ports(one.value)
-        if one.key == sysctl.UNPRIVILEGED_PORT_START and not one.value.isdigit():
-            return "this is not a port"
-    except ValueError as error:
-        return str(error)
-    return None
-
-
 def _with_content(file: Optional[FileState], text: str) -> FileState:
     """The file with another content; a new one belongs to who runs this and is readable for all."""
     content = (text if text.endswith("\n") or not text else text + "\n").encode()
@@ -274,94 +197,9 @@ def _with_content(file: Optional[FileState], text: str) -> FileState:
     return FileState(content, _NEW_FILE_MODE, os.geteuid(), os.getegid(), None)
 
 
-def _origin_of(key: str, origin: Mapping[str, str], applied: Mapping[str, str], current: str, wanted: str) -> str:
-    """The value that a rollback restores: from before the first apply, and what somebody else has decided since."""
-    if key not in origin:
-        return current
-    if sysctl.same(key, current, applied[key]):
-        return origin[key]
-    if key == sysctl.RESERVED_PORTS:
-        return str(parse_ports(origin[key]) | (parse_ports(current) - parse_ports(applied[key])))
-    return current if sysctl.same(key, current, wanted) else origin[key]
-
-
-def _still_ours(
-    journal: Journal, before: Snapshot, values: Mapping[str, Optional[str]], keys: Iterable[str]
-) -> Dict[str, str]:
-    """The earlier values of those keys that still have the value applied: the others are somebody else's by now."""
-    if journal.applied is None:
-        return {}
-    current = {key: values[key] or "" for key in keys if values[key] is not None}
-    return {
-        key: before.values[key]
-        for key, value in current.items()
-        if sysctl.same(key, value, journal.applied.values[key])
-    }
-
-
-def _is_edited(start: Start) -> bool:
-    """Whether somebody else has changed the file since the last apply, other than back to the original.
-
-    A file that is gone is no decision about its content.
-    """
-    known = (start.journal.origin, start.journal.applied)
-    contents = [one.file and one.file.content for one in known if one is not None]
-    return start.file is not None and bool(contents) and start.file.content not in contents
-
-
-def _keys_set_by(file: Optional[FileState], keys: Iterable[str]) -> Set[str]:
-    """Those of the keys that an edited file may set: all where it cannot be read."""
-    try:
-        named = {one.key for one in syntax.parse(file.content.decode())} if file else set()
-    except ValueError:
-        return set(keys)
-    return named.intersection(keys)
-
-
-def _keep_only(journal: Journal, keys: Set[str]) -> Journal:
-    """The journal with these keys only: the others have been rolled back, or are somebody else's."""
-
-    def only(snapshot: Optional[Snapshot]) -> Optional[Snapshot]:
-        return snapshot and snapshot._replace(values={key: snapshot.values[key] for key in sorted(keys)})
-
-    return Journal(only(journal.origin), only(journal.applied), None)
-
-
 def _nothing_left(start: Start) -> ApplyResult:
     """The outcome of a run that changes neither file nor values."""
     return ApplyResult(start.recovered, start.recovered, [], start.file, start.file, False, False)
-
-
-def _trial_after(journal: Journal, now: Snapshot, target: Snapshot) -> Optional[Journal]:
-    """What it takes to roll back a change from now to the target, and an earlier one that is still on trial.
-
-    Where nothing changes, none but the earlier one is on trial.
-    """
-    if not _differ(now, target):
-        return journal.trial
-    earlier = journal.trial
-    if earlier is None or earlier.pending is None:
-        return journal._replace(pending=now, trial=None)
-    before = earlier.pending
-    return earlier._replace(pending=before._replace(values={**now.values, **before.values}))
-
-
-def _without_trial(journal: Journal, restored: Mapping[str, str]) -> Journal:
-    """The journal once some keys have the values of before the trial, while the others have become somebody else's."""
-    applied = journal.applied and journal.applied._replace(values={**journal.applied.values, **restored})
-    return Journal(journal.origin, applied, None)
-
-
-def _key_result(key: str, current: Optional[str], wanted: Optional[str], target: Optional[str]) -> KeyResult:
-    if current is None:
-        return KeyResult(key, wanted, None, None, "skipped")
-    before = sysctl.spelled(key, current)
-    after = before if target is None else sysctl.spelled(key, target)
-    if target is None:
-        return KeyResult(key, wanted, before, after, "kept")
-    if wanted is None:
-        return KeyResult(key, None, before, after, "restored")
-    return KeyResult(key, wanted, before, after, "unchanged" if sysctl.same(key, before, after) else "changed")
 
 
 def _select(values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
@@ -387,7 +225,7 @@ def _commit(
             save_journal(dropin.journal, journal)
         return False
     changes = [key for key, _value in steps(now.values, target.values)]
-    _check_permissions(dropin, changes, target.file != now.file)
+    check_permissions(dropin, changes, target.file != now.file)
     if check:
         return True
     try:
@@ -404,34 +242,6 @@ def _commit(
             raise ApplyError(f"{format_os_error(error)}; everything is {how}") from error
         raise
     return True
-
-
-def _check_permissions(dropin: Dropin, keys: Iterable[str], writes_file: bool) -> None:
-    """Find out before anything is changed, and in check mode too, what could not be written. Raises ApplyError."""
-    for key in keys:
-        path = sysctl.path_of(key, dropin.root)
-        if _is_read_only(path):
-            raise ApplyError(
-                f"{dropin.root} is read-only here, as in an unprivileged container, so {key} cannot be set; "
-                "run this on the host, or start the container with a writable /proc/sys"
-            )
-        if not _may_write(path):
-            raise ApplyError(f"no permission to set {key}; run this as root (become: true)")
-    state_directory = os.path.dirname(dropin.journal)
-    if not os.path.isdir(state_directory):
-        state_directory = os.path.dirname(state_directory)
-    for directory in [state_directory, *([dropin.directory] if writes_file else [])]:
-        if not _may_write(directory):
-            why = "it is read-only" if _is_read_only(directory) else "run this as root (become: true)"
-            raise ApplyError(f"no permission to write into {directory}; {why}")
-
-
-def _may_write(path: str) -> bool:
-    return os.access(path, os.W_OK, effective_ids=True)
-
-
-def _is_read_only(path: str) -> bool:
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _write(dropin: Dropin, target: Snapshot) -> None:

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What would fail, found out before anything is changed."""
+
+import os
+from typing import Iterable, Mapping, Optional, Sequence
+
+from .._kernel import sysctl
+from .._kernel.ports import parse_ports, parse_range
+from .dropin import ApplyError, Dropin
+from .syntax import Assignment
+
+_BOOLEAN_WORDS = ("true", "false", "yes", "no", "on", "off")
+
+
+def check_values(
+    assignments: Sequence[Assignment], values: Mapping[str, Optional[str]], start: Mapping[str, Optional[str]]
+) -> None:
+    """Refuse what the kernel would refuse, or worse, take for something else. Raises ValueError that names the line."""
+    first_port = {**start, **{one.key: one.value for one in assignments}}.get(sysctl.UNPRIVILEGED_PORT_START) or "0"
+    for one in assignments:
+        wrong = _what_is_wrong(one, values[one.key], int(first_port) if first_port.isdigit() else 0)
+        if wrong:
+            raise ValueError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
+
+
+def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> Optional[str]:
+    if current is None:
+        return None if one.optional else f'this kernel has no such key; write "-{one.key} = ..." if it may be missing'
+    if one.value.lower() in _BOOLEAN_WORDS and current.replace("-", "").isdigit():
+        return "this key holds a number, not a boolean; write 0 or 1"
+    try:
+        if one.key == sysctl.PORT_RANGE and parse_range(one.value).low < first_port:
+            return f"the range must not begin below {sysctl.UNPRIVILEGED_PORT_START}, which is {first_port}"
+        if one.key == sysctl.RESERVED_PORTS:
+            parse_ports(one.value)
+        if one.key == sysctl.UNPRIVILEGED_PORT_START and not one.value.isdigit():
+            return "this is not a port"
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def check_permissions(dropin: Dropin, keys: Iterable[str], writes_file: bool) -> None:
+    """Find out before anything is changed, and in check mode too, what could not be written. Raises ApplyError."""
+    for key in keys:
+        path = sysctl.path_of(key, dropin.root)
+        if _is_read_only(path):
+            raise ApplyError(
+                f"{dropin.root} is read-only here, as in an unprivileged container, so {key} cannot be set; "
+                "run this on the host, or start the container with a writable /proc/sys"
+            )
+        if not _may_write(path):
+            raise ApplyError(f"no permission to set {key}; run this as root (become: true)")
+    state_directory = os.path.dirname(dropin.journal)
+    if not os.path.isdir(state_directory):
+        state_directory = os.path.dirname(state_directory)
+    for directory in [state_directory, *([dropin.directory] if writes_file else [])]:
+        if not _may_write(directory):
+            why = "it is read-only" if _is_read_only(directory) else "run this as root (become: true)"
+            raise ApplyError(f"no permission to write into {directory}; {why}")
+
+
+def _may_write(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
+def _is_read_only(path: str) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
