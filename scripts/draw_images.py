@@ -195,7 +195,7 @@ def connect_curve(data: dict[str, Any]) -> str:
         parts.append(text(LEFT - 8, y_of(value) + 4, label, "small end"))
     for occupancy in range(0, 101, 10):
         parts.append(line([(x_of(occupancy), BOTTOM), (x_of(occupancy), BOTTOM + 5)], "axis"))
-        parts.append(text(x_of(occupancy), BOTTOM + 20, f"{occupancy} %", "small middle"))
+        parts.append(text(x_of(occupancy), BOTTOM + 20, f"{occupancy}%", "small middle"))
     for curve, kind in zip(data["curves"], ("one", "two", "three"), strict=True):
         points = curve["points"]
         parts.append(line([(x_of(one["occupancy"]), y_of(one["p99_us"])) for one in points], f"line thin {kind}"))

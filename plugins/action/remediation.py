@@ -12,7 +12,8 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ..module_utils._arguments import OptionError, refuse_booleans
+from ..module_utils._errors import OptionError
+from ..module_utils._module import refuse_booleans
 from ..plugin_utils import _plan, _template
 from ..plugin_utils._host_action import HostAction, Result
 from ..plugin_utils._model import ApplyResult, Plan, Usage

@@ -54,9 +54,9 @@ EXAMPLES = r"""
 
 # ok: [client] => {
 #     "msg": [
-#         "CRITICAL: 400 of 500 local ports towards 198.18.0.1:8080 are blocked (80 %).",
+#         "CRITICAL: 400 of 500 local ports towards 198.18.0.1:8080 are blocked (80%).",
 #         "  destination      blocked  usable  TIME_WAIT  live  saturation  level",
-#         "  198.18.0.1:8080      400     500        400     0        80 %  critical",
+#         "  198.18.0.1:8080      400     500        400     0         80%  critical",
 #         "Why:       A closed connection blocks its port for 60 s (tcp_tw_reuse is 2), so one",
 #         "           destination takes at most 8.3 new connections per second. With half of the",
 #         "           ports blocked, connect() searches long and slowly.",

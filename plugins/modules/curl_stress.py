@@ -262,16 +262,10 @@ stopped_by:
   sample: total
 """
 
-import sys
-from contextlib import ExitStack
-from typing import Any, Dict, Mapping
+from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule, _load_params
-
-from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._sockets import procfs
-from ..module_utils._stress import load, options, report
-from ..module_utils._stress.http_server import keep_alive_server
+from ..module_utils import _module
+from ..module_utils._stress import run
 
 ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "url": {"type": "str"},
@@ -285,50 +279,9 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "max_failed": {"type": "int"},
 }
 
-NO_PYCURL = (
-    "pycurl is missing for the Python of this host, {interpreter}: {error}. Install the package python3-pycurl (Debian,"
-    " Ubuntu, Fedora, SUSE, Enterprise Linux with EPEL), or run: {interpreter} -m pip install pycurl"
-)
-
-
-def read_counters() -> report.Counters:
-    return report.Counters(
-        time_wait=procfs.read_sockstat()["TCP"]["tw"],
-        tw_recycled=procfs.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
-    )
-
-
-def stress(parameters: Mapping[str, Any]) -> Dict[str, Any]:
-    """Run the load. Raises OptionError where this host cannot run it like that."""
-    limits = load.Limits(**{name: parameters[name] for name in load.Limits._fields})
-    load.allow_open_files(limits.concurrency)
-    with ExitStack() as stack:
-        url = parameters["url"]
-        if url is None:
-            url = stack.enter_context(keep_alive_server(parameters["serve"], parameters["serve_port"]))
-        before = read_counters()
-        outcome = load.churn(url, limits)
-        after = read_counters()
-    names = report.curl_names(load.constants())
-    return report.report(url, outcome, names, before, after)
-
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=ARGUMENTS, mutually_exclusive=[("url", "serve")], required_one_of=[("url", "serve")]
-    )
-    try:
-        refuse_booleans(ARGUMENTS, _load_params())
-        options.check(module.params)
-        if load.IMPORT_ERROR:
-            module.fail_json(msg=NO_PYCURL.format(interpreter=sys.executable, error=load.IMPORT_ERROR))
-        result = stress(module.params)
-    except (OptionError, OSError) as error:
-        module.fail_json(msg=str(error))
-    max_failed = module.params["max_failed"]
-    if max_failed is not None and result["failures"] > max_failed:
-        module.fail_json(msg=report.summarise_failure(result, max_failed), changed=False, **result)
-    module.exit_json(changed=False, **result)
+    _module.run(ARGUMENTS, run.stress, mutually_exclusive=[("url", "serve")], required_one_of=[("url", "serve")])
 
 
 if __name__ == "__main__":

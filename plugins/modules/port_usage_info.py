@@ -332,10 +332,7 @@ complete:
 
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule, _load_params
-
-from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._sockets.inet_diag import SockDiagError
+from ..module_utils import _module
 from ..module_utils._usage import observe
 
 ARGUMENTS: Dict[str, Any] = {
@@ -348,14 +345,12 @@ ARGUMENTS: Dict[str, Any] = {
 }
 
 
+def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
+    return observe.observe(observe.check_options(options))
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    try:
-        refuse_booleans(ARGUMENTS, _load_params())
-        result = observe.observe(observe.check_options(module.params))
-    except (OptionError, ValueError, OSError, SockDiagError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    _module.run(ARGUMENTS, run, supports_check_mode=True)
 
 
 if __name__ == "__main__":

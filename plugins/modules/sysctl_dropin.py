@@ -205,13 +205,8 @@ recovered:
 
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule, _load_params
-
-from ..module_utils._arguments import OptionError, refuse_booleans
-from ..module_utils._dropin.dropin import ApplyError
-from ..module_utils._dropin.durable_file import LockedError
+from ..module_utils import _module
 from ..module_utils._dropin.run import run
-from ..module_utils._dropin.transaction import format_os_error
 
 ARGUMENTS: Dict[str, Any] = {
     "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
@@ -225,21 +220,7 @@ ARGUMENTS: Dict[str, Any] = {
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=ARGUMENTS,
-        required_if=[("state", "present", ["content"])],
-        supports_check_mode=True,
-    )
-    try:
-        refuse_booleans(ARGUMENTS, _load_params())
-        result = run(module.params, module.check_mode)
-    except OSError as error:
-        module.fail_json(msg=format_os_error(error))
-    except (OptionError, ValueError, ApplyError, LockedError) as error:
-        module.fail_json(msg=str(error))
-    for sentence in result.pop("warnings"):
-        module.warn(sentence)
-    module.exit_json(**result)
+    _module.run(ARGUMENTS, run, required_if=[("state", "present", ["content"])], supports_check_mode=True)
 
 
 if __name__ == "__main__":

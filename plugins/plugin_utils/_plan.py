@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from ..module_utils._kernel import features, sysctl
+from ..module_utils._kernel import features, keys, sysctl
+from ..module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS, TIMESTAMPS, TW_RECYCLE, TW_REUSE
 from ..module_utils._kernel.ports import (
     MAX_PORT,
     PortRange,
@@ -31,18 +32,12 @@ AUTO, LEAVE = "auto", "leave"
 # Most services with a fixed port live below 10240. Taking those ports too would gain a sixth; reuse gains sixty times.
 WIDE = PortRange(10240, MAX_PORT)
 
-RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
-PORT_RANGE = "net.ipv4.ip_local_port_range"
-TIMESTAMPS = "net.ipv4.tcp_timestamps"
-REUSE = "net.ipv4.tcp_tw_reuse"
-RECYCLE = "net.ipv4.tcp_tw_recycle"
-
 PURPOSES = {
     RESERVED_PORTS: "Ports that belong to services: no outgoing connection takes them.",
     PORT_RANGE: "Local ports for outgoing connections; this many for each destination.",
     TIMESTAMPS: "tcp_tw_reuse works for connections that have timestamps only.",
-    REUSE: "Whether an outgoing connection may take over a port that is in TIME_WAIT.",
-    RECYCLE: "1 drops connections of clients behind NAT, 0 is safe.",
+    TW_REUSE: "Whether an outgoing connection may take over a port that is in TIME_WAIT.",
+    TW_RECYCLE: "1 drops connections of clients behind NAT, 0 is safe.",
 }
 
 RISKS = frozenset({"tcp_tw_recycle"})
@@ -161,7 +156,7 @@ def read_usage(usage: Mapping[str, Any]) -> Host:
             reserved=reserved,
             reserved_in_files=parse_ports(usage["reserved_in_files"]),
             listening=PortSet.of([*services["tcp"], *services["udp"]]),
-            first_port=int(sysctls["net.ipv4.ip_unprivileged_port_start"] or _FIRST_UNPRIVILEGED_PORT),
+            first_port=int(sysctls[keys.UNPRIVILEGED_PORT_START] or _FIRST_UNPRIVILEGED_PORT),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the input is not a result of netops.ephemeral_ports.port_usage_info: {error}") from error
@@ -258,8 +253,7 @@ def _widest(current: PortRange, first_port: int) -> PortRange:
 def _plan_reserved(host: Host, wish: Policy, widened: Decision) -> Decision:
     key, current = RESERVED_PORTS, str(host.reserved)
     if host.value("ip_local_reserved_ports") is None:
-        reason = "Before Linux 3.16 only the initial network namespace shows this key: set it on the host."
-        return Decision(key, None, None, "unsupported", reason)
+        return _hidden(key)
     if wish.ip_local_reserved_ports == LEAVE:
         reason = "You chose to leave it alone; what is reserved stays so, because the range may reach it."
         return Decision(key, current, current, "keep", reason) if current else _left_alone(key, current)
@@ -301,8 +295,7 @@ def _refuse_to_cover_listeners(host: Host, widened: Decision, reserved: Decision
 def _plan_timestamps(host: Host, wish: Policy) -> Decision:
     key, current = TIMESTAMPS, host.value("tcp_timestamps")
     if current is None:
-        reason = "Before Linux 4.13 only the initial network namespace shows this key: set it on the host."
-        return Decision(key, None, None, "unsupported", reason)
+        return _hidden(key)
     if wish.tcp_timestamps == LEAVE:
         return _left_alone(key, current)
     if wish.tcp_timestamps != AUTO:
@@ -314,10 +307,9 @@ def _plan_timestamps(host: Host, wish: Policy) -> Decision:
 
 
 def _plan_reuse(host: Host, wish: Policy, timestamps: Decision) -> Decision:
-    key, current, wanted = REUSE, host.value("tcp_tw_reuse"), wish.tcp_tw_reuse
+    key, current, wanted = TW_REUSE, host.value("tcp_tw_reuse"), wish.tcp_tw_reuse
     if current is None:
-        reason = "Before Linux 4.10 only the initial network namespace shows this key: set it on the host."
-        return Decision(key, None, None, "unsupported", reason)
+        return _hidden(key)
     if wanted == LEAVE:
         return _left_alone(key, current)
     if wanted != "0" and timestamps.result == "0":
@@ -338,12 +330,12 @@ def _plan_reuse(host: Host, wish: Policy, timestamps: Decision) -> Decision:
 
 
 def _plan_recycle(host: Host, wish: Policy) -> Decision:
-    key, current, wanted = RECYCLE, host.value("tcp_tw_recycle"), wish.tcp_tw_recycle
+    key, current, wanted = TW_RECYCLE, host.value("tcp_tw_recycle"), wish.tcp_tw_recycle
     if current is None:
         if host.version < features.RECYCLE_REMOVED:
-            reason = "Not from here: before Linux 4.12 only the initial network namespace shows this key."
-        else:
-            reason = f"Linux {host.short_version} does not have it (removed in 4.12); tcp_tw_reuse does the work."
+            return _hidden(key)
+        removed = keys.ROWS[key].removed
+        reason = f"Linux {host.short_version} does not have it (removed in {removed}); tcp_tw_reuse does the work."
         return Decision(key, None, None, "unsupported", reason)
     if wanted == "1" and "tcp_tw_recycle" not in wish.accept_risk:
         reason = "It drops connections of clients behind NAT; to insist, name tcp_tw_recycle in accept_risk."
@@ -356,6 +348,11 @@ def _plan_recycle(host: Host, wish: Policy) -> Decision:
     return Decision(
         key, current, None, "keep", "It is off, as it should be: it drops connections of clients behind NAT."
     )
+
+
+def _hidden(key: str) -> Decision:
+    reason = f"Not visible in this network namespace: {keys.why_hidden(key)}. Set it on the host."
+    return Decision(key, None, None, "unsupported", reason)
 
 
 def _left_alone(key: str, current: str) -> Decision:

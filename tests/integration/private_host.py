@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys
+
 ROOT = Path(__file__).resolve().parents[2]
 DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
 STATE = Path("/var/lib/netops.ephemeral_ports")
 
-RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
-REUSE, TIMESTAMPS = "net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_timestamps"
+RANGE, RESERVED, REUSE, TIMESTAMPS = keys.PORT_RANGE, keys.RESERVED_PORTS, keys.TW_REUSE, keys.TIMESTAMPS
 PLAIN = {RANGE: "32768 33267", RESERVED: "", REUSE: "2", TIMESTAMPS: "1"}
 FIXED = {RANGE: "10240 65535", RESERVED: "", REUSE: "1", TIMESTAMPS: "1"}
 

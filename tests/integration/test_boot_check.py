@@ -17,16 +17,14 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot impor
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import PROCPS, SYSTEMD, Loader
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.run import run
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
 
 from .inside import private
 
 ETC = Path("/etc/sysctl.d")
 DROPIN = ETC / "99-zz-ephemeral-ports.conf"
 LATER = ETC / "99-zzz.conf"
-REUSE = "net.ipv4.tcp_tw_reuse"
-FIN = "net.ipv4.tcp_fin_timeout"
-RESERVED = "net.ipv4.ip_local_reserved_ports"
+REUSE, FIN, RESERVED = keys.TW_REUSE, keys.FIN_TIMEOUT, keys.RESERVED_PORTS
 
 NEW_SYSTEMD = Loader(SYSTEMD, (252,))
 OLD_SYSTEMD = Loader(SYSTEMD, (247,))

@@ -18,7 +18,7 @@ Stress = Callable[..., dict[str, Any]]
 # Does what the module does after checking its arguments. The second argument is run before.
 STRESS = """
 import json, os, socket, sys, time
-from ansible_collections.netops.ephemeral_ports.plugins.modules.curl_stress import stress
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.run import run_load as stress
 DEFAULTS = dict(url=None, serve="198.18.0.1", serve_port=8080, rate=0.0, concurrency=10, connect_timeout=5.0)
 exec(sys.argv[2])
 result = stress({**DEFAULTS, **json.loads(sys.argv[1])})

@@ -210,7 +210,7 @@ def test_details_tell_the_whole_story(show: Open) -> None:
     row.locator("summary").click()
     text = " ".join(row.inner_text().split())
     assert text.startswith("web002.example.net changed")
-    assert "was 100 %" in text
+    assert "was 100%" in text
     assert "net.ipv4.tcp_tw_reuse 2 to 1" in text
     for title in ("Changed", "Plan", "Gate, wave", "Host"):
         assert row.get_by_role("heading", name=title).is_visible()

@@ -217,9 +217,10 @@ print(os.read(reader, 1 << 20).decode())
 )
 def test_bad_input_is_named(inside: Any, params: str, message: str) -> None:
     got = inside(f"""
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
 try:
     observe({params})
-except ValueError as error:
+except OptionError as error:
     print(json.dumps(str(error)))
 """)
     assert message in got

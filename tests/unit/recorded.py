@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 
 ROOT = Path(__file__).parent / "recordings"
@@ -25,7 +25,7 @@ CHUNK = 7  # messages per answer
 
 
 def sysctls(kernel: str) -> dict[str, str | None]:
-    return sysctl.read_all(features.KEYS, str(ROOT / kernel / "proc/sys"))
+    return sysctl.read_all(keys.NAMES, str(ROOT / kernel / "proc/sys"))
 
 
 def release(kernel: str) -> str:

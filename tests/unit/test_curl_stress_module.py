@@ -12,6 +12,7 @@ import pytest
 from ansible.module_utils import basic
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress import load as stress_load
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress import run as stress_run
 from ansible_collections.netops.ephemeral_ports.plugins.modules import curl_stress
 
 BOUNDED = {"total": 1, "time_limit": 5}
@@ -33,10 +34,10 @@ def call(
 
 @pytest.fixture
 def no_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stress(_parameters: object) -> None:
+    def run_load(_options: object) -> None:
         raise AssertionError("something was sent")
 
-    monkeypatch.setattr(curl_stress, "stress", stress)
+    monkeypatch.setattr(stress_run, "run_load", run_load)
 
 
 @pytest.mark.usefixtures("no_load")
@@ -92,7 +93,7 @@ def test_max_failed(
 ) -> None:
     error = {"count": 3, "curl_code": 7, "curl_name": "N", "errno": 99, "errno_name": "E", "meaning": "means"}
     load = {"url": "http://x/", "attempted": 4, "failures": 3, "errors": [error]}
-    monkeypatch.setattr(curl_stress, "stress", lambda _parameters: load)
+    monkeypatch.setattr(stress_run, "run_load", lambda _options: load)
     result = call(monkeypatch, capsys, {**TARGET, "max_failed": max_failed})
     assert result["changed"] is False
     assert result["attempted"] == 4

@@ -18,7 +18,7 @@ from unittest import mock
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import Dropin
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as usage_observe
 
@@ -111,7 +111,7 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
         foretold = transaction.apply(dropin, text, 5, True)
         untouched = contents(place) == at_first
         done = transaction.apply(dropin, text, 5, False)
-        values = sysctl.read_all(features.KEYS, root)
+        values = sysctl.read_all(keys.NAMES, root)
         again = transaction.apply(dropin, text, 5, False)
         written = Path(dropin.path).read_text()
         transaction.roll_back(dropin, 5, False)

@@ -124,7 +124,7 @@ def test_recycle_is_set_when_asked_for_and_accepted_by_name(kernel: str) -> None
 def test_where_recycle_is_missing_it_is_unsupported_even_if_accepted(kernel: str, case: str) -> None:
     one = setting(kernel, case, "asked and accepted", RECYCLE)
     assert (one["action"], one["wanted"]) == ("unsupported", None)
-    assert ("Not from here" in one["reason"]) == (kernel in OLD_KERNELS)
+    assert ("Not visible" in one["reason"]) == (kernel in OLD_KERNELS)
     assert RECYCLE not in carried(kernel, case, "asked and accepted")
 
 

@@ -5,7 +5,7 @@
 import os
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
-from .._kernel import sysctl
+from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports, parse_range
 from . import files as boot_files
 from . import late_writers, precedence
@@ -66,13 +66,13 @@ def values_set_elsewhere(outlook: BootOutlook, target: str) -> Dict[str, str]:
 
 def _is_sound(key: str, value: str) -> bool:
     try:
-        if key == sysctl.RESERVED_PORTS:
+        if key == keys.RESERVED_PORTS:
             parse_ports(value)
-        elif key == sysctl.PORT_RANGE:
+        elif key == keys.PORT_RANGE:
             parse_range(value)
     except ValueError:
         return False
-    return bool(value) or key == sysctl.RESERVED_PORTS
+    return bool(value) or key == keys.RESERVED_PORTS
 
 
 def _differences(

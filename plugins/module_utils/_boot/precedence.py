@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel import sysctl
+from .._kernel import keys, sysctl
 
 SYSTEMD = "systemd-sysctl"
 PROCPS = "sysctl --system"
@@ -181,7 +181,7 @@ def _as_taken(loader: Loader, key: str, value: str, page_size: int) -> str:
     It goes on looking after a single port, for a dash, so it wants to see one character more than the comma.
     """
     seen = page_size - 1
-    if key != sysctl.RESERVED_PORTS or len(value) < seen or loader.writes_on:
+    if key != keys.RESERVED_PORTS or len(value) < seen or loader.writes_on:
         return value
     whole, _comma, rest = value[:seen].rpartition(",")
     before, _comma, last = whole.rpartition(",")

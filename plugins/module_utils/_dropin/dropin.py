@@ -4,11 +4,12 @@
 
 import os
 
+from .._errors import Error
 from .._kernel import sysctl
 from .journal import journal_path
 
 
-class ApplyError(Exception):
+class ApplyError(Error):
     """The change was not made. All is as before, unless the message says otherwise."""
 
 

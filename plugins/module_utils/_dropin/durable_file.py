@@ -10,6 +10,8 @@ import stat
 import time
 from typing import Iterator, NamedTuple, Optional, Union
 
+from .._errors import Error
+
 _SELINUX = "security.selinux"
 _POLL_S = 0.05
 
@@ -24,7 +26,7 @@ class FileState(NamedTuple):
     context: Optional[bytes]
 
 
-class LockedError(Exception):
+class LockedError(Error):
     """Somebody else held the lock for too long."""
 
 

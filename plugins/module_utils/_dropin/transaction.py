@@ -10,6 +10,7 @@ import errno
 import os
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
+from .._errors import format_os_error
 from .._kernel import sysctl
 from .._kernel.ports import parse_ports
 from . import durable_file, syntax
@@ -293,10 +294,3 @@ def _restore(dropin: Dropin, journal: Journal, snapshot: Snapshot) -> None:
             f"an interrupted change could not be rolled back: {format_os_error(error)}; "
             f"the next run will try again (to give up instead, move {dropin.journal} away)"
         ) from error
-
-
-def format_os_error(error: OSError) -> str:
-    words = error.strerror or str(error)
-    if isinstance(error, PermissionError):
-        words += "; run this as root (become: true)"
-    return f"{error.filename}: {words}" if error.filename else words

@@ -10,7 +10,9 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from . import sysctl
+from .._errors import ProcfsError
+from . import keys, sysctl
+from .keys import TW_RECYCLE, TW_REUSE, TW_REUSE_DELAY
 
 TIME_WAIT_MS = 60000  # TCP_TIMEWAIT_LEN, a compile-time constant in every version
 
@@ -25,44 +27,29 @@ _TWO_PASS_SEARCH = (4, 6, 0)
 # tcp_tw_recycle was removed by commit 4396e46187ca.
 RECYCLE_REMOVED = (4, 12, 0)
 
-KEYS = tuple(
-    "net.ipv4." + name
-    for name in (
-        "ip_local_port_range",
-        "ip_local_reserved_ports",
-        "ip_unprivileged_port_start",
-        "tcp_tw_reuse",
-        "tcp_tw_reuse_delay",
-        "tcp_tw_recycle",
-        "tcp_timestamps",
-        "tcp_fin_timeout",
-        "tcp_max_tw_buckets",
-    )
-)
-
 
 def release(root: str = sysctl.PROC_SYS) -> str:
     return sysctl.read("kernel.osrelease", root) or os.uname().release
 
 
 def parse_version(text: str) -> Version:
-    """(6, 18, 44) from "6.18.44-generic"; missing parts are 0. Raises ValueError where no number leads."""
+    """(6, 18, 44) from "6.18.44-generic"; missing parts are 0. Raises ProcfsError where no number leads."""
     match = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", text)
     if match is None:
-        raise ValueError(f"{text!r} is not a kernel release")
+        raise ProcfsError(f"kernel.osrelease {text!r} is not a kernel release")
     major, minor, patch = (int(part or 0) for part in match.groups())
     return major, minor, patch
 
 
 def describe(text: str, sysctls: Mapping[str, Optional[str]]) -> Dict[str, Any]:
-    """The C(kernel) part of port_usage_info, from the release and the values of KEYS."""
+    """The part `kernel` of a usage, from the release and the values of the keys."""
     version = parse_version(text)
     return {
         "release": text,
         "version": list(version),
-        "tcp_tw_recycle": _recycle(version, sysctls["net.ipv4.tcp_tw_recycle"]),
-        "tcp_tw_reuse": _reuse(version, sysctls["net.ipv4.tcp_tw_reuse"]),
-        "reuse_delay": _reuse_delay(version, text, sysctls["net.ipv4.tcp_tw_reuse_delay"]),
+        "tcp_tw_recycle": _recycle(version, sysctls[TW_RECYCLE]),
+        "tcp_tw_reuse": _reuse(version, sysctls[TW_REUSE]),
+        "reuse_delay": _reuse_delay(version, text, sysctls[TW_REUSE_DELAY]),
         "two_pass_port_search": {
             "supported": version >= _TWO_PASS_SEARCH,
             "how": f"Linux searches ports in two passes since 4.6; this is {version[0]}.{version[1]}",
@@ -72,31 +59,31 @@ def describe(text: str, sysctls: Mapping[str, Optional[str]]) -> Dict[str, Any]:
 
 def _recycle(version: Version, value: Optional[str]) -> Dict[str, Any]:
     if value is not None:
-        how = "net.ipv4.tcp_tw_recycle exists"
+        how = f"{TW_RECYCLE} exists"
     elif version < RECYCLE_REMOVED:
-        how = "net.ipv4.tcp_tw_recycle is not visible here: before 4.12 only the initial network namespace shows it"
+        how = f"{TW_RECYCLE} is not visible here: {keys.why_hidden(TW_RECYCLE)}"
     else:
-        how = "net.ipv4.tcp_tw_recycle does not exist: Linux removed it in 4.12"
+        how = f"{TW_RECYCLE} does not exist: Linux removed it in {keys.ROWS[TW_RECYCLE].removed}"
     return {"supported": value is not None, "how": how}
 
 
 def _reuse(version: Version, value: Optional[str]) -> Dict[str, Any]:
     modes: List[int] = []
     if value is None:
-        how = "net.ipv4.tcp_tw_reuse is not visible here: before Linux 4.10 only the initial network namespace shows it"
+        how = f"{TW_REUSE} is not visible here: {keys.why_hidden(TW_REUSE)}"
     elif version >= _REUSE_LOOPBACK_MODE:
         modes = [0, 1, 2]
-        how = f"net.ipv4.tcp_tw_reuse exists; 2 means loopback only since 4.18, this is {version[0]}.{version[1]}"
+        how = f"{TW_REUSE} exists; 2 means loopback only since 4.18, this is {version[0]}.{version[1]}"
     else:
         modes = [0, 1]
-        how = f"net.ipv4.tcp_tw_reuse exists; before 4.18 any value but 0 means 1, this is {version[0]}.{version[1]}"
+        how = f"{TW_REUSE} exists; before 4.18 any value but 0 means 1, this is {version[0]}.{version[1]}"
     return {"modes": modes, "how": how}
 
 
 def _reuse_delay(version: Version, text: str, value: Optional[str]) -> Dict[str, Any]:
     """The age in milliseconds from which a TIME_WAIT port is certain to be reusable."""
     if value is not None:
-        return {"milliseconds": int(value), "how": "net.ipv4.tcp_tw_reuse_delay"}
+        return {"milliseconds": int(value), "how": TW_REUSE_DELAY}
     if version >= _REUSE_MONOTONIC_SECOND or ".el8" in text:
         return {
             "milliseconds": 1000,

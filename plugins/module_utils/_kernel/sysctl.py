@@ -6,15 +6,14 @@ import os
 from typing import Dict, Iterable, Iterator, Optional
 
 from . import ports
+from .keys import PORT_RANGE as PORT_RANGE
+from .keys import RESERVED_PORTS as RESERVED_PORTS
+from .keys import UNPRIVILEGED_PORT_START as UNPRIVILEGED_PORT_START
 
 PROC_SYS = "/proc/sys"
 
-RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
-PORT_RANGE = "net.ipv4.ip_local_port_range"
-UNPRIVILEGED_PORT_START = "net.ipv4.ip_unprivileged_port_start"
-
-# The longest value is a reserved list of every other port, 191 KiB; all others fit into a page. Memory for an answer is
-# cleared before, so that much of it costs more than the answer.
+# The longest value is a reserved list of every other port, 191 KiB; all others fit into a page. The buffer is zeroed
+# first; a large one costs more than the read.
 _LIST_SIZE = 1 << 18
 _READ_SIZE = 4096
 

@@ -19,6 +19,7 @@ import sys
 from types import TracebackType
 from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Type
 
+from .._errors import SockDiagError
 from .._kernel.ports import MAX_PORT, PortRange, PortSet, range_ports
 from . import procfs
 from .socket_table import CLOSE, LISTEN, MAX_TICK, TIME_WAIT, Census, Destination, fold
@@ -53,10 +54,6 @@ _SMALLEST = _HEADER.size + 72  # with a struct inet_diag_msg and no attributes
 _FAMILY_AT, _STATE_AT, _PORT_AT, _LEFT_AT = 16, 17, 20, 68
 # Where the low bytes of length (two), type and flags of a struct nlmsghdr are, and the second and third of 32 bits.
 _HEAD_AT, _TICK_BYTES = ((0, 1, 4, 6), (1, 2)) if sys.byteorder == "little" else ((3, 2, 5, 7), (2, 1))
-
-
-class SockDiagError(Exception):
-    """Netlink refused the request or broke off."""
 
 
 class SockDiag:

@@ -11,6 +11,7 @@ import os
 import struct
 from typing import Dict, Iterator, NamedTuple, Set, Tuple
 
+from .._errors import ProcfsError
 from .._kernel.ports import PortRange, PortSet
 from .socket_table import CLOSE, LISTEN, MAX_TICK, SYN_RECV, TICK_SHIFT, TIME_WAIT, Census, client_ports, fold
 
@@ -52,7 +53,7 @@ class Row(NamedTuple):
 
 
 def parse_row(line: str) -> Row:
-    """Read a line of /proc/net/tcp or tcp6 other than the head. Raises ValueError where it is none."""
+    """Read a line of /proc/net/tcp or tcp6 other than the head. Raises ProcfsError where it is none."""
     try:
         _number, local, remote, state, _queues, timer = line.split(None, 6)[:6]
         source, port = _endpoint(local)
@@ -60,7 +61,7 @@ def parse_row(line: str) -> Row:
         left = int(timer.partition(":")[2], 16)
         return Row(int(state, 16), source, port, address, remote_port, left * _MS_PER_CLOCK_TICK)
     except (ValueError, struct.error) as error:
-        raise ValueError(f"not a row of /proc/net/tcp: {line!r}") from error
+        raise ProcfsError(f"not a row of /proc/net/tcp: {line!r}") from error
 
 
 def take_census(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> Census:

@@ -14,7 +14,8 @@ import socket
 from contextlib import contextmanager, suppress
 from typing import Dict, Iterator
 
-from .._arguments import OptionError
+from .._errors import OptionError
+from .._text import format_endpoint
 
 BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -30,8 +31,7 @@ def keep_alive_server(address: str, port: int) -> Iterator[str]:
     reason: it then reads the end of a pipe of which only the parent holds the other end.
     """
     listener = _listen(address, port)
-    host = f"[{address}]" if ":" in address else address
-    url = f"http://{host}:{listener.getsockname()[1]}/"
+    url = f"http://{format_endpoint(address, listener.getsockname()[1])}/"
     lifeline, parents_end = os.pipe()
     pid = os.fork()
     if pid == 0:

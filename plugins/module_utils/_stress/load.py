@@ -10,7 +10,7 @@ from array import array
 from contextlib import suppress
 from typing import Counter, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .._arguments import OptionError
+from .._errors import OptionError
 
 try:
     import pycurl

@@ -5,7 +5,7 @@
 from typing import Any, Mapping
 from urllib.parse import urlsplit
 
-from .._arguments import OptionError
+from .._errors import OptionError
 
 # Lowest and highest accepted value, both included. The highest ones bound what a typing error can do to a network.
 BOUNDS = {

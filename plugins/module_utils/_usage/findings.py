@@ -7,11 +7,12 @@ docs/findings.md describes each identifier; a function here yields those of one 
 
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .._kernel import keys
 from .._kernel.conntrack import Conntrack
 from .._kernel.features import TIME_WAIT_MS
 from .._kernel.ports import PortRange, PortSet, range_ports
 from .._sockets.socket_table import Census
-from .._words import percent, place
+from .._text import format_destination, format_percent
 
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
@@ -55,11 +56,11 @@ class Facts(NamedTuple):
     conntrack: Optional[Conntrack]
     stale: Sequence[Tuple[str, int]]
 
-    def value(self, name: str) -> Optional[str]:
-        return self.sysctls[f"net.ipv4.{name}"]
+    def value(self, key: str) -> Optional[str]:
+        return self.sysctls[key]
 
-    def number(self, name: str) -> Optional[int]:
-        value = self.value(name)
+    def number(self, key: str) -> Optional[int]:
+        value = self.sysctls[key]
         return None if value is None else int(value)
 
 
@@ -98,21 +99,22 @@ def _destinations(facts: Facts) -> Iterator[Finding]:
     for one in facts.pools:
         level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
         evidence = {name: one[name] for name in ("blocked", "time_wait", "live", "saturation", "rate", "forecast")}
-        name = place(one)
+        name = format_destination(one)
         if level == "exhausted":
             summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
             yield _finding("destination-exhausted", CRITICAL, summary, _remedy(facts, one), name, **evidence)
         elif level == "critical":
-            summary = (
-                f"{percent(one['saturation'])} of the local ports towards {name} are blocked.{_slow_half(facts, one)}"
-            )
+            summary = f"{_blocked(one)}{_slow_half(facts, one)}"
             yield _finding("destination-critical", CRITICAL, summary, _remedy(facts, one), name, **evidence)
         elif level == "warning":
-            summary = f"{percent(one['saturation'])} of the local ports towards {name} are blocked."
-            yield _finding("destination-warning", WARNING, summary, _remedy(facts, one), name, **evidence)
+            yield _finding("destination-warning", WARNING, _blocked(one), _remedy(facts, one), name, **evidence)
         elif seconds is not None:
             summary = f"At the present rate {name} will be critical in {seconds:g} s."
             yield _finding("destination-forecast", WARNING, summary, _remedy(facts, one), name, **evidence)
+
+
+def _blocked(one: Mapping[str, Any]) -> str:
+    return f"{format_percent(one['saturation'])} of the local ports towards {format_destination(one)} are blocked."
 
 
 def _slow_half(facts: Facts, one: Mapping[str, Any]) -> str:
@@ -126,16 +128,16 @@ def _remedy(facts: Facts, one: Mapping[str, Any]) -> str:
         return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if one["hold_seconds"] < _TIME_WAIT_S:
         return f"Ports are taken over already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
-    if facts.value("tcp_tw_reuse") is None:
+    if facts.value(keys.TW_REUSE) is None:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
     return f"The role timewait_remediate frees ports after a second (tcp_tw_reuse); better still, {_IN_THE_CLIENT}."
 
 
 def _reuse(facts: Facts) -> Iterator[Finding]:
-    value = facts.number("tcp_tw_reuse")
+    value = facts.number(keys.TW_REUSE)
     if not value:
         return
-    if facts.value("tcp_timestamps") == "0":
+    if facts.value(keys.TIMESTAMPS) == "0":
         yield _finding(
             "reuse-without-timestamps",
             WARNING,
@@ -156,7 +158,7 @@ def _reuse(facts: Facts) -> Iterator[Finding]:
     elif value == 2:
         missed = [one for one in facts.pools if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
         if missed:
-            worst = place(missed[0])
+            worst = format_destination(missed[0])
             yield _finding(
                 "reuse-loopback-only",
                 WARNING,
@@ -197,17 +199,17 @@ def _fin_wait2(facts: Facts) -> Iterator[Finding]:
             yield _finding(
                 "fin-wait2-held",
                 WARNING,
-                f"{one['fin_wait2']} ports towards {place(one)} wait in FIN_WAIT_2 for the peer to close.",
+                f"{one['fin_wait2']} ports towards {format_destination(one)} wait in FIN_WAIT_2 for the peer to close.",
                 "Mend the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held.",
-                place(one),
+                format_destination(one),
                 fin_wait2=one["fin_wait2"],
                 usable=facts.usable,
-                tcp_fin_timeout=facts.number("tcp_fin_timeout"),
+                tcp_fin_timeout=facts.number(keys.FIN_TIMEOUT),
             )
 
 
 def _buckets(facts: Facts) -> Iterator[Finding]:
-    buckets = facts.number("tcp_max_tw_buckets")
+    buckets = facts.number(keys.MAX_TW_BUCKETS)
     if facts.overflows:
         yield _finding(
             "time-wait-overflow",
@@ -258,7 +260,7 @@ def _unreserved_listeners(facts: Facts) -> Iterator[Finding]:
 
 
 def _recycle(facts: Facts) -> Iterator[Finding]:
-    value = facts.number("tcp_tw_recycle")
+    value = facts.number(keys.TW_RECYCLE)
     if value:
         yield _finding(
             "recycle-on",
@@ -302,7 +304,7 @@ def _conntrack(facts: Facts) -> Iterator[Finding]:
 
 
 def _fin_timeout(facts: Facts) -> Iterator[Finding]:
-    seconds = facts.number("tcp_fin_timeout")
+    seconds = facts.number(keys.FIN_TIMEOUT)
     if seconds is not None and seconds < _FIN_TIMEOUT:
         yield _finding(
             "fin-timeout-lowered",

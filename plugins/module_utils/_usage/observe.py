@@ -9,7 +9,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from .._boot import files as boot_files
 from .._boot import precedence
 from .._boot.precedence import PROCPS, Loader, SysctlFile
-from .._kernel import conntrack, features, sysctl
+from .._errors import OptionError, SockDiagError, UnsupportedError
+from .._kernel import conntrack, features, keys, sysctl
 from .._kernel.ports import PortRange, PortSet, parse_ports
 from .._sockets import inet_diag, procfs
 from .._sockets.socket_table import Census
@@ -35,9 +36,9 @@ class Look(NamedTuple):
 
 
 def check_options(options: Mapping[str, Any]) -> Look:
-    """Raises ValueError that names the option."""
+    """Raises OptionError."""
     if not 1 <= options["max_pools"] <= MAX_POOLS:
-        raise ValueError(f"max_pools must be between 1 and {MAX_POOLS}, not {options['max_pools']}")
+        raise OptionError(f"max_pools must be between 1 and {MAX_POOLS}, not {options['max_pools']}")
     return Look(
         options["method"],
         options["detail"],
@@ -48,11 +49,14 @@ def check_options(options: Mapping[str, Any]) -> Look:
 
 
 def observe(look: Look, proc: str = procfs.PROC) -> Dict[str, Any]:
-    """Raises OSError or SockDiagError where the host cannot be read."""
+    """Raises OSError or Error where the host cannot be read."""
     root = f"{proc}/sys"
-    sysctls = sysctl.read_all(features.KEYS, root)
+    sysctls = sysctl.read_all(keys.NAMES, root)
     kernel = features.describe(features.release(root), sysctls)
-    port_range, reserved = saturation.ports_in_force(sysctls)
+    try:
+        port_range, reserved = saturation.ports_in_force(sysctls)
+    except ValueError as error:
+        raise UnsupportedError(str(error)) from error
     sockstat = procfs.read_sockstat(proc)
 
     ports = saturation.describe_ports(port_range, reserved, None)
@@ -104,7 +108,7 @@ def _reserved_in(files: Sequence[SysctlFile]) -> PortSet:
     """All ports that a line of a sysctl file reserves; lists that the kernel would not take are passed over."""
     relevant = [file for file in files if "ip_local_reserved_ports" in file.text]
     found = PortSet()
-    for value in precedence.assigned_values(_EVERY_FILE, relevant, sysctl.RESERVED_PORTS):
+    for value in precedence.assigned_values(_EVERY_FILE, relevant, keys.RESERVED_PORTS):
         with contextlib.suppress(ValueError):
             found |= parse_ports(value)
     return found
@@ -115,7 +119,7 @@ def _stale_recycle_lines(kernel: Mapping[str, Any], files: Sequence[SysctlFile])
     if tuple(kernel["version"]) < features.RECYCLE_REMOVED:
         return []
     relevant = [file for file in files if "tcp_tw_recycle" in file.text]
-    stale = precedence.stale_lines(_EVERY_FILE, relevant, lambda key: key != "net.ipv4.tcp_tw_recycle")
+    stale = precedence.stale_lines(_EVERY_FILE, relevant, lambda key: key != keys.TW_RECYCLE)
     return [(line.file, line.line) for line in stale]
 
 
@@ -123,7 +127,7 @@ def _take_census(method: str, port_range: PortRange, reserved: PortSet, proc: st
     if method != "procfs":
         try:
             return "netlink", inet_diag.take_census(port_range, reserved)
-        except inet_diag.SockDiagError:
+        except SockDiagError:
             if method == "netlink":
                 raise
     return "procfs", procfs.take_census(port_range, reserved, proc)

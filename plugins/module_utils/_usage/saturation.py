@@ -7,6 +7,8 @@ import ipaddress
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .._errors import OptionError
+from .._kernel import keys
 from .._kernel.features import TIME_WAIT_MS
 from .._kernel.ports import MAX_PORT, PortRange, PortSet, parse_ports, parse_range, range_ports, usable_ports
 from .._sockets.socket_table import STATES, Census, Destination, fold
@@ -49,7 +51,7 @@ class Reuse(NamedTuple):
 
 
 def parse_only(text: str) -> Only:
-    """Read "ADDRESS", "ADDRESS:PORT" or "[IPv6]:PORT". Raises ValueError."""
+    """Read "ADDRESS", "ADDRESS:PORT" or "[IPv6]:PORT". Raises OptionError."""
     match = _ADDRESS_AND_PORT.match(text)
     address, port = (match.group(1) or match.group(2), match.group(3)) if match else (text, None)
     try:
@@ -59,7 +61,7 @@ def parse_only(text: str) -> Only:
         return Only(fold(ipaddress.ip_address(address).packed), number)
     except ValueError as error:
         wanted = "ADDRESS, ADDRESS:PORT or [IPV6]:PORT with a literal address"
-        raise ValueError(f"destination {text!r} is not {wanted}") from error
+        raise OptionError(f"destination {text!r} is not {wanted}") from error
 
 
 def is_loopback(destination: Destination) -> bool:
@@ -76,18 +78,18 @@ def reuse_in_force(kernel: Mapping[str, Any], sysctls: Mapping[str, Optional[str
     A socket remembers whether its connection had timestamps, but does not tell: tcp_timestamps stands for it. Where a
     container on an old kernel cannot see the key, the kernel's default (on) is assumed.
     """
-    value = int(sysctls["net.ipv4.tcp_tw_reuse"] or 0)
+    value = int(sysctls[keys.TW_REUSE] or 0)
     if value and value not in kernel["tcp_tw_reuse"]["modes"]:
         value = 1
-    if sysctls["net.ipv4.tcp_timestamps"] == "0":
+    if sysctls[keys.TIMESTAMPS] == "0":
         value = 0
     return Reuse(value, kernel["reuse_delay"]["milliseconds"])
 
 
 def check_thresholds(warning: float, critical: float) -> Thresholds:
-    """Raises ValueError unless 0 < warning <= critical <= 1."""
+    """Raises OptionError unless 0 < warning <= critical <= 1."""
     if not 0 < warning <= critical <= 1:
-        raise ValueError(
+        raise OptionError(
             f"warning_threshold {warning:g} and critical_threshold {critical:g} must rise and be between 0 and 1"
         )
     return Thresholds(warning, critical)
@@ -103,12 +105,10 @@ def level_of(saturation: float, thresholds: Thresholds) -> str:
 
 def ports_in_force(sysctls: Mapping[str, Optional[str]]) -> Tuple[PortRange, PortSet]:
     """Range and reserved ports from the values of the two keys. Raises ValueError where the range cannot be seen."""
-    if sysctls["net.ipv4.ip_local_port_range"] is None:
-        raise ValueError("net.ipv4.ip_local_port_range is not visible here, as in a container on Linux before 3.13")
-    return (
-        parse_range(sysctls["net.ipv4.ip_local_port_range"]),
-        parse_ports(sysctls["net.ipv4.ip_local_reserved_ports"] or ""),
-    )
+    port_range = sysctls[keys.PORT_RANGE]
+    if port_range is None:
+        raise ValueError(f"{keys.PORT_RANGE} is not visible here: {keys.why_hidden(keys.PORT_RANGE)}")
+    return parse_range(port_range), parse_ports(sysctls[keys.RESERVED_PORTS] or "")
 
 
 def blocked_at_most(sockstat: Mapping[str, Mapping[str, int]]) -> int:

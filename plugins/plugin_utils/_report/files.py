@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...module_utils._words import place
+from ...module_utils._text import format_destination
 from .group import present_usage, recent_rate, source_and_place
 from .page import render
 from .terminal import summary_lines
@@ -100,7 +100,7 @@ def _columns(destination: Mapping[str, Any]) -> dict[str, object]:
     forecast = destination["forecast"]
     return {
         **{name: destination[name] for name in ("source", "blocked", "time_wait", "live", "saturation", "trend")},
-        "destination": place(destination),
+        "destination": format_destination(destination),
         "destination_level": destination["level"],
         "rate_per_second": recent_rate(destination),
         "forecast_saturation": forecast["saturation"],

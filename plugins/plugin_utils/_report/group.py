@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any
 
-from ...module_utils._words import place
+from ...module_utils._text import format_destination
 
 SCHEMA = 1
 
@@ -315,7 +315,7 @@ def recent_rate(destination: Mapping[str, Any]) -> float:
 
 def source_and_place(destination: Mapping[str, Any]) -> tuple[str, str]:
     """Which destination of a host this is."""
-    return destination["source"], place(destination)
+    return destination["source"], format_destination(destination)
 
 
 def _rank(host: Mapping[str, Any]) -> int:
@@ -389,7 +389,7 @@ def _group_destinations(hosts: Iterable[Host]) -> list[Result]:
     seen: dict[str, list[tuple[str, Result]]] = {}
     for host in hosts:
         for destination in host.present["pools"] if host.present else []:
-            seen.setdefault(place(destination), []).append((host.name, destination))
+            seen.setdefault(format_destination(destination), []).append((host.name, destination))
     groups = [
         {
             "destination": name,

@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...module_utils._words import percent, place
+from ...module_utils._text import format_destination, format_percent
 from .._text.describe import notable, number, reason, shown
 from .group import (
     LEVELS,
@@ -44,7 +44,6 @@ DESTINATIONS = 12
 NAMES = 12
 
 _WORTH_A_LINE = 0.02
-_NBSP = "\u00a0"
 _ARROWS = {"rising": "\u2197", "steady": "\u2192", "falling": "\u2198"}
 _SETTLED = ("observed", "unchanged")
 
@@ -125,7 +124,7 @@ def count(value: float) -> str:
 
 
 def share(value: float) -> str:
-    return percent(value).replace(" ", _NBSP)
+    return format_percent(value)
 
 
 def _acted(summary: Mapping[str, Any]) -> bool:
@@ -216,14 +215,14 @@ def _destination(destination: Mapping[str, Any], usage: Mapping[str, Any] | None
     usable = usage["port_range"]["usable"] if usage else 0
     return {
         **destination,
-        "name": place(destination),
+        "name": format_destination(destination),
         "usable": usable,
         "recent": number(recent_rate(destination)),
         "arrow": _ARROWS.get(destination["trend"] or "", ""),
         "bars": [round(rate[f"last_{window}s"] / highest * 12, 1) for window in (60, 10, 1)],
         "rates": ", ".join(f"{number(rate[f'last_{window}s'])}/s in the last {window} s" for window in (60, 10, 1))
         + ("" if hold >= 60 else f"; ports are taken over after {hold:g} s, so older ones are missing"),
-        "outlook": forecast_in_words(destination["forecast"]).replace(" %", f"{_NBSP}%"),
+        "outlook": forecast_in_words(destination["forecast"]),
     }
 
 

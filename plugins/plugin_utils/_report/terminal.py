@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...module_utils._words import percent, place
+from ...module_utils._text import format_destination, format_percent
 from .._text.describe import change, number, printable, table, verdict
 from .group import LEVELS, STATES, Result, natural, present_usage, recent_rate, worst_first
 
@@ -120,10 +120,11 @@ def _worst_row(host: Result, column: int) -> Sequence[object]:
     usage = present_usage(host)
     name = _cut(host["name"], column)
     if not usage or not usage["pools"]:
-        return name, host["level"], "any", percent(1), "", "", "no usable port"
+        return name, host["level"], "any", format_percent(1), "", "", "no usable port"
     one = usage["pools"][0]
-    rate, forecast = number(recent_rate(one)), forecast_in_words(one["forecast"])
-    return name, host["level"], place(one), percent(one["saturation"]), rate, one["trend"] or "", forecast
+    share, rate = format_percent(one["saturation"]), number(recent_rate(one))
+    forecast = forecast_in_words(one["forecast"])
+    return name, host["level"], format_destination(one), share, rate, one["trend"] or "", forecast
 
 
 def forecast_in_words(forecast: Mapping[str, Any]) -> str:
@@ -134,7 +135,7 @@ def forecast_in_words(forecast: Mapping[str, Any]) -> str:
         return f"critical in {critical:.0f} s"
     if forecast["saturation"] > 1:
         return f"needs {forecast['saturation']:.1f} x the ports"
-    return f"{percent(forecast['saturation'])} if it goes on"
+    return f"{format_percent(forecast['saturation'])} if it goes on"
 
 
 def _losses(groups: Sequence[Result], width: int) -> list[Line]:

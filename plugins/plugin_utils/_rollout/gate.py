@@ -17,8 +17,8 @@ from typing import Any
 from ...module_utils._kernel import sysctl
 from ...module_utils._kernel.features import TIME_WAIT_MS
 from ...module_utils._kernel.ports import PortSet, parse_ports, range_ports
+from ...module_utils._text import format_destination
 from ...module_utils._usage import saturation
-from ...module_utils._words import place
 
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 
@@ -260,9 +260,9 @@ def _reuse_works(looks: Sequence[Look], beyond: str | None) -> Check:
     crowded = [one for one in after["pools"] if _must_meet_some(one, usable, window.seconds)]
     if not crowded:
         return Check("reuse-works", UNKNOWN, "There were too few ports in TIME_WAIT to meet one.", evidence)
-    evidence["destination"] = place(crowded[0])
+    towards = evidence["destination"] = format_destination(crowded[0])
     message = (
-        f"No port towards {place(crowded[0])} was taken over, although {crowded[0]['reusable']} of {usable} could be: "
+        f"No port towards {towards} was taken over, although {crowded[0]['reusable']} of {usable} could be: "
         "the other end may not use TCP timestamps, or the clients bind() before they connect()."
     )
     binds = any(finding["id"] == "bind-before-connect" for look in looks for finding in look["findings"])

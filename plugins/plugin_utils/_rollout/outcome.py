@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...module_utils._words import place
+from ...module_utils._text import format_destination
 from . import gate as rollout_gate
 
 Outcome = dict[str, Any]
@@ -100,7 +100,7 @@ def _beyond(usage: Result, plan: Result) -> Iterator[str]:
 
 def _too_much(one: Result, usable: int, hold_seconds: float) -> str | None:
     """What a destination needs beyond the ports that it will have, if it does."""
-    name, keep = place(one), "Let the client keep its connections (HTTP keep-alive, a pool)"
+    name, keep = format_destination(one), "Let the client keep its connections (HTTP keep-alive, a pool)"
     ports = f"of the {usable} ports that there will be towards {name}"
     if one["live"] >= usable * _CRITICAL:
         waiting = one["fin_wait2"]

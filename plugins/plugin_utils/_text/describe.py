@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ...module_utils._words import percent, place
+from ...module_utils._text import format_destination, format_percent
 
 WIDTH = 88
 LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
@@ -89,10 +89,10 @@ def verdict(usage: Result) -> str:
             return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
     worst = usage["pools"][0]
-    towards = f"towards {place(worst)}"
+    towards = f"towards {format_destination(worst)}"
     if level == "exhausted":
         return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
-    share = percent(worst["saturation"])
+    share = format_percent(worst["saturation"])
     return f"{level.upper()}: {worst['blocked']} of {usable} local ports {towards} are blocked ({share})."
 
 
@@ -107,9 +107,10 @@ def outlook(worst: Result) -> str:
         soon = f"critical in {critical:.0f} s, " if critical else ""
         return f"{rate}; at that rate {soon}exhausted in {exhausted:.0f} s."
     if critical:
-        return f"{rate}; at that rate critical in {critical:.0f} s, with {percent(forecast['saturation'])} in the end."
+        end = format_percent(forecast["saturation"])
+        return f"{rate}; at that rate critical in {critical:.0f} s, with {end} in the end."
     if exhausted is None:
-        return f"{rate}; at that rate {percent(forecast['saturation'])} of the ports are blocked in the end."
+        return f"{rate}; at that rate {format_percent(forecast['saturation'])} of the ports are blocked in the end."
     return f"{rate}."
 
 
@@ -124,7 +125,7 @@ def destination_table(destinations: Sequence[Result], usable: int) -> list[str]:
     shown = destinations[:DESTINATIONS_SHOWN]
     rows: list[Sequence[object]] = [("destination", "blocked", "usable", "TIME_WAIT", "live", "saturation", "level")]
     rows += [
-        (name, d["blocked"], usable, d["time_wait"], d["live"], percent(d["saturation"]), d["level"])
+        (name, d["blocked"], usable, d["time_wait"], d["live"], format_percent(d["saturation"]), d["level"])
         for name, d in zip(names(shown), shown, strict=True)
     ]
     lines = table(rows, left=(0, 6))
@@ -135,7 +136,7 @@ def destination_table(destinations: Sequence[Result], usable: int) -> list[str]:
 
 def names(destinations: Sequence[Result]) -> list[str]:
     """Each destination by address and port; with its source where that alone tells two apart."""
-    places = [place(destination) for destination in destinations]
+    places = [format_destination(destination) for destination in destinations]
     return [
         f"{name} from {destination['source']}" if places.count(name) > 1 else name
         for name, destination in zip(places, destinations, strict=True)

@@ -19,9 +19,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.prece
     StaleLine,
     SysctlFile,
 )
-
-REUSE = "net.ipv4.tcp_tw_reuse"
-RESERVED = "net.ipv4.ip_local_reserved_ports"
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import RESERVED_PORTS as RESERVED
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
 
 EL7_SYSTEMD = Loader(SYSTEMD, (219,))
 SYSTEMDS = [Loader(SYSTEMD, (247,)), Loader(SYSTEMD, (257,))]

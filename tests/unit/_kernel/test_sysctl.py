@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import RESERVED_PORTS as RESERVED
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
-
-RESERVED = sysctl.RESERVED_PORTS
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def test_five_hosts() -> None:
         "",
         "Short of ports, the worst first",
         "  host                  level      towards         blocked  closed/s  trend   forecast",
-        "  web001.example.net    exhausted  10.20.0.16:443    100 %       766  rising  needs 1.6 x the ports",
-        "  proxy001.example.net  warning    10.20.0.16:443     41 %       272  rising  critical in 31 s",
+        "  web001.example.net    exhausted  10.20.0.16:443     100%       766  rising  needs 1.6 x the ports",
+        "  proxy001.example.net  warning    10.20.0.16:443      41%       272  rising  critical in 31 s",
         "",
         "Unreachable: 1 host",
         "  Failed to connect to the host via ssh: ssh: connect to host HOST port 22: No route to host",
@@ -98,7 +98,7 @@ def test_the_rest_is_counted() -> None:
 def test_every_port_held() -> None:
     usage = copy.deepcopy(RECORDED["usage"]["idle"])
     usage["level"], usage["port_range"]["usable"] = "exhausted", 0
-    assert "  web1  exhausted  any        100 %                   no usable port" in told(fleet_of(web1=usage))
+    assert "  web1  exhausted  any         100%                   no usable port" in told(fleet_of(web1=usage))
 
 
 def test_check_mode_is_said() -> None:

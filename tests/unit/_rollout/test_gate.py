@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.filter.rollout_gate import rollout_gate
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import Limits, Window, allowed, judge
 
@@ -20,7 +20,7 @@ from ..recorded import release, sysctls
 
 Result = dict[str, Any]
 
-RANGE, REUSE = "net.ipv4.ip_local_port_range", "net.ipv4.tcp_tw_reuse"
+RANGE, REUSE = keys.PORT_RANGE, keys.TW_REUSE
 KERNEL = "6.12.107"
 COUNTED = {
     "failed-connects": "AttemptFails",

@@ -10,10 +10,10 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netops.ephemeral_ports.plugins.filter.describe import FilterModule
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, describe, outlook
 
 PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
-REUSE = "net.ipv4.tcp_tw_reuse"
 
 Result = dict[str, Any]
 
@@ -113,10 +113,10 @@ VERDICTS = {
     ),
     "critical": (
         usage(CRITICAL),
-        "CRITICAL: 300 of 500 local ports towards 198.18.0.1:8080 are blocked (60 %).",
+        "CRITICAL: 300 of 500 local ports towards 198.18.0.1:8080 are blocked (60%).",
     ),
-    "warning": (usage(WARNING), "WARNING: 200 of 500 local ports towards 198.18.0.1:8080 are blocked (40 %)."),
-    "hardly anything": (usage(HARDLY), "OK: 1 of 500 local ports towards 198.18.0.1:8080 are blocked (<1 %)."),
+    "warning": (usage(WARNING), "WARNING: 200 of 500 local ports towards 198.18.0.1:8080 are blocked (40%)."),
+    "hardly anything": (usage(HARDLY), "OK: 1 of 500 local ports towards 198.18.0.1:8080 are blocked (<1%)."),
     "no connection": (usage(), "OK: no connection blocks any of the 500 usable ports."),
     "IPv6": (
         usage(destination(address="2001:db8::1")),
@@ -273,7 +273,7 @@ def test_few_destinations_are_shown() -> None:
     assert "and 7 more, less loaded" in text(usage(*[destination(port=port) for port in range(1, 13)]))
 
 
-@pytest.mark.parametrize(("share", "shown"), [(0.0, "0 %"), (0.001, "<1 %"), (0.999, "99 %"), (1.0, "100 %")])
+@pytest.mark.parametrize(("share", "shown"), [(0.0, "0%"), (0.001, "<1%"), (0.999, "99%"), (1.0, "100%")])
 def test_percent_exaggerates_in_no_direction(share: float, shown: str) -> None:
     row = describe(usage(destination(saturation=share)))[2]
     assert f"  {shown}  " in row
@@ -308,11 +308,11 @@ def course(saturation: float, critical: float | None, exhausted: float | None) -
         ),
         (
             {"forecast": course(0.82, 30.0, None), "trend": "steady"},
-            "50 connections/s closed over the last 10 s, steady; at that rate critical in 30 s, with 82 % in the end.",
+            "50 connections/s closed over the last 10 s, steady; at that rate critical in 30 s, with 82% in the end.",
         ),
         (
             {"forecast": course(0.1, None, None), "trend": None, "hold_seconds": 1.0},
-            "500 connections/s closed over the last 1 s; at that rate 10 % of the ports are blocked in the end.",
+            "500 connections/s closed over the last 1 s; at that rate 10% of the ports are blocked in the end.",
         ),
     ],
     ids=["already", "both ahead", "exhausted ahead", "critical ahead", "never"],

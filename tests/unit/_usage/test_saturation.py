@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import saturation
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.saturation import Only, Reuse
 
@@ -34,7 +35,7 @@ def test_destination_option(text: str, expected: Only) -> None:
 
 @pytest.mark.parametrize("text", ["", "host", "host:80", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "[::1]80:", "1:2:3"])
 def test_wrong_destination_option(text: str) -> None:
-    with pytest.raises(ValueError, match="is not ADDRESS, ADDRESS:PORT or"):
+    with pytest.raises(OptionError, match="is not ADDRESS, ADDRESS:PORT or"):
         saturation.parse_only(text)
 
 
@@ -69,8 +70,8 @@ def test_loopback_rule(source: str, address: str, expected: bool) -> None:
     ],
 )
 def test_reuse_in_force(release: str, reuse: str | None, timestamps: str | None, expected: int) -> None:
-    sysctls: dict[str, str | None] = dict.fromkeys(features.KEYS)
-    sysctls |= {"net.ipv4.tcp_tw_reuse": reuse, "net.ipv4.tcp_timestamps": timestamps}
+    sysctls: dict[str, str | None] = dict.fromkeys(keys.NAMES)
+    sysctls |= {keys.TW_REUSE: reuse, keys.TIMESTAMPS: timestamps}
     assert saturation.reuse_in_force(features.describe(release, sysctls), sysctls).mode == expected
 
 

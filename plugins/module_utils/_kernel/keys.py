@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sysctls that are read, a row a key. To read one more, add its row; what the code mentions has a constant.
+
+Sources are the kernel trees of the versions named; distributions may have a key earlier.
+"""
+
+from typing import NamedTuple, Optional
+
+PORT_RANGE = "net.ipv4.ip_local_port_range"
+RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
+UNPRIVILEGED_PORT_START = "net.ipv4.ip_unprivileged_port_start"
+TW_REUSE = "net.ipv4.tcp_tw_reuse"
+TW_REUSE_DELAY = "net.ipv4.tcp_tw_reuse_delay"
+TW_RECYCLE = "net.ipv4.tcp_tw_recycle"
+TIMESTAMPS = "net.ipv4.tcp_timestamps"
+FIN_TIMEOUT = "net.ipv4.tcp_fin_timeout"
+MAX_TW_BUCKETS = "net.ipv4.tcp_max_tw_buckets"
+
+
+class Key(NamedTuple):
+    """since, removed: the first Linux that has it, the first that does not; None where every version from 3.10 does.
+
+    namespaced: the first Linux where each network namespace has its own; before, only the initial one shows it.
+    """
+
+    name: str
+    namespaced: str
+    since: Optional[str] = None
+    removed: Optional[str] = None
+
+
+TABLE = (
+    Key(PORT_RANGE, namespaced="3.13"),
+    Key(RESERVED_PORTS, namespaced="3.16"),
+    Key(UNPRIVILEGED_PORT_START, namespaced="4.11", since="4.11"),
+    Key(TW_REUSE, namespaced="4.10"),
+    Key(TW_REUSE_DELAY, namespaced="6.14", since="6.14"),
+    Key(TW_RECYCLE, namespaced="4.11", removed="4.12"),
+    Key(TIMESTAMPS, namespaced="4.13"),
+    Key(FIN_TIMEOUT, namespaced="4.6"),
+    Key(MAX_TW_BUCKETS, namespaced="4.11"),
+)
+
+NAMES = tuple(key.name for key in TABLE)
+ROWS = {key.name: key for key in TABLE}
+
+
+def why_hidden(name: str) -> str:
+    """Why a network namespace may not show a key that the kernel has."""
+    return f"before Linux {ROWS[name].namespaced} only the initial network namespace shows it"

@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every module does around its function: check the arguments, end with one result or one clear error."""
+
+from typing import Any, Callable, Dict, Mapping
+
+# AnsibleModule has turned `true` into 1 for an option that wants a number; only the raw arguments still tell.
+from ansible.module_utils.basic import AnsibleModule, _load_params
+
+from ._errors import Error, OptionError, format_os_error
+
+_NUMBERS = ("int", "float")
+
+Options = Mapping[str, Mapping[str, Any]]
+
+
+def run(arguments: Options, function: Callable[[Dict[str, Any], bool], Dict[str, Any]], **spec: object) -> None:
+    """Be a module with these options: function(options, check_mode) gives its result, with warnings to show apart.
+
+    spec: what else AnsibleModule takes.
+    """
+    module = AnsibleModule(argument_spec=arguments, **spec)
+    try:
+        refuse_booleans(arguments, _load_params())
+        result = function(module.params, module.check_mode)
+    except Error as error:
+        module.fail_json(msg=str(error), **error.result)
+    except ValueError as error:  # the drop-in still says so of what it does not take
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=format_os_error(error))
+    for sentence in result.pop("warnings", ()):
+        module.warn(sentence)
+    module.exit_json(**result)
+
+
+def refuse_booleans(arguments: Options, given: Mapping[str, Any]) -> None:
+    """Raise OptionError for the first option that wants a number and got a boolean, as `yes` and `on` are in YAML.
+
+    given: the options as the controller sent them.
+    """
+    for name, spec in sorted(arguments.items()):
+        if spec.get("type") in _NUMBERS and isinstance(given.get(name), bool):
+            raise OptionError(f"{name} must be a number, not the boolean {str(given[name]).lower()}")

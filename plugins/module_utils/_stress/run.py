@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One stress, from checked options to the result of curl_stress."""
+
+import sys
+from contextlib import ExitStack
+from typing import Any, Dict, Mapping
+
+from .._errors import LoadFailedError, UnsupportedError
+from .._sockets import procfs
+from . import load, report
+from . import options as stress_options
+from .http_server import keep_alive_server
+
+_NO_PYCURL = (
+    "pycurl is missing for the Python of this host, {interpreter}: {error}. Install the package python3-pycurl (Debian,"
+    " Ubuntu, Fedora, SUSE, Enterprise Linux with EPEL), or run: {interpreter} -m pip install pycurl"
+)
+
+
+def stress(options: Mapping[str, Any], _check: bool) -> Dict[str, Any]:
+    """Raises OptionError, UnsupportedError, or LoadFailedError, which has the result."""
+    stress_options.check(options)
+    if load.IMPORT_ERROR:
+        raise UnsupportedError(_NO_PYCURL.format(interpreter=sys.executable, error=load.IMPORT_ERROR))
+    result = {"changed": False, **run_load(options)}
+    max_failed = options["max_failed"]
+    if max_failed is not None and result["failures"] > max_failed:
+        raise LoadFailedError(report.summarise_failure(result, max_failed), **result)
+    return result
+
+
+def run_load(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Run the load, with counters read before and after. Raises OptionError where this host cannot run it like that."""
+    limits = load.Limits(**{name: options[name] for name in load.Limits._fields})
+    load.allow_open_files(limits.concurrency)
+    with ExitStack() as stack:
+        url = options["url"]
+        if url is None:
+            url = stack.enter_context(keep_alive_server(options["serve"], options["serve_port"]))
+        before = read_counters()
+        outcome = load.churn(url, limits)
+        after = read_counters()
+    names = report.curl_names(load.constants())
+    return report.report(url, outcome, names, before, after)
+
+
+def read_counters() -> report.Counters:
+    return report.Counters(
+        time_wait=procfs.read_sockstat()["TCP"]["tw"],
+        tw_recycled=procfs.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
+    )
