@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import Error
 
 from .dropin import (
     CONTENT,
@@ -85,7 +86,7 @@ def test_bad_input_is_named_and_changes_nothing(case: str, applied_before: bool)
     if applied_before:
         present(OTHER_CONTENT)
     before = contents()
-    with pytest.raises((ValueError, OSError, ApplyError)) as error:
+    with pytest.raises((ValueError, OSError, Error)) as error:
         present(**{"content": CONTENT, **options})
     assert message in str(error.value)
     assert contents() == before

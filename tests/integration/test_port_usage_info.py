@@ -39,9 +39,11 @@ print(json.dumps([outcome, observe(method="{method}")]))
     }  # fmt: skip
     assert usage["pools"] == [
         {
+            "kind": "connect",
             "source": "198.18.0.1",
             "address": "198.18.0.1",
             "port": 8080,
+            "usable": 500,
             "blocked": 500,
             "time_wait": 500,
             "live": 0,
