@@ -18,8 +18,8 @@ import private_namespaces as namespaces
 Endpoint = tuple[str, int]
 
 # How a client comes by its local port: connect() alone; bind() to port 0, which takes the port from everybody;
-# bind() to an address, with which connect() is left to choose the port.
-CONNECT, BIND, BIND_ADDRESS = "connect", "bind", "bind address"
+# bind() to an address, with which connect() is left to choose the port; connect() to IPv4 from a socket of IPv6.
+CONNECT, BIND, BIND_ADDRESS, MAPPED = "connect", "bind", "bind address", "mapped"
 _IP_BIND_ADDRESS_NO_PORT = 24
 
 
@@ -64,7 +64,8 @@ class Network:
         pairs = []
         for _ in range(number):
             client = client_socket(to, source, how)
-            if client is None or errno_of(client.connect, to):
+            target = (f"::ffff:{to[0]}", to[1]) if how == MAPPED else to
+            if client is None or errno_of(client.connect, target):
                 break
             peer, _address = server.accept()
             pairs.append((client, peer))
@@ -80,14 +81,21 @@ class Network:
             peer.close()
         return len(pairs)
 
-    def leave_fin_wait2(self, to: Endpoint, number: int = 1) -> int:
-        pairs = self.open(to, number)
+    def leave_established(
+        self, to: Endpoint, number: int = 1, source: Endpoint | None = None, how: str = CONNECT
+    ) -> int:
+        return len(self.open(to, number, source, how))
+
+    def leave_fin_wait2(self, to: Endpoint, number: int = 1, source: Endpoint | None = None, how: str = CONNECT) -> int:
+        pairs = self.open(to, number, source, how)
         for client, _peer in pairs:
             client.shutdown(socket.SHUT_WR)
         return len(pairs)
 
-    def leave_close_wait(self, to: Endpoint, number: int = 1) -> int:
-        pairs = self.open(to, number)
+    def leave_close_wait(
+        self, to: Endpoint, number: int = 1, source: Endpoint | None = None, how: str = CONNECT
+    ) -> int:
+        pairs = self.open(to, number, source, how)
         for client, peer in pairs:
             peer.close()
             client.recv(1)
@@ -115,7 +123,7 @@ def _wait_for(addresses: tuple[str, ...]) -> None:
 
 def client_socket(to: Endpoint, source: Endpoint | None = None, how: str = CONNECT) -> socket.socket | None:
     """A socket about to connect; None where bind() finds no port."""
-    client = socket.socket(family(to[0]))
+    client = socket.socket(socket.AF_INET6 if how == MAPPED else family(to[0]))
     if how == BIND_ADDRESS:
         client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     if source and errno_of(client.bind, source):

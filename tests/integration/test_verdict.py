@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said about random hosts, against what connect() and bind() then really do there."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
+
+from .inside import private
+from .network import packed
+from .random_hosts import UNUSED, Path, has_port, random_hosts
+
+BATCHES = [range(first, first + 80) for first in range(0, 400, 80)]
+
+
+@pytest.mark.parametrize("seeds", BATCHES, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+@private
+def test_the_probe_says_what_programs_meet(seeds: range) -> None:
+    seen: Counter[str] = Counter()
+    for host in random_hosts(seeds):
+        story = "\n".join(host.story)
+        said = {path: _ask(path) for path in host.paths}
+        binds = {source: probe.dry_bind(packed(source)) for source in host.sources}
+        hold_all = probe.binders_hold_all()
+        reality = host.meet()
+        answers = [(said[path].errno, failed, path) for path, failed in reality.connects.items()]
+        answers += [(binds[source].errno, failed, source) for source, failed in reality.binds.items()]
+        for answer, failed, question in answers:
+            seen[f"{failed}"] += 1
+            if answer != failed:
+                assert host.is_odd, (question, answer, failed, story)
+                assert has_port(answer) is not has_port(failed)
+                seen["luck"] += 1
+        for path, failed in reality.connects.items():
+            assert said[path].lacks == (None if has_port(said[path].errno) else probe.PORT), (path, story)
+            if path.to[1] == UNUSED and hold_all is has_port(failed):
+                assert host.is_odd, (path, hold_all, failed, story)
+            seen[f"held {hold_all}"] += 1
+    # The hosts are of every kind, or the test would not say much.
+    assert min(seen[kind] for kind in ("0", "99", "98", "held True", "held False")) > 5, seen
+    assert seen["luck"] < 5
+
+
+def _ask(path: Path) -> probe.Answer:
+    return probe.dry_connect(path.source and packed(path.source), packed(path.to[0]), path.to[1])
