@@ -179,7 +179,9 @@ errors:
       count: 1000
       meaning: no free local port towards this destination (ephemeral port exhaustion)
 port_exhaustion:
-  description: Connections that failed with curl error 7 and errno 99, no free local port.
+  description:
+    - Connections that failed with curl error 7 and errno 99 for want of a local port. Where the kernel says that it is
+      an address to connect from that is missing, as where IPv6 is switched off, these are not counted.
   returned: always
   type: int
   sample: 1000

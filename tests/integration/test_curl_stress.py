@@ -82,13 +82,29 @@ def test_refused_is_not_exhausted(stress: Stress) -> None:
     assert set(result["connect_ms"].values()) == {None}
 
 
-def test_no_source_address_is_recognised(stress: Stress) -> None:
-    result = stress(
-        {"url": "http://[::1]:9/", "serve": None, "total": 20, "time_limit": 30.0},
-        sysctls={"net.ipv6.conf.all.disable_ipv6": "1"},
-    )
+def test_no_address_to_connect_from_is_no_port_exhaustion(stress: Stress) -> None:
+    """Although many sockets are in TIME_WAIT: they have nothing to do with this destination."""
+    before = """
+stress({**DEFAULTS, "total": 200, "time_limit": 30.0})
+open("/proc/sys/net/ipv6/conf/all/disable_ipv6", "w").write("1")
+"""
+    result = stress({"url": "http://[::1]:9/", "serve": None, "total": 20, "time_limit": 30.0}, before)
     assert pairs(result) == {(7, errno.EADDRNOTAVAIL): 20}
     assert "no local address to connect from" in result["errors"][0]["meaning"]
+    assert result["port_exhaustion"] == 0
+    assert result["time_wait"]["before"] == 200
+
+
+def test_port_exhaustion_without_time_wait(stress: Stress) -> None:
+    """A few idle sockets that called bind() have every port."""
+    before = """
+holders = [socket.socket() for _ in range(500)]
+for one in holders:
+    one.bind(("127.0.0.1", 0))
+"""
+    result = stress({"url": "http://198.18.0.1:9/", "serve": None, "total": 20, "time_limit": 30.0}, before)
+    assert result["port_exhaustion"] == 20
+    assert "ephemeral port exhaustion" in result["errors"][0]["meaning"]
 
 
 def test_time_limit(stress: Stress) -> None:

@@ -8,7 +8,7 @@ sent: no segment, nothing in connection tracking. Closing it is as silent; the k
 CAP_NET_ADMIN in the user namespace that owns the network namespace. A port in TIME_WAIT that may be reused is found by
 reusing it: each dry connect can end one such socket early, as any connect() can.
 
-dry_bind() and binders_hold_all() are the questions of those who lack that privilege.
+dry_bind(), binders_hold_all() and has_source() are the questions of those who lack that privilege.
 
 Addresses are 4 or 16 bytes in network order: no name is ever looked up.
 """
@@ -95,6 +95,22 @@ def binders_hold_all() -> Optional[bool]:
     return None if lacks in (ADDRESS, ROUTE) else lacks == PORT
 
 
+def has_source(address: bytes, source: Optional[bytes] = None) -> Optional[bool]:
+    """Whether there is a local address to connect from: the other meaning of an EADDRNOTAVAIL.
+
+    A datagram socket needs the same route and source. It sends nothing, and needs no privilege; None where it fails
+    for reasons of its own, as where there is no UDP port either.
+    """
+    try:
+        client = socket.socket(_family(address), socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    with client:
+        refused = 0 if source is None else _errno_of(lambda: client.bind((_text(source), 0)))
+        refused = refused or client.connect_ex((_text(address), _ANY_PORT))
+    return {0: True, errno.EADDRNOTAVAIL: False}.get(refused)
+
+
 def _ask(attempt: Callable[[], _Attempt]) -> List[_Attempt]:
     """The same question several times, the newest answer last; not again once the search has taken long."""
     attempts = [attempt()]
@@ -168,22 +184,15 @@ def _timed(client: socket.socket, call: Callable[[], int]) -> _Attempt:
 
 
 def _what_lacks(failed: int, source: Optional[bytes], address: bytes) -> Optional[str]:
-    """EADDRNOTAVAIL has two meanings, which a datagram socket tells apart: it needs the same route and source.
-
-    That sends nothing either, and needs no privilege. Where its own ports are used up it cannot tell.
-    """
+    """What a failing connect() did not find; None too where an EADDRNOTAVAIL cannot be told."""
     if failed in _NO_ROUTE:
         return ROUTE
     if failed in _NO_FAMILY:
         return ADDRESS
     if failed != errno.EADDRNOTAVAIL:
         return None
-    with socket.socket(_family(address), socket.SOCK_DGRAM) as other:
-        without_port = 0 if source is None else _errno_of(lambda: other.bind((_text(source), 0)))
-        refused = without_port or other.connect_ex((_text(address), _ANY_PORT))
-    if refused == errno.EADDRNOTAVAIL:
-        return ADDRESS
-    return PORT if refused == 0 else None
+    known = has_source(address, source)
+    return None if known is None else PORT if known else ADDRESS
 
 
 def _errno_of(call: Callable[[], None]) -> int:

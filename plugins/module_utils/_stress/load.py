@@ -5,6 +5,7 @@
 import collections
 import resource
 import select
+import socket
 import time
 from array import array
 from contextlib import suppress
@@ -87,6 +88,23 @@ def allow_open_files(concurrency: int) -> None:
             raise OptionError(f"concurrency {concurrency} is too high: this process may open {hard} files at most")
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def addresses(url: str, time_limit: float) -> List[bytes]:
+    """What libcurl would connect to, packed: each address that it finds for the host of the URL, without connecting."""
+    found: List[bytes] = []
+
+    def refuse(_purpose: int, target: "pycurl.CurlSockAddr") -> int:
+        found.append(socket.inet_pton(target.family, target.addr[0]))
+        nobody: int = pycurl.SOCKET_BAD
+        return nobody
+
+    easy = _easy(url, time_limit)
+    easy.setopt(pycurl.OPENSOCKETFUNCTION, refuse)
+    with suppress(pycurl.error):
+        easy.perform()
+    easy.close()
+    return found
 
 
 def churn(url: str, limits: Limits) -> Outcome:

@@ -13,8 +13,7 @@ EXHAUSTION = (COULDNT_CONNECT, errno.EADDRNOTAVAIL)
 
 NO_FREE_PORT = "no free local port towards this destination (ephemeral port exhaustion)"
 NO_SOURCE = (
-    "likely no local address to connect from, not port exhaustion: nothing succeeded, hardly a socket is in TIME_WAIT"
-    " (is IPv6 switched off, or without an address?)"
+    "no local address to connect from, so not port exhaustion (is IPv6 switched off, or has the host no address of it?)"
 )
 
 # By (curl code, errno); errno None stands for any other one.
@@ -34,9 +33,6 @@ MEANINGS: Dict[Tuple[int, Optional[int]], str] = {
     (56, errno.ECONNRESET): "the server, or something on the way, reset the connection",
     (60, None): "the certificate of the server is not trusted",
 }
-
-# Below this many sockets in TIME_WAIT they are not what uses up the ports.
-FEW_TIME_WAIT = 10
 
 # Other names in pycurl for the same codes: of other interfaces, of other protocols, or outdated.
 OTHER_NAMES = ("E_MULTI_", "E_CALL_", "E_FTP_", "E_HTTP_NOT_FOUND")
@@ -73,7 +69,7 @@ def connect_times(seconds: Sequence[float]) -> Dict[str, Optional[float]]:
 
 
 def describe_errors(
-    errors: Mapping[Tuple[int, int], int], names: Mapping[int, str], no_source: bool = False
+    errors: Mapping[Tuple[int, int], int], names: Mapping[int, str], has_source: bool = True
 ) -> List[Dict[str, Any]]:
     """One record for each (curl code, errno), the most frequent first. `meaning` is None where it is not known."""
     records = []
@@ -86,24 +82,28 @@ def describe_errors(
                 "errno": number,
                 "errno_name": errno.errorcode.get(number),
                 "count": count,
-                "meaning": NO_SOURCE if no_source and (code, number) == EXHAUSTION else meaning,
+                "meaning": meaning if has_source or (code, number) != EXHAUSTION else NO_SOURCE,
             }
         )
     return records
 
 
-def report(url: str, outcome: Outcome, names: Mapping[int, str], before: Counters, after: Counters) -> Dict[str, Any]:
-    """One stress as the module returns it; the number is called failures because Ansible keeps "failed" for itself."""
+def report(
+    url: str, outcome: Outcome, names: Mapping[int, str], before: Counters, after: Counters, has_source: bool = True
+) -> Dict[str, Any]:
+    """One stress as the module returns it; the number is called failures because Ansible keeps "failed" for itself.
+
+    has_source: whether this host has an address to connect from; an EADDRNOTAVAIL is for want of a port only then.
+    """
     failures = sum(outcome.errors.values())
     attempted = outcome.succeeded + failures
-    no_source = not outcome.succeeded and max(before.time_wait, after.time_wait) < FEW_TIME_WAIT
     return {
         "url": url,
         "attempted": attempted,
         "succeeded": outcome.succeeded,
         "failures": failures,
-        "errors": describe_errors(outcome.errors, names, no_source),
-        "port_exhaustion": outcome.errors.get(EXHAUSTION, 0),
+        "errors": describe_errors(outcome.errors, names, has_source),
+        "port_exhaustion": outcome.errors.get(EXHAUSTION, 0) if has_source else 0,
         "seconds": round(outcome.seconds, 3),
         "rate": round(attempted / outcome.seconds, 1),
         "connect_ms": connect_times(outcome.connect_seconds),

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Dict, Mapping
 
 from .._errors import LoadFailedError, UnsupportedError
-from .._sockets import procfs
+from .._sockets import probe, procfs
 from . import load, report
 from . import options as stress_options
 from .http_server import keep_alive_server
@@ -42,7 +42,14 @@ def run_load(options: Mapping[str, Any]) -> Dict[str, Any]:
         outcome = load.churn(url, limits)
         after = read_counters()
     names = report.curl_names(load.constants())
-    return report.report(url, outcome, names, before, after)
+    has_source = report.EXHAUSTION not in outcome.errors or _has_source(url, limits.connect_timeout)
+    return report.report(url, outcome, names, before, after, has_source)
+
+
+def _has_source(url: str, time_limit: float) -> bool:
+    """False only where the kernel says for each address of the URL that there is none to connect from."""
+    said = [probe.has_source(address) for address in load.addresses(url, time_limit)]
+    return not said or any(one is not False for one in said)
 
 
 def read_counters() -> report.Counters:

@@ -1,15 +1,17 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The schedule of a stress, on a clock of its own."""
+"""The schedule of a stress, on a clock of its own; and where it would go."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.load import LATE_STARTS, Pace
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.load import LATE_STARTS, Pace, addresses
 
 rates = st.floats(min_value=0.5, max_value=20000)
 delays = st.lists(st.floats(min_value=0, max_value=2), max_size=50)
@@ -55,3 +57,16 @@ def test_never_more_than_rate_and_a_little(rate: float, delays: list[float]) -> 
     for index, first in enumerate(started[:: max(1, len(started) // 10)]):
         within = [moment for moment in started if first <= moment <= first + 1]
         assert len(within) <= rate * (1 + LATE_STARTS) + 2, index
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:9/", [socket.inet_aton("127.0.0.1")]),
+        ("http://[::1]:9/", [socket.inet_pton(socket.AF_INET6, "::1")]),
+        ("http://nobody.invalid/", []),
+    ],
+)
+def test_addresses_of_a_url(url: str, expected: list[bytes]) -> None:
+    pytest.importorskip("pycurl")
+    assert addresses(url, 5.0) == expected
