@@ -70,14 +70,14 @@ import yaml
 from ansible import constants as C  # noqa: N812 - its usual name
 from ansible import context
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
-from ..filter import describe, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict
-from ..plugin_utils import _plan
-from ..plugin_utils._report.files import rehearse, write_report
-from ..plugin_utils._report.group import Fleet, Result, make_report
+from ..plugin_utils import _preload
+from ..plugin_utils._model import Meta, Report
+from ..plugin_utils._report.collect import Fleet
+from ..plugin_utils._report.files import write_report
+from ..plugin_utils._report.group import make_report
 from ..plugin_utils._report.terminal import BAD, GOOD, NORMAL, POOR, summary_lines
 from ..plugin_utils._task_result import reason_given
 
@@ -87,15 +87,6 @@ if TYPE_CHECKING:
     from ansible.playbook import Playbook
     from ansible.playbook.play import Play
     from ansible.playbook.task import Task
-
-# Only to have them loaded: the workers are forks of this process, and each would load them anew for its one task.
-LOADED_EARLY = (describe, remediation_plan, rollout_gate, rollout_outcome, rollout_verdict, _plan)
-# The same for what our tasks use of Ansible's own; to get one filter or test loads them all.
-WARMED_UP = (
-    (filter_loader, "ansible.builtin.comment"),
-    (test_loader, "ansible.builtin.changed"),
-    (lookup_loader, "ansible.builtin.template"),
-)
 
 COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLE = "ephemeral_ports_report"
@@ -110,41 +101,40 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - they are ansible-core's
         super().__init__(*args, **options)
-        self._fleet = Fleet(lambda report: rehearse({**report, "meta": self._meta()}))
+        self._fleet = Fleet()
         self._started = _now()
         self._playbooks: list[str] = []
         self._directory: object = None
-        for loader, name in WARMED_UP:
-            loader.get(name)
+        _preload.load()
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         self._playbooks.append(_playbook_name(Path(playbook._file_name)))
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
-        self._fleet.play_started()
+        self._fleet.on_play()
         self._directory = self._find_directory(play) or self._directory
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002 - part of the call
-        self._fleet.task_started(*_action_and_role(task))
+        self._fleet.on_task(*_action_and_role(task))
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
-        self._hear(result)
+        self._on_result(result)
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
-        self._hear(result)  # curl_stress tells how the load went even when it was asked to fail
+        self._on_result(result)  # curl_stress tells how the load went even when it was asked to fail
         if not ignore_errors:
-            self._lose(result, unreachable=False)
+            self._on_failure(result, unreachable=False)
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
-        self._lose(result, unreachable=True)
+        self._on_failure(result, unreachable=True)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        self._fleet.settle(stats.failures)
+        self._fleet.finish(stats.failures)
         if not self._fleet.hosts:
             return
         if len(self._fleet.hosts) == 1 and not self._directory:
             return
-        report = make_report(self._fleet, self._meta())
+        report = make_report(self._fleet.hosts, self._meta())
         self._display.banner("EPHEMERAL PORTS")
         for line in summary_lines(report, self._display.columns):
             self._display.display(line.text, color=COLOURS[line.tone])
@@ -161,19 +151,19 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self.set_options(var_options=chosen)
         return self.get_option("directory")
 
-    def _hear(self, result: CallbackTaskResult) -> None:
+    def _on_result(self, result: CallbackTaskResult) -> None:
         host, task, values = _parts(result)
         check = task.check_mode if isinstance(task.check_mode, bool) else bool(context.CLIARGS.get("check"))
-        self._fleet.heard(host.get_name(), task.action, values, check)
+        self._fleet.on_result(host.get_name(), task.action, values, check)
 
-    def _lose(self, result: CallbackTaskResult, unreachable: bool) -> None:
+    def _on_failure(self, result: CallbackTaskResult, unreachable: bool) -> None:
         host, task, values = _parts(result)
-        self._fleet.task_started(*_action_and_role(task))
+        self._fleet.on_task(*_action_and_role(task))
         address = host.get_vars().get("ansible_host")
         aliases = [address] if isinstance(address, str) else []
-        self._fleet.lost(host.get_name(), aliases, reason_given(values), unreachable)
+        self._fleet.on_failure(host.get_name(), aliases, reason_given(values), unreachable)
 
-    def _meta(self) -> Result:
+    def _meta(self) -> Meta:
         return {
             "collection": _collection_version(COLLECTION),
             "ansible_core": ansible_version,
@@ -184,7 +174,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             "check_mode": bool(context.CLIARGS.get("check")),
         }
 
-    def _write(self, report: Result, directory: object) -> None:
+    def _write(self, report: Report, directory: object) -> None:
         path = Path(str(directory))
         try:
             path = path.expanduser()

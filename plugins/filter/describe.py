@@ -24,7 +24,7 @@ options:
         M(netops.ephemeral_ports.remediation), M(netops.ephemeral_ports.curl_stress),
         P(netops.ephemeral_ports.remediation_plan#filter), P(netops.ephemeral_ports.rollout_outcome#filter) or
         P(netops.ephemeral_ports.rollout_gate#filter) returned.
-      - The filter tells them apart by their keys.
+      - The filter tells them apart by their field C(kind).
     type: dict
     required: true
   check:
@@ -91,17 +91,17 @@ _value:
   elements: str
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils._text.describe import describe
+from ..plugin_utils._text import describe
 
 
-def _in_words(result: Mapping[str, Any], check: bool = False) -> list[str]:
+def _describe(result: object, check: bool = False) -> list[str]:
     try:
-        return describe(result, check=check)
+        return describe.describe(result, check=check)
     except ValueError as error:
         raise AnsibleFilterError(f"describe: {error}") from error
 
@@ -110,4 +110,4 @@ class FilterModule:
     """Filters that Ansible finds in this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"describe": _in_words}
+        return {"describe": _describe}

@@ -30,6 +30,7 @@ Severity = Literal["critical", "warning", "info"]
 PoolKind = Literal["connect"]
 Method = Literal["netlink", "procfs", "sockstat"]
 State = Literal["failed", "rolled_back", "unreachable", "changed", "would_change", "pending", "unchanged", "observed"]
+How = Literal["changed", "rolled_back", "would_change", "planned"]
 
 # --- observe: port_usage_info
 
@@ -321,3 +322,119 @@ class WaveVerdict(TypedDict):
     failed: list[str]
     lost: list[str]
     reason: str | None
+
+
+# --- report: callback fleet_report
+
+
+class Change(ApplyResult):
+    """What was applied, or in check mode would have been."""
+
+    check_mode: bool
+
+
+class HostReport(TypedDict):
+    """A host in the report. usage: before a change, usage_after: after one that stands."""
+
+    name: str
+    state: State
+    level: Level
+    error: str | None
+    usage: Usage | None
+    usage_after: Usage | None
+    plan: Plan | None
+    changes: list[Change]
+    stress: list[LoadResult]
+    outcome: HostOutcome | None
+
+
+class FindingExample(TypedDict):
+    host: str
+    summary: str
+
+
+class FindingGroup(TypedDict):
+    """A finding over all hosts. remedies: the most frequent first."""
+
+    id: str
+    severity: Severity
+    hosts: int
+    names: list[str]
+    remedies: list[str]
+    examples: list[FindingExample]
+
+
+class DestinationGroup(TypedDict):
+    """An address and port over all hosts. rate: connections closed per second, of all."""
+
+    destination: str
+    level: Level
+    saturation: float
+    rate: float
+    hosts: int
+    hosts_in_trouble: int
+
+
+class SettingGroup(TypedDict):
+    how: How
+    key: str
+    before: str | None
+    after: str | None
+    hosts: int
+    names: list[str]
+
+
+class LossGroup(TypedDict):
+    """Hosts that failed, were rolled back or could not be reached, for the same reason."""
+
+    state: State
+    reason: str
+    hosts: int
+    names: list[str]
+
+
+class ReasonGroup(TypedDict):
+    reason: str
+    hosts: int
+    names: list[str]
+
+
+class WaveGroup(TypedDict):
+    wave: int
+    hosts: int
+    states: dict[State, int]
+
+
+class Summary(TypedDict):
+    """What hosts have in common. Each group has the number of its hosts."""
+
+    hosts: int
+    levels: dict[Level, int]
+    states: dict[State, int]
+    findings: list[FindingGroup]
+    destinations: list[DestinationGroup]
+    settings: list[SettingGroup]
+    lost: list[LossGroup]
+    not_curable: list[ReasonGroup]
+    waves: list[WaveGroup]
+
+
+class Meta(TypedDict):
+    """The run. started, ended: ISO 8601 with time zone."""
+
+    collection: str | None
+    ansible_core: str
+    python: str
+    playbooks: list[str]
+    started: str
+    ended: str
+    check_mode: bool
+
+
+class Report(TypedDict):
+    """schema counts up where a field is removed or means something else. hosts: by name."""
+
+    schema: int
+    meta: Meta
+    summary: Summary
+    hosts: list[HostReport]

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the decision and the report cost the controller, for fleets that are varied from results of real runs.
 
+The report is made by the callback plugin itself, from the events that ansible-core would send it.
+
     python tests/benchmark/fleet_simulation.py [--hosts N ...] [--seed N]
 
 Each size runs in a process of its own, so that its peak of memory is its own. Making the results is not counted. Prints
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -75,13 +78,14 @@ def measure(number: int, seed: int) -> dict[str, float]:
     sys.path[:0] = [str(ROOT / "build"), str(ROOT / "tests" / "simulation")]
     import simulated_fleet as simulated
 
+    from ansible_collections.netops.ephemeral_ports.plugins.callback.fleet_report import CallbackModule
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import (
         write_csv,
         write_html,
         write_json,
     )
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import summary_lines
 
     spent = dict.fromkeys(STEPS, 0.0)
@@ -92,14 +96,14 @@ def measure(number: int, seed: int) -> dict[str, float]:
         spent[step] += time.process_time() - start
         return result
 
-    fleet = Fleet()
-    fleet.task_started("netops.ephemeral_ports.port_usage_info")
+    callback = CallbackModule(display=SimpleNamespace(verbosity=0))
+    callback.v2_playbook_on_task_start(_task(simulated.REMEDIATION), False)
     before = resident()
     for name, kind, chance in simulated.hosts(number, seed):
         if kind == "unreachable":
-            timed(
-                "hear", fleet.lost, name, [], simulated.UNREACHABLE.format(name=name, why="Connection timed out"), True
-            )
+            message = simulated.UNREACHABLE.format(name=name, why="Connection timed out")
+            event = _event(name, simulated.REMEDIATION, {"unreachable": True, "msg": message})
+            timed("hear", callback.v2_runner_on_unreachable, event)
             continue
         usage = simulated.vary("busy" if kind == "idle" else kind, chance)  # a host in full detail costs the most
         plan = timed("decide", make_plan, usage, {})
@@ -107,8 +111,8 @@ def measure(number: int, seed: int) -> dict[str, float]:
             (simulated.REMEDIATION, simulated.remediation(usage, plan, simulated.applied(plan))),
             ("netops.ephemeral_ports.port_usage_info", simulated.afterwards(usage, plan)),
         ):
-            timed("hear", fleet.heard, name, action, result)
-    report = timed("gather", make_report, fleet, simulated.META)
+            timed("hear", callback.v2_runner_on_ok, _event(name, action, result))
+    report = timed("gather", make_report, callback._fleet.hosts, callback._meta())
     held = resident() - before
     timed("summary", summary_lines, report)
     sizes = {}
@@ -123,8 +127,18 @@ def measure(number: int, seed: int) -> dict[str, float]:
     return {**spent, "whole": whole, "held": held, "peak": peak, **sizes}
 
 
+def _task(action: str) -> SimpleNamespace:
+    return SimpleNamespace(action=action, check_mode=False)
+
+
+def _event(name: str, action: str, result: dict[str, Any]) -> SimpleNamespace:
+    """As ansible-core 2.19 passes the result of a task to a callback."""
+    host = SimpleNamespace(get_name=lambda: name, get_vars=dict)
+    return SimpleNamespace(host=host, task=_task(action), result=result)
+
+
 def resident() -> float:
-    """MiB of memory at present."""
+    """MiB of memory now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 

@@ -15,8 +15,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from simulated_fleet import META, make_fleet
 
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import write_report
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 
 PROGRAMS = ("chromium", "google-chrome")
 FLAGS = (
@@ -96,7 +97,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     contexts = []
 
     def open_page(fleet: Fleet, size: tuple[int, int] = WIDE, scheme: str = "light", script: bool = True) -> Page:
-        write_report(make_report(fleet, META), tmp_path)
+        write_report(make_report(fleet.hosts, META), tmp_path)
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if scheme == "dark" else "light",
@@ -239,7 +240,7 @@ def test_what_hosts_say_is_inert(show: Open) -> None:
         host.name += MARKUP
         for name in ("usage", "usage_after", "plan", "changes", "outcome", "error"):
             setattr(host, name, poison(getattr(host, name)))
-    fleet.lost(MARKUP, [], MARKUP, unreachable=False)
+    fleet.on_failure(MARKUP, [], MARKUP, unreachable=False)
 
     page = show(fleet)
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")

@@ -22,7 +22,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage impo
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import saturation as usage_saturation
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Facts
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
 
 Result = dict[str, Any]
 
@@ -62,6 +62,7 @@ MIXTURE = {
 }
 
 REMEDIATION = "netops.ephemeral_ports.remediation"
+ROLLOUT = "netops.ephemeral_ports.rollout_host"
 UNREACHABLE = "Failed to connect to the host via ssh: ssh: connect to host {name} port 22: {why}"
 FAILED = (
     "/etc/sysctl.d/99-zz-ephemeral-ports.conf would not survive the next boot: "
@@ -72,8 +73,8 @@ FAILED = (
 def make_fleet(number: int, seed: int = 0, remediate: bool = False) -> Fleet:
     """A fleet that has heard of all its hosts. remediate: loaded ones have been changed and looked at again."""
     fleet = Fleet()
-    fleet.play_started()
-    fleet.task_started("netops.ephemeral_ports.port_usage_info")
+    fleet.on_play()
+    fleet.on_task("netops.ephemeral_ports.port_usage_info")
     for name, kind, chance in hosts(number, seed):
         tell(fleet, name, kind, chance, remediate)
     return fleet
@@ -92,30 +93,26 @@ def hosts(number: int, seed: int = 0) -> Iterator[tuple[str, str, random.Random]
 def tell(fleet: Fleet, name: str, kind: str, chance: random.Random, remediate: bool) -> None:
     if kind == "unreachable":
         why = "Connection timed out" if chance.random() < 0.7 else "No route to host"
-        fleet.lost(name, [], UNREACHABLE.format(name=name, why=why), unreachable=True)
+        fleet.on_failure(name, [], UNREACHABLE.format(name=name, why=why), unreachable=True)
         return
     usage = vary(kind, chance)
     if kind == "failed" or not remediate or usage["method"] == "sockstat":
-        fleet.heard(name, "netops.ephemeral_ports.port_usage_info", usage)
+        fleet.on_result(name, "netops.ephemeral_ports.port_usage_info", usage)
     if kind == "failed":
-        fleet.lost(name, [], FAILED, unreachable=False)
+        fleet.on_failure(name, [], FAILED, unreachable=False)
     elif remediate and usage["method"] != "sockstat":
         plan = make_plan(usage, {})
-        fleet.heard(name, REMEDIATION, remediation(usage, plan, applied(plan)))
-        fleet.heard(name, "netops.ephemeral_ports.port_usage_info", afterwards(usage, plan))
+        fleet.on_result(name, REMEDIATION, remediation(usage, plan, applied(plan)))
+        fleet.on_result(name, "netops.ephemeral_ports.port_usage_info", afterwards(usage, plan))
         verdict = outcome(chance)
         if verdict["state"] == "rolled_back":
-            fleet.heard(name, "netops.ephemeral_ports.sysctl_dropin", rolled_back(plan))
-        fleet.heard(name, "ansible.builtin.set_fact", facts("timewait_rollout_outcome", verdict))
+            fleet.on_result(name, "netops.ephemeral_ports.sysctl_dropin", rolled_back(plan))
+        fleet.on_result(name, ROLLOUT, verdict)
 
 
 def remediation(usage: Result | None, plan: Result | None = None, applied: Result | None = None) -> Result:
     steps = {"usage": usage, "plan": plan, "applied": applied}
-    return {"changed": bool(applied), "check_mode": False, **steps, "error": None}
-
-
-def facts(name: str, value: Result) -> Result:
-    return {"ansible_facts": {name: value}}
+    return {"kind": "remediation", "changed": bool(applied), "check_mode": False, **steps, "error": None}
 
 
 def vary(kind: str, chance: random.Random) -> Result:
@@ -170,6 +167,7 @@ def loaded(one: Mapping[str, Any], factor: float, upstream: tuple[str, int], cha
         "source": "2001:db8:4::2" if ":" in upstream[0] else f"10.20.{chance.randint(1, 9)}.{chance.randint(2, 250)}",
         "address": upstream[0],
         "port": upstream[1],
+        "usable": PORTS,
         "blocked": blocked,
         "live": live,
         "time_wait": blocked - live,
@@ -234,8 +232,15 @@ def outcome(chance: random.Random) -> Result:
     ]
     if chance.random() > 0.04:
         gate = {"passed": True, "checks": checks}
-        return {"state": "changed", "reason": None, "wave": wave, "not_curable": None, "gate": gate}
+        return {"kind": "outcome", "state": "changed", "reason": None, "wave": wave, "not_curable": None, "gate": gate}
     checks[2].update(status="failed", message="41 SYN per second are sent again, 0.5 before.")
     gate = {"passed": False, "checks": checks}
     reason = "syn-retransmissions: 41 SYN per second are sent again, 0.5 before."
-    return {"state": "rolled_back", "reason": reason, "wave": wave, "not_curable": None, "gate": gate}
+    return {
+        "kind": "outcome",
+        "state": "rolled_back",
+        "reason": reason,
+        "wave": wave,
+        "not_curable": None,
+        "gate": gate,
+    }

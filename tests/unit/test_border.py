@@ -89,7 +89,7 @@ def test_odd_values_anywhere_are_refused_or_kept_in_type(odd: object) -> None:
     [
         (("level",), "fine", "level: expected one of exhausted, critical, warning, ok, unknown, got 'fine'"),
         (("pools", 0, "port"), "80", "pools.port: expected a whole number, got '80'"),
-        (("pools", 0, "saturation"), float("nan"), "pools.saturation: expected a whole number, got float"),
+        (("pools", 0, "saturation"), float("nan"), "pools.saturation: the number is out of all bounds"),
         (("pools",), [CRITICAL["pools"][0]] * 1001, "pools: 1001 items are more than 1000"),
         (("kernel", "release"), "x" * 8193, "kernel.release: 8193 characters are more than 8192"),
         (("findings", 0, "evidence"), {"a": {"b": {"c": {"d": {}}}}}, "findings.evidence: it is too deep"),

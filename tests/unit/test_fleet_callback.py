@@ -75,27 +75,27 @@ DESTINATION = EXHAUSTED["pools"][0]
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "why"),
     [
-        {"pools": [{}]},
-        {"pools": [{**DESTINATION, "rate": {}}]},
-        {"pools": [{**DESTINATION, "saturation": float("nan")}]},
-        {"pools": [{**DESTINATION, "blocked": "many"}]},
-        {"pools": None},
-        {"findings": [{"id": "x"}]},
-        {"kernel": {}},
-        {"port_range": {}},
+        ({"pools": [{}]}, "pools: source is missing"),
+        ({"pools": [{**DESTINATION, "rate": {}}]}, "pools.rate: last_1s is missing"),
+        ({"pools": [{**DESTINATION, "saturation": float("nan")}]}, "pools.saturation: the number is out of all bounds"),
+        ({"pools": [{**DESTINATION, "blocked": "many"}]}, "pools.blocked: expected a whole number, got 'many'"),
+        ({"pools": None}, "pools: expected a list, got None"),
+        ({"findings": [{"id": "x"}]}, "findings: severity is missing"),
+        ({"kernel": {}}, "kernel: release is missing"),
+        ({"port_range": {}}, "port_range: low is missing"),
     ],
 )
 def test_one_result_that_nobody_understands_costs_no_report(
-    callback: Any, tmp_path: Path, wrong: dict[str, Any]
+    callback: Any, tmp_path: Path, wrong: dict[str, Any], why: str
 ) -> None:
     callback.v2_playbook_on_play_start(str(tmp_path))
     tell(callback, "web1", {**EXHAUSTED, **wrong})
     tell(callback, "web2", EXHAUSTED)
     end(callback)
     first, second = json.loads((tmp_path / "report.json").read_text())["hosts"]
-    assert (first["state"], first["usage"], first["error"]) == ("failed", None, "its result was not understood")
+    assert (first["state"], first["usage"], first["error"]) == ("failed", None, f"its result was not understood: {why}")
     assert (second["state"], second["usage"]) == ("observed", EXHAUSTED)
     assert "2 hosts: 1 exhausted, 1 not seen. In this run: 1 failed, 1 observed." in callback._display.lines
     assert {path.name for path in tmp_path.iterdir()} == {"report.csv", "report.html", "report.json"}

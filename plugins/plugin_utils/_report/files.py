@@ -1,23 +1,23 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of _fleet as files: report.json, report.csv and report.html."""
+"""The report as files: report.json, report.csv and report.html."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ...module_utils._text import format_destination
-from .group import present_usage, recent_rate, source_and_place
+from .._model import HostReport, Pool, Report
+from .._text.wording import recent_rate
+from .host import latest_usage, pools_before
 from .page import render
-from .terminal import summary_lines
 
 COLUMNS = (
     "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "settings_to_change",
@@ -30,7 +30,7 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def write_report(report: Mapping[str, Any], directory: Path) -> list[Path]:
+def write_report(report: Report, directory: Path) -> list[Path]:
     """Write all three, each either whole or not at all; the directory is made if it is missing. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, write in _writers().items():
@@ -39,18 +39,11 @@ def write_report(report: Mapping[str, Any], directory: Path) -> list[Path]:
     return [directory / name for name in _writers()]
 
 
-def rehearse(report: Mapping[str, Any]) -> None:
-    """Raise whatever showing and writing the report would raise."""
-    summary_lines(report)
-    for write in _writers().values():
-        write(report, io.StringIO())
-
-
-def _writers() -> Mapping[str, Callable[[Mapping[str, Any], TextIO], None]]:
+def _writers() -> Mapping[str, Callable[[Report, TextIO], None]]:
     return {"report.html": write_html, "report.json": write_json, "report.csv": write_csv}
 
 
-def write_json(report: Mapping[str, Any], file: TextIO) -> None:
+def write_json(report: Report, file: TextIO) -> None:
     """One line for each host: quick to write and to search, whatever the size of the fleet."""
     head = {name: value for name, value in report.items() if name != "hosts"}
     file.write("{\n")
@@ -61,7 +54,7 @@ def write_json(report: Mapping[str, Any], file: TextIO) -> None:
     file.write("\n]\n}\n")
 
 
-def write_csv(report: Mapping[str, Any], file: TextIO) -> None:
+def write_csv(report: Report, file: TextIO) -> None:
     """One row for each destination of each host, and one for a host without any."""
     rows = csv.DictWriter(file, COLUMNS, restval="")
     rows.writeheader()
@@ -70,10 +63,14 @@ def write_csv(report: Mapping[str, Any], file: TextIO) -> None:
             rows.writerow({name: _cell(value) for name, value in row.items()})
 
 
-def csv_rows(host: Mapping[str, Any]) -> Iterator[dict[str, object]]:
-    usage = present_usage(host)
-    row: dict[str, object] = {name: host[name] for name in ("state", "level", "error")}
-    row["host"] = host["name"]
+def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
+    usage = latest_usage(host)
+    row: dict[str, object] = {
+        "host": host["name"],
+        "state": host["state"],
+        "level": host["level"],
+        "error": host["error"],
+    }
     if host["plan"]:
         row["settings_to_change"] = sum(one["action"] == "set" for one in host["plan"]["settings"])
     if host["changes"]:
@@ -84,32 +81,36 @@ def csv_rows(host: Mapping[str, Any]) -> Iterator[dict[str, object]]:
         row["kernel"] = usage["kernel"]["release"]
         row["port_range"], row["usable_ports"] = f"{ports['low']}-{ports['high']}", ports["usable"]
         row["findings"] = " ".join(dict.fromkeys(finding["id"] for finding in usage["findings"]))
-    now = usage["pools"] if usage else []
-    earlier = host["usage"]["pools"] if host["usage"] and host["usage_after"] else []
-    before = {source_and_place(one): one["saturation"] for one in earlier}
-    for rank, one in enumerate(now, 1):
-        was = before.pop(source_and_place(one), None)
-        yield {**row, **_columns(one), "destination_rank": rank, "saturation_before": was}
+    earlier = pools_before(host)
+    before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in earlier}
+    for rank, pool in enumerate(usage["pools"] if usage else [], 1):
+        was = before.pop((pool["source"], format_destination(pool)), None)
+        yield {**row, **_columns(pool), "destination_rank": rank, "saturation_before": was}
     for (source, name), saturation in before.items():  # no longer among the most loaded
         yield {**row, "source": source, "destination": name, "saturation_before": saturation}
-    if not now and not earlier:
+    if not (usage and usage["pools"]) and not earlier:
         yield row
 
 
-def _columns(destination: Mapping[str, Any]) -> dict[str, object]:
-    forecast = destination["forecast"]
+def _columns(pool: Pool) -> dict[str, object]:
+    forecast = pool["forecast"]
     return {
-        **{name: destination[name] for name in ("source", "blocked", "time_wait", "live", "saturation", "trend")},
-        "destination": format_destination(destination),
-        "destination_level": destination["level"],
-        "rate_per_second": recent_rate(destination),
+        "source": pool["source"],
+        "destination": format_destination(pool),
+        "destination_level": pool["level"],
+        "blocked": pool["blocked"],
+        "time_wait": pool["time_wait"],
+        "live": pool["live"],
+        "saturation": pool["saturation"],
+        "rate_per_second": recent_rate(pool),
+        "trend": pool["trend"],
         "forecast_saturation": forecast["saturation"],
         "seconds_to_critical": forecast["seconds_to_critical"],
         "seconds_to_exhausted": forecast["seconds_to_exhausted"],
     }
 
 
-def write_html(report: Mapping[str, Any], file: TextIO) -> None:
+def write_html(report: Report, file: TextIO) -> None:
     file.writelines(render(report))
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of _fleet as one HTML page that needs nothing else, not even a network.
+"""The report as one HTML page that needs nothing else, not even a network.
 
 The template, its style and its script lie beside this file. The page's own policy allows this style and this script,
 by their hashes, and nothing that could come with the data.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -20,19 +21,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...module_utils._text import format_destination, format_percent
-from .._text.describe import notable, number, reason, shown
-from .group import (
-    LEVELS,
-    SEVERITIES,
-    STATES,
-    Result,
-    is_in_trouble,
-    present_usage,
+from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage
+from .._text.describe import notable, reason, verdict
+from .._text.wording import (
+    format_counts,
+    format_forecast,
+    format_hosts,
+    format_names,
+    format_number,
+    format_value,
+    format_word,
     recent_rate,
-    source_and_place,
-    worst_first,
 )
-from .terminal import counted, fold_names, forecast_in_words, host_verdict, hosts_in_words, word
+from .host import LEVELS, SEVERITIES, STATES, latest_usage, pools_before
+from .rank import is_in_trouble, worst_first
+
+# What the template reads.
+View = dict[str, Any]
 
 HERE = Path(__file__).resolve().parent
 
@@ -48,7 +53,7 @@ _ARROWS = {"rising": "\u2197", "steady": "\u2192", "falling": "\u2198"}
 _SETTLED = ("observed", "unchanged")
 
 
-def render(report: Mapping[str, Any]) -> Iterator[str]:
+def render(report: Report) -> Iterator[str]:
     """The page, piece by piece."""
     style, script = (_asset(f"page.{kind}") for kind in ("css", "js"))
     policy = (
@@ -60,7 +65,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _environment().get_template("page.html.j2").generate(**assets, **view(report))
 
 
-def view(report: Mapping[str, Any]) -> Result:
+def view(report: Report) -> View:
     """All that the template shows, decided."""
     summary, meta, hosts = report["summary"], report["meta"], worst_first(report["hosts"])
     ids = {host["name"]: f"host-{index}" for index, host in enumerate(hosts, 1)}
@@ -73,7 +78,7 @@ def view(report: Mapping[str, Any]) -> Result:
         "when": _when(meta),
         "summary": summary,
         "levels": [(level, summary["levels"][level]) for level in LEVELS],
-        "states": counted(summary["states"], STATES) if _acted(summary) else "",
+        "states": format_counts(summary["states"], STATES) if _acted(summary) else "",
         "tone": next((level for level in LEVELS if summary["levels"][level]), "unknown"),
         "chart": _chart(hosts, ids, len(rows)),
         "losses": summary["lost"],
@@ -85,123 +90,118 @@ def view(report: Mapping[str, Any]) -> Result:
         "waves": summary["waves"],
         "with_states": _acted(summary),
         "rows": rows,
-        "left_out": hosts_in_words(len(hosts) - len(rows)) if len(hosts) > len(rows) else "",
+        "left_out": format_hosts(len(hosts) - len(rows)) if len(hosts) > len(rows) else "",
         "without_details": sum(1 for row in rows if not row["details"]),
     }
 
 
-def headline(summary: Mapping[str, Any]) -> str:
+def headline(summary: Summary) -> str:
     """The one sentence to take away."""
     levels, total = summary["levels"], summary["hosts"]
-    of = f"of {count(total)} hosts" if total != 1 else "of 1 host"
+    of = f"of {format_count(total)} hosts" if total != 1 else "of 1 host"
     if not total:
         return "No host took part"
     if levels["exhausted"]:
         verb = "has" if levels["exhausted"] == 1 else "have"
-        return f"{count(levels['exhausted'])} {of} {verb} no local port left towards a destination"
+        return f"{format_count(levels['exhausted'])} {of} {verb} no local port left towards a destination"
     if levels["critical"]:
         verb = "is" if levels["critical"] == 1 else "are"
-        return f"{count(levels['critical'])} {of} {verb} past half of the ports towards a destination"
+        return f"{format_count(levels['critical'])} {of} {verb} past half of the ports towards a destination"
     undone = sum(group["hosts"] for group in summary["lost"] if group["state"] != "unreachable")
     if undone:
         return (
-            f"{count(undone)} {of} failed or went back to what it was"
+            f"{format_count(undone)} {of} failed or went back to what it was"
             if undone == 1
-            else (f"{count(undone)} {of} failed or went back to what they were")
+            else (f"{format_count(undone)} {of} failed or went back to what they were")
         )
     if levels["warning"]:
         verb = "comes" if levels["warning"] == 1 else "come"
-        return f"{count(levels['warning'])} {of} {verb} close to running out of ports"
+        return f"{format_count(levels['warning'])} {of} {verb} close to running out of ports"
     if levels["unknown"]:
         verb = "was" if levels["unknown"] == 1 else "were"
-        return f"{count(levels['unknown'])} {of} {verb} not seen; no other is short of ports"
-    return f"No host of {count(total)} is short of ports" if total != 1 else "The host is not short of ports"
+        return f"{format_count(levels['unknown'])} {of} {verb} not seen; no other is short of ports"
+    return f"No host of {format_count(total)} is short of ports" if total != 1 else "The host is not short of ports"
 
 
-def count(value: float) -> str:
+def format_count(value: float) -> str:
     """Whole from ten on, as nobody needs more of a rate."""
     return f"{value:,.1f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
 
 
-def share(value: float) -> str:
-    return format_percent(value)
-
-
-def _acted(summary: Mapping[str, Any]) -> bool:
+def _acted(summary: Summary) -> bool:
     return any(summary["states"][state] for state in STATES if state != "observed")
 
 
-def _when(meta: Mapping[str, Any]) -> str:
-    started, ended = (datetime.fromisoformat(meta[name]) for name in ("started", "ended"))
+def _when(meta: Meta) -> str:
+    started, ended = datetime.fromisoformat(meta["started"]), datetime.fromisoformat(meta["ended"])
     seconds = round((ended - started).total_seconds())
     minutes = f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
     return f"{started.day} {started:%B %Y, %H:%M} {started.tzname()}, took {minutes}"
 
 
-def _is_detailed(host: Mapping[str, Any], index: int, hosts: int) -> bool:
+def _is_detailed(host: HostReport, index: int, hosts: int) -> bool:
     """All hosts of a small fleet; of a large one the worst and those of which there is more to say than a line."""
     if index >= DETAILED or (hosts > DETAILED and not _has_details(host)):
         return False
-    return bool(present_usage(host) or host["error"] or host["outcome"] or host["stress"])
+    return bool(latest_usage(host) or host["error"] or host["outcome"] or host["stress"])
 
 
-def _has_details(host: Mapping[str, Any]) -> bool:
-    usage = present_usage(host)
+def _has_details(host: HostReport) -> bool:
+    usage = latest_usage(host)
     return bool(is_in_trouble(host) or host["changes"] or (usage and (usage["findings"] or usage["pools"])))
 
 
-def _row(host: Mapping[str, Any], identifier: str, detailed: bool) -> Result:
-    usage = present_usage(host)
-    destinations = usage["pools"] if usage else []
-    worst = _destination(destinations[0], usage) if destinations and usage else None
-    before = host["usage"]["pools"] if host["usage_after"] and host["usage"] else []
+def _row(host: HostReport, identifier: str, detailed: bool) -> View:
+    usage, before = latest_usage(host), pools_before(host)
+    pools = usage["pools"] if usage else []
     findings = usage["findings"] if usage else []
+    words = host["name"], host["level"], format_word(host["level"]), host["state"], format_word(host["state"])
     return {
         "id": identifier,
         "name": host["name"],
         "state": host["state"],
         "level": host["level"],
         "notable": host["state"] not in _SETTLED,
-        "worst": worst,
+        "worst": _pool(pools[0]) if pools else None,
         "before": before[0]["saturation"] if before else None,
         "at_most": _at_most(usage),
         "findings": len(findings),
         "severity": min((finding["severity"] for finding in findings), key=SEVERITIES.index, default="info"),
-        "words": " ".join([host["name"], host["level"], word(host["level"]), host["state"], word(host["state"])]),
+        "words": " ".join(words),
         "causes": " ".join(dict.fromkeys(finding["id"] for finding in findings)),
         "kernel": usage["kernel"]["release"] if usage else "",
         "details": _details(host) if detailed else None,
     }
 
 
-def _details(host: Mapping[str, Any]) -> Result:
-    usage, outcome = present_usage(host), host["outcome"] or {}
-    destinations = usage["pools"] if usage else []
-    earlier = host["usage"]["pools"] if host["usage_after"] and host["usage"] else []
-    before = {source_and_place(one): one["saturation"] for one in earlier}
-    plan = host["plan"]
+def _details(host: HostReport) -> View:
+    usage, outcome, plan = latest_usage(host), host["outcome"], host["plan"]
+    pools = usage["pools"] if usage else []
+    before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in pools_before(host)}
     return {
-        "verdict": host_verdict(host),
-        "reason": reason(usage, destinations[0]) if usage and destinations else "",
+        "verdict": _verdict(host),
+        "reason": reason(usage, pools[0]) if usage and pools else "",
         "error": host["error"] if usage else None,
         "usage": usage,
-        "destinations": [
-            {**_destination(one, usage), "before": before.get(source_and_place(one))} for one in destinations
-        ],
-        "with_before": bool(host["usage_after"] and host["usage"]),
+        "pools": [_pool(pool, before.get((pool["source"], format_destination(pool)))) for pool in pools],
         "findings": notable(usage) if usage else [],
         "plan": [setting for setting in plan["settings"] if setting["action"] != "unsupported"] if plan else [],
         "rate": plan["sustainable_rate"] if plan else None,
         "changes": [_change(change) for change in host["changes"]],
         "stress": host["stress"],
-        "reason_of_outcome": outcome.get("reason"),
-        "wave": outcome.get("wave"),
-        "beyond": outcome.get("not_curable"),
-        "gate": outcome.get("gate"),
+        "outcome": outcome,
     }
 
 
-def _change(change: Mapping[str, Any]) -> Result:
+def _verdict(host: HostReport) -> str:
+    """What there is to say of a host in a sentence."""
+    usage, state = latest_usage(host), format_word(host["state"]).upper()
+    if usage is None:
+        return f"{state}: {host['error'] or 'nothing is known of its ports.'}"
+    return verdict(usage) if host["state"] in _SETTLED else f"{state}. {verdict(usage)}"
+
+
+def _change(change: Change) -> View:
     different = [setting for setting in change["settings"] if setting["before"] != setting["after"]]
     title = "Would change" if change["check_mode"] else "Changed"
     if change["file"] in ("removed", "restored"):
@@ -209,72 +209,82 @@ def _change(change: Mapping[str, Any]) -> Result:
     return {"title": title if change["changed"] else "Nothing to change", "path": change["path"], "settings": different}
 
 
-def _destination(destination: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Result:
-    rate, hold = destination["rate"], destination["hold_seconds"]
-    highest = max(rate.values()) or 1
-    usable = usage["port_range"]["usable"] if usage else 0
+def _pool(pool: Pool, before: float | None = None) -> View:
+    hold = pool["hold_seconds"]
+    rates = [(60, pool["rate"]["last_60s"]), (10, pool["rate"]["last_10s"]), (1, pool["rate"]["last_1s"])]
+    highest = max(rate for _window, rate in rates) or 1
+    told = ", ".join(f"{format_number(rate)}/s in the last {window} s" for window, rate in rates)
     return {
-        **destination,
-        "name": format_destination(destination),
-        "usable": usable,
-        "recent": number(recent_rate(destination)),
-        "arrow": _ARROWS.get(destination["trend"] or "", ""),
-        "bars": [round(rate[f"last_{window}s"] / highest * 12, 1) for window in (60, 10, 1)],
-        "rates": ", ".join(f"{number(rate[f'last_{window}s'])}/s in the last {window} s" for window in (60, 10, 1))
-        + ("" if hold >= 60 else f"; ports are taken over after {hold:g} s, so older ones are missing"),
-        "outlook": forecast_in_words(destination["forecast"]),
+        **pool,
+        "name": format_destination(pool),
+        "before": before,
+        "recent": format_number(recent_rate(pool)),
+        "arrow": _ARROWS.get(pool["trend"] or "", ""),
+        "bars": [round(rate / highest * 12, 1) for _window, rate in rates],
+        "rates": told if hold >= 60 else f"{told}; ports are taken over after {hold:g} s, so older ones are missing",
+        "outlook": format_forecast(pool["forecast"]),
     }
 
 
-def _at_most(usage: Mapping[str, Any] | None) -> float | None:
+def _at_most(usage: Usage | None) -> float | None:
     """Where the counters proved the host healthy, no more is known than this."""
     if not usage or usage["pools"] or usage["method"] != "sockstat" or not usage["port_range"]["usable"]:
         return None
-    return min(1.0, float(usage["blocked_at_most"] / usage["port_range"]["usable"]))
+    return min(1.0, usage["blocked_at_most"] / usage["port_range"]["usable"])
 
 
-def _chart(hosts: Sequence[Mapping[str, Any]], ids: Mapping[str, str], rows: int) -> Result:
+@dataclass
+class Bar:
+    """Of a host in the chart. rises: whether the forecast is worth a line of its own."""
+
+    id: str
+    name: str
+    level: Level
+    before: float
+    after: float
+    forecast: float
+    x: float = 0.0
+    link: bool = False
+
+    @property
+    def rises(self) -> bool:
+        return self.forecast > self.after + _WORTH_A_LINE
+
+
+def _chart(hosts: Sequence[HostReport], ids: Mapping[str, str], rows: int) -> View:
     """A bar for each host, the highest first; where there are many, for the highest of neighbours."""
-    seen = [host_bar for host in hosts if (host_bar := _bar(host, ids))]
-    seen.sort(key=lambda host_bar: (-max(host_bar["before"], host_bar["after"]), -host_bar["after"]))
-    step = -(-len(seen) // BARS) or 1
-    bars = seen[::step]
+    all_bars = [bar for host in hosts if (bar := _bar(host, ids[host["name"]]))]
+    all_bars.sort(key=lambda bar: (-max(bar.before, bar.after), -bar.after))
+    step = -(-len(all_bars) // BARS) or 1
+    bars = all_bars[::step]
     width = 100 / max(len(bars), 12)
     linked = set(list(ids.values())[:rows])
-    for index, host_bar in enumerate(bars):
-        host_bar["x"], host_bar["link"] = round(index * width, 4), host_bar["id"] in linked
+    for index, bar in enumerate(bars):
+        bar.x, bar.link = round(index * width, 4), bar.id in linked
     return {
         "bars": bars,
-        "highest": max((host_bar["after"] for host_bar in bars), default=0.0),
+        "highest": max((bar.after for bar in bars), default=0.0),
         "width": round(width * (0.8 if len(bars) <= 200 else 1.1), 4),
         "step": step,
-        "with_before": any(host_bar["before"] > host_bar["after"] for host_bar in bars),
-        "with_forecast": any(host_bar["rises"] for host_bar in bars),
-        "unseen": len(hosts) - len(seen),
+        "with_before": any(bar.before > bar.after for bar in bars),
+        "with_forecast": any(bar.rises for bar in bars),
+        "unseen": len(hosts) - len(all_bars),
     }
 
 
-def _bar(host: Mapping[str, Any], ids: Mapping[str, str]) -> Result | None:
-    usage = present_usage(host)
+def _bar(host: HostReport, identifier: str) -> Bar | None:
+    usage = latest_usage(host)
     if not usage:
         return None
     now = _saturation(usage)
     before = _saturation(host["usage"]) if host["usage_after"] and host["usage"] else now
     forecast = usage["pools"][0]["forecast"]["saturation"] if usage["pools"] else now
-    return {
-        "id": ids[host["name"]],
-        "name": host["name"],
-        "level": host["level"],
-        "after": now,
-        "before": before,
-        "forecast": min(1.0, forecast),
-        "rises": min(1.0, forecast) > now + _WORTH_A_LINE,
-    }
+    return Bar(identifier, host["name"], host["level"], before, now, min(1.0, forecast))
 
 
-def _saturation(usage: Mapping[str, Any]) -> float:
+def _saturation(usage: Usage) -> float:
     if usage["pools"]:
-        return float(usage["pools"][0]["saturation"])
+        return usage["pools"][0]["saturation"]
     return 1.0 if usage["level"] == "exhausted" else _at_most(usage) or 0.0
 
 
@@ -284,13 +294,13 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        count=count,
-        percent=share,
-        word=word,
-        shown=shown,
-        names=lambda names, limit=NAMES: fold_names(names, limit),
+        count=format_count,
+        percent=format_percent,
+        word=format_word,
+        shown=format_value,
+        names=lambda names, limit=NAMES: format_names(names, limit),
     )
-    environment.globals["hosts_in_words"] = hosts_in_words
+    environment.globals["format_hosts"] = format_hosts
     return environment
 
 

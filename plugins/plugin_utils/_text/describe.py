@@ -9,17 +9,29 @@ eleven columns of its own; a verdict is always one line.
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
+from ...module_utils._kernel.keys import TW_REUSE
 from ...module_utils._text import format_destination, format_percent
+from .._border import clean, parse
+from .._model import (
+    ApplyResult,
+    ConnectTimes,
+    Finding,
+    HostOutcome,
+    LoadError,
+    LoadResult,
+    Plan,
+    Pool,
+    Remediation,
+    Usage,
+)
+from .layout import indented, labelled, printable, table
+from .wording import format_change, format_number, format_per_second, recent_rate
 
-WIDTH = 88
-LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
 DESTINATIONS_SHOWN = 5
-VALUE_WIDTH = 40  # lists of reserved ports can be long
 
 # Findings about the present load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning")
@@ -29,25 +41,24 @@ APPLY_NOTES = {
     "kept": " (left alone: it, or the file, was changed since)",
 }
 
-Result = Mapping[str, Any]
+T = TypeVar("T")
 
 
-def describe(result: Result, check: bool = False) -> list[str]:
+def describe(result: object, check: bool = False) -> list[str]:
     """Describe a result of this collection, by its field kind.
 
     check: the result comes from check mode, so nothing has happened yet.
     Raises ValueError for anything else.
     """
-    kind = str(result.get("kind")) if isinstance(result, Mapping) else ""
-    if kind not in _KINDS:
-        told = f"one of kind {kind:.40}" if isinstance(result, Mapping) else type(result).__name__
-        raise ValueError(f"expected a result of this collection ({', '.join(_KINDS)}), not {told}")
+    kind = result.get("kind") if isinstance(result, Mapping) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        what = f"one of kind {clean(str(kind), 40)}" if isinstance(result, Mapping) else type(result).__name__
+        raise ValueError(f"expected a result of this collection ({', '.join(_KINDS)}), not {what}")
     return [printable(line) for line in _KINDS[kind](result, check)]
 
 
-def describe_remediation(result: Result, check: bool) -> list[str]:
+def describe_remediation(result: Remediation) -> list[str]:
     """Lines for the result of the action remediation: the plan, and what was applied of it."""
-    del check  # the result says itself whether it is a prediction
     plan, applied = result["plan"], result["applied"]
     lines = describe_plan(plan) if plan else []
     if applied:
@@ -57,14 +68,13 @@ def describe_remediation(result: Result, check: bool) -> list[str]:
     return lines
 
 
-def describe_usage(usage: Result) -> list[str]:
+def describe_usage(usage: Usage) -> list[str]:
     """Lines for the result of port_usage_info."""
-    destinations: Sequence[Result] = usage["pools"]
-    ports: Result = usage["port_range"]
-    lines = [verdict(usage), *destination_table(destinations, ports["usable"])]
-    if destinations:
-        lines += labelled("Why", reason(usage, destinations[0]))
-        lines += labelled("Rate", outlook(destinations[0]))
+    pools, ports = usage["pools"], usage["port_range"]
+    lines = [verdict(usage), *pool_table(pools)]
+    if pools:
+        lines += labelled("Why", reason(usage, pools[0]))
+        lines += labelled("Rate", outlook(pools[0]))
     for finding in notable(usage):
         lines += labelled(
             finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']} ({finding['id']})"
@@ -80,7 +90,7 @@ def describe_usage(usage: Result) -> list[str]:
     return lines + next_steps(usage)
 
 
-def verdict(usage: Result) -> str:
+def verdict(usage: Usage) -> str:
     level, usable = usage["level"], usage["port_range"]["usable"]
     if not usable:
         return "EXHAUSTED: every port of the range is reserved or held."
@@ -96,11 +106,11 @@ def verdict(usage: Result) -> str:
     return f"{level.upper()}: {worst['blocked']} of {usable} local ports {towards} are blocked ({share})."
 
 
-def outlook(worst: Result) -> str:
+def outlook(worst: Pool) -> str:
     """How fast connections to the worst destination are closed, and what comes of it."""
-    window = "10s" if worst["hold_seconds"] >= 10 else "1s"
+    seconds = 10 if worst["hold_seconds"] >= 10 else 1
     trend = f", {worst['trend']}" if worst["trend"] else ""
-    rate = f"{number(worst['rate'][f'last_{window}'])} connections/s closed over the last {window[:-1]} s{trend}"
+    rate = f"{format_number(recent_rate(worst))} connections/s closed over the last {seconds} s{trend}"
     forecast = worst["forecast"]
     critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
     if exhausted:
@@ -114,53 +124,58 @@ def outlook(worst: Result) -> str:
     return f"{rate}."
 
 
-def notable(usage: Result) -> list[Result]:
+def notable(usage: Usage) -> list[Finding]:
     """The findings that neither verdict nor table have told already."""
     return [finding for finding in usage["findings"] if finding["id"] not in TOLD_BY_VERDICT]
 
 
-def destination_table(destinations: Sequence[Result], usable: int) -> list[str]:
-    if not destinations:
+def pool_table(pools: Sequence[Pool]) -> list[str]:
+    if not pools:
         return []
-    shown = destinations[:DESTINATIONS_SHOWN]
+    shown = pools[:DESTINATIONS_SHOWN]
     rows: list[Sequence[object]] = [("destination", "blocked", "usable", "TIME_WAIT", "live", "saturation", "level")]
     rows += [
-        (name, d["blocked"], usable, d["time_wait"], d["live"], format_percent(d["saturation"]), d["level"])
-        for name, d in zip(names(shown), shown, strict=True)
+        (
+            name,
+            *(pool["blocked"], pool["usable"], pool["time_wait"], pool["live"]),
+            *(format_percent(pool["saturation"]), pool["level"]),
+        )
+        for name, pool in zip(names(shown), shown, strict=True)
     ]
     lines = table(rows, left=(0, 6))
-    if len(destinations) > len(shown):
-        lines.append(f"  and {len(destinations) - len(shown)} more, less loaded")
+    if len(pools) > len(shown):
+        lines.append(f"  and {len(pools) - len(shown)} more, less loaded")
     return lines
 
 
-def names(destinations: Sequence[Result]) -> list[str]:
+def names(pools: Sequence[Pool]) -> list[str]:
     """Each destination by address and port; with its source where that alone tells two apart."""
-    places = [format_destination(destination) for destination in destinations]
+    places = [format_destination(pool) for pool in pools]
     return [
-        f"{name} from {destination['source']}" if places.count(name) > 1 else name
-        for name, destination in zip(places, destinations, strict=True)
+        f"{name} from {pool['source']}" if places.count(name) > 1 else name
+        for name, pool in zip(places, pools, strict=True)
     ]
 
 
-def reason(usage: Result, worst: Result) -> str:
+def reason(usage: Usage, worst: Pool) -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
     if worst["live"] > worst["time_wait"]:
         return (
             f"{worst['live']} of the blocked ports carry open connections, {worst['time_wait']} are in TIME_WAIT: "
             "mostly not a matter of closed connections."
         )
-    hold, mode = worst["hold_seconds"], usage["sysctls"]["net.ipv4.tcp_tw_reuse"]
+    hold = max(worst["hold_seconds"], 0.001)  # the kernel counts no finer
+    mode = usage["sysctls"].get(TW_REUSE)
     slow = (
         " With half of the ports blocked, connect() searches long and slowly." if 0.5 <= worst["saturation"] < 1 else ""
     )
     return (
         f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode or 'not to be seen from here'}), "
-        f"so one destination takes at most {per_second(usage['port_range']['usable'] / hold)}.{slow}"
+        f"so one destination takes at most {format_per_second(usage['port_range']['usable'] / hold)}.{slow}"
     )
 
 
-def next_steps(usage: Result) -> list[str]:
+def next_steps(usage: Usage) -> list[str]:
     remedies = [finding["remedy"] for finding in usage["findings"] if finding["id"] in TOLD_BY_VERDICT]
     if remedies:
         look = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
@@ -168,39 +183,39 @@ def next_steps(usage: Result) -> list[str]:
     return [] if usage["findings"] else labelled("Next", "Nothing to do.")
 
 
-def describe_plan(plan: Result) -> list[str]:
+def describe_plan(plan: Plan) -> list[str]:
     """Lines for the result of remediation_plan."""
-    settings: Sequence[Result] = plan["settings"]
-    rate: Result = plan["sustainable_rate"]
+    settings, rate = plan["settings"], plan["sustainable_rate"]
     changes = sum(setting["action"] == "set" for setting in settings)
-    limit = f"at most {number(rate['after'])} new connections/s per destination"
+    limit = f"at most {format_number(rate['after'])} new connections/s per destination"
     if not changes:
         lines = [f"NO CHANGE: {limit}."]
     elif rate["after"] == rate["before"]:
         lines = [f"CHANGE {changes} of {len(settings)} settings: still {limit}."]
     else:
-        lines = [f"CHANGE {changes} of {len(settings)} settings: {limit}, not {number(rate['before'])}."]
+        lines = [f"CHANGE {changes} of {len(settings)} settings: {limit}, not {format_number(rate['before'])}."]
     for setting in settings:
-        lines.append(f"  {setting['action']:<11} {setting['key']}: {change(setting['current'], setting['wanted'])}")
-        lines += wrapped(setting["reason"], indent=14)
+        values = format_change(setting["current"], setting["wanted"])
+        lines.append(f"  {setting['action']:<11} {setting['key']}: {values}")
+        lines += indented(setting["reason"], indent=14)
     return lines
 
 
-def describe_apply(result: Result, check: bool) -> list[str]:
+def describe_apply(result: ApplyResult, check: bool) -> list[str]:
     """Lines for the result of sysctl_dropin."""
     lines = [what_was_applied(result, check)]
     for setting in result["settings"]:
         note = APPLY_NOTES.get(setting["status"], "")
         if note or setting["before"] != setting["after"]:
-            lines.append(f"  {setting['key']}: {change(setting['before'], setting['after'])}{note}")
-    if result.get("recovered"):
+            lines.append(f"  {setting['key']}: {format_change(setting['before'], setting['after'])}{note}")
+    if result["recovered"]:
         lines += labelled("Note", "An earlier run had broken off half-way; that was undone first.")
-    if result.get("on_trial") and not check:
+    if result["on_trial"] and not check:
         lines += labelled("Note", "The change is on trial: until it is confirmed it can be taken back alone.")
     return lines
 
 
-def what_was_applied(result: Result, check: bool) -> str:
+def what_was_applied(result: ApplyResult, check: bool) -> str:
     path, file = result["path"], result["file"]
     if file == "kept":
         return f"KEPT: {path} has been edited since and stays; remove it and roll back again to take back all."
@@ -220,20 +235,20 @@ def what_was_applied(result: Result, check: bool) -> str:
     return f"WOULD CHANGE: {what}." if check else f"CHANGED: {what}, and they agree."
 
 
-def describe_outcome(outcome: Result, check: bool) -> list[str]:
+def describe_outcome(outcome: HostOutcome, check: bool) -> list[str]:
     """Lines for what became of a host in a rollout."""
-    gate: Result | None = outcome["gate"]
+    gate = outcome["gate"]
     lines = [what_became(outcome, check)]
     if outcome["reason"]:
         lines += labelled("Why", outcome["reason"])
     for one in gate["checks"] if gate else ():
-        lines += wrapped(f"{one['status']:<8} {one['id']}: {one['message']}", indent=2, hanging=9)
+        lines += indented(f"{one['status']:<8} {one['id']}: {one['message']}", indent=2, hanging=9)
     if outcome["not_curable"]:
         lines += labelled("Beyond", f"Sysctls alone cannot cure this host. {outcome['not_curable']}")
     return lines
 
 
-def what_became(outcome: Result, check: bool) -> str:
+def what_became(outcome: HostOutcome, check: bool) -> str:
     state, gate = outcome["state"], outcome["gate"]
     wave = f" in wave {outcome['wave']}" if outcome["wave"] else ""
     if state == "unchanged":
@@ -249,22 +264,22 @@ def what_became(outcome: Result, check: bool) -> str:
     return f"{state.upper()}{wave}: of {len(gate['checks'])} checks {counts}."
 
 
-def describe_stress(stress: Result) -> list[str]:
+def describe_load(load: LoadResult) -> list[str]:
     """Lines for the result of curl_stress."""
-    attempted, url = stress["attempted"], stress["url"]
-    failed = stress["failures"]
+    attempted, url = load["attempted"], load["url"]
+    failed = load["failures"]
     if failed:
         lines = [f"FAILED: {failed} of {attempted} connections to {url} failed."]
     else:
         lines = [f"PASSED: all {attempted} connections to {url} succeeded."]
-    for error in stress["errors"]:
-        lines += wrapped(f"{error['count']} x {error_in_words(error)}", indent=2, hanging=4)
-    stopped = ", until the time limit" if stress.get("stopped_by") == "time_limit" else ""
-    lines += labelled("Rate", f"{per_second(stress['rate'])} for {stress['seconds']:.1f} s{stopped}.")
-    times = ", ".join(f"{name} {value:.2f} ms" for name, value in stress["connect_ms"].items() if value is not None)
+    for error in load["errors"]:
+        lines += indented(f"{error['count']} x {format_error(error)}", indent=2, hanging=4)
+    stopped = ", until the time limit" if load["stopped_by"] == "time_limit" else ""
+    lines += labelled("Rate", f"{format_per_second(load['rate'])} for {load['seconds']:.1f} s{stopped}.")
+    times = [f"{name} {ms:.2f} ms" for name, ms in _percentiles(load["connect_ms"]) if ms is not None]
     if times:
-        lines += labelled("Connect", f"{times}.")
-    waiting, recycled = stress["time_wait"], stress["tw_recycled"]
+        lines += labelled("Connect", f"{', '.join(times)}.")
+    waiting, recycled = load["time_wait"], load["tw_recycled"]
     lines += labelled(
         "TIME_WAIT",
         f"{waiting['before']} before, {waiting['after']} after; {recycled['delta']} ports taken over early.",
@@ -272,7 +287,11 @@ def describe_stress(stress: Result) -> list[str]:
     return lines
 
 
-def error_in_words(error: Result) -> str:
+def _percentiles(times: ConnectTimes) -> list[tuple[str, float | None]]:
+    return [("p50", times["p50"]), ("p90", times["p90"]), ("p99", times["p99"]), ("max", times["max"])]
+
+
+def format_error(error: LoadError) -> str:
     """Both numbers with their names, and what they mean where that is known."""
 
     def named(label: str, number: int, name: str | None) -> str:
@@ -282,63 +301,16 @@ def error_in_words(error: Result) -> str:
     return ", ".join(codes) + (f": {error['meaning']}" if error["meaning"] else "")
 
 
-def change(before: str | None, after: str | None) -> str:
-    """A value, or a value and the one that follows it."""
-    if after is None or before == after:
-        return shown(before)
-    return f"{shown(before)} -> {shown(after)}"
+def _typed(kind: type[T], lines: Callable[[T, bool], list[str]]) -> Callable[[object, bool], list[str]]:
+    return lambda result, check: lines(parse(kind, result), check)
 
 
-def shown(value: str | None) -> str:
-    if value is None:
-        return "not there"
-    text = " ".join(value.split()) or "empty"
-    return text if len(text) <= VALUE_WIDTH else f"{text[:VALUE_WIDTH].rpartition(',')[0]} ..."
-
-
-def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> list[str]:
-    """Columns two blanks apart; those in `left` start, the others end, at the same column."""
-    aligned = set(left)
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
-
-    def cell(column: int, value: object) -> str:
-        return f"{value!s:<{widths[column]}}" if column in aligned else f"{value!s:>{widths[column]}}"
-
-    return ["  " + "  ".join(cell(*pair) for pair in enumerate(row)).rstrip() for row in rows]
-
-
-def labelled(label: str, text: str) -> list[str]:
-    head = f"{label}:" if label else ""
-    return _wrapped(text, f"{head:<{LABEL}} ", " " * (LABEL + 1))
-
-
-def wrapped(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
-    return _wrapped(text, " " * indent, " " * (indent + hanging))
-
-
-def _wrapped(text: str, first: str, later: str) -> list[str]:
-    """Identifiers such as reuse-loopback-only stay whole."""
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
-
-
-def per_second(rate: float) -> str:
-    return f"{number(rate)} new connections per second"
-
-
-def number(value: float) -> str:
-    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
-
-
-def printable(line: str) -> str:
-    """What a host says may not steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in line).replace('"', "'")
-
-
-_KINDS: Mapping[str, Callable[[Result, bool], list[str]]] = {
-    "usage": lambda usage, _check: describe_usage(usage),
-    "plan": lambda plan, _check: describe_plan(plan),
-    "apply": describe_apply,
-    "remediation": describe_remediation,
-    "load": lambda load, _check: describe_stress(load),
-    "outcome": describe_outcome,
+_KINDS: Mapping[str, Callable[[object, bool], list[str]]] = {
+    "usage": _typed(Usage, lambda usage, _check: describe_usage(usage)),
+    "plan": _typed(Plan, lambda plan, _check: describe_plan(plan)),
+    "apply": _typed(ApplyResult, describe_apply),
+    # It says itself whether it is a prediction.
+    "remediation": _typed(Remediation, lambda remediation, _check: describe_remediation(remediation)),
+    "load": _typed(LoadResult, lambda load, _check: describe_load(load)),
+    "outcome": _typed(HostOutcome, describe_outcome),
 }

@@ -21,14 +21,15 @@ from simulated_fleet import META, RECORDED, make_fleet
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import files
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import page as report_page
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import (
     COLUMNS,
     write_csv,
     write_json,
     write_report,
 )
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import count, headline, render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import format_count, headline, render
 
 NAMES = ["report.csv", "report.html", "report.json"]
 LOOK, APPLY = "netops.ephemeral_ports.port_usage_info", "netops.ephemeral_ports.sysctl_dropin"
@@ -36,7 +37,7 @@ MARKUP = "<script>alert(1)</script>&\"'"
 
 
 def report_of(number: int, remediate: bool = False) -> dict[str, Any]:
-    return make_report(make_fleet(number, remediate=remediate), META)
+    return make_report(make_fleet(number, remediate=remediate).hosts, META)
 
 
 def rows(report: dict[str, Any]) -> list[dict[str, str]]:
@@ -79,10 +80,10 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monke
 @given(st.text())
 def test_json_is_the_report(name: str) -> None:
     fleet = Fleet()
-    fleet.task_started(LOOK)
-    fleet.heard("web1", LOOK, RECORDED["usage"]["exhausted"])
-    fleet.lost(name, [], name, unreachable=False)
-    report = make_report(fleet, META)
+    fleet.on_task(LOOK)
+    fleet.on_result("web1", LOOK, RECORDED["usage"]["exhausted"])
+    fleet.on_failure(name, [], name, unreachable=False)
+    report = make_report(fleet.hosts, META)
     file = io.StringIO()
     write_json(report, file)
     assert json.loads(file.getvalue()) == report
@@ -102,12 +103,12 @@ def test_csv_has_a_row_for_each_destination_and_one_for_hosts_without() -> None:
 
 def test_csv_values() -> None:
     fleet = Fleet()
-    fleet.task_started(LOOK)
+    fleet.on_task(LOOK)
     recorded = RECORDED["remediated"]
     for action, result in ((LOOK, recorded["usage"]), (APPLY, recorded["changes"][0]), (LOOK, recorded["usage_after"])):
-        fleet.heard("web1", action, result)
+        fleet.on_result("web1", action, result)
     before = {f"{one['address']}:{one['port']}": one["saturation"] for one in recorded["usage"]["pools"]}
-    found = rows(make_report(fleet, META))
+    found = rows(make_report(fleet.hosts, META))
     now = recorded["usage_after"]["pools"]
     assert [row["saturation"] for row in found[: len(now)]] == [str(one["saturation"]) for one in now]
     assert {row["destination"]: float(row["saturation_before"]) for row in found if row["saturation_before"]} == before
@@ -129,10 +130,10 @@ def test_csv_values() -> None:
 @given(st.text(max_size=5), st.sampled_from(["\0=", "=", "+", "-", "@", "\t", "\r", "\n"]))
 def test_a_spreadsheet_finds_no_formula(rest: str, sign: str) -> None:
     fleet = Fleet()
-    fleet.task_started(LOOK)
+    fleet.on_task(LOOK)
     name = f"{sign}{rest}"
-    fleet.lost(name, [], f"{sign}cmd|' /C calc'!A0", unreachable=False)
-    (row,) = rows(make_report(fleet, META))
+    fleet.on_failure(name, [], f"{sign}cmd|' /C calc'!A0", unreachable=False)
+    (row,) = rows(make_report(fleet.hosts, META))
     assert row["host"] == f"'{name}".replace("\0", "")
     assert not row["error"].startswith(("=", "+", "-", "@"))
 
@@ -166,9 +167,9 @@ def test_names_and_messages_are_text(text: str) -> None:
 
     def read(name: str, message: str) -> Reader:
         fleet = Fleet()
-        fleet.task_started(LOOK)
-        fleet.lost(name, [], f"x{message}x", unreachable=False)
-        return Reader(page(make_report(fleet, META)))
+        fleet.on_task(LOOK)
+        fleet.on_failure(name, [], f"x{message}x", unreachable=False)
+        return Reader(page(make_report(fleet.hosts, META)))
 
     harmless, given_text = read("web", "gone"), read(f"{text}{MARKUP}", f"{text}{MARKUP}")
     assert given_text.tags == harmless.tags
@@ -188,11 +189,11 @@ def test_what_hosts_say_is_text_everywhere() -> None:
         return f"{value}{MARKUP}" if isinstance(value, str) and key not in codes else value
 
     fleet = make_fleet(12, remediate=True)
-    harmless = Reader(page(make_report(fleet, META)))
+    harmless = Reader(page(make_report(fleet.hosts, META)))
     for host in fleet.hosts.values():
         for name in ("usage", "usage_after", "plan", "changes", "outcome", "error"):
             setattr(host, name, poison(getattr(host, name), name))
-    poisoned = Reader(page(make_report(fleet, {**META, "playbooks": [MARKUP], "collection": MARKUP})))
+    poisoned = Reader(page(make_report(fleet.hosts, {**META, "playbooks": [MARKUP], "collection": MARKUP})))
     assert poisoned.tags.count("script") == harmless.tags.count("script") == 1
     assert set(poisoned.tags) == set(harmless.tags)
     assert poisoned.text.count("alert(1)") > 100
@@ -201,10 +202,10 @@ def test_what_hosts_say_is_text_everywhere() -> None:
 
 def test_only_seen_after_the_change() -> None:
     fleet = Fleet()
-    fleet.task_started(LOOK)
-    fleet.heard("web1", APPLY, RECORDED["remediated"]["changes"][0])
-    fleet.heard("web1", LOOK, RECORDED["usage"]["exhausted"])
-    report = make_report(fleet, META)
+    fleet.on_task(LOOK)
+    fleet.on_result("web1", APPLY, RECORDED["remediated"]["changes"][0])
+    fleet.on_result("web1", LOOK, RECORDED["usage"]["exhausted"])
+    report = make_report(fleet.hosts, META)
     assert (report["hosts"][0]["usage"], report["hosts"][0]["usage_after"]["level"]) == (None, "exhausted")
     assert Reader(page(report)).tags.count("details") == 1
     assert [row["saturation_before"] for row in rows(report)] == [""] * len(rows(report))
@@ -215,9 +216,9 @@ def test_the_worst_finding_colours_the_row() -> None:
     for finding, severity in zip(usage["findings"], ["info", "warning"] * len(usage["findings"]), strict=False):
         finding["severity"] = severity
     fleet = Fleet()
-    fleet.task_started(LOOK)
-    fleet.heard("web1", LOOK, usage)
-    (row,) = report_page.view(make_report(fleet, META))["rows"]
+    fleet.on_task(LOOK)
+    fleet.on_result("web1", LOOK, usage)
+    (row,) = report_page.view(make_report(fleet.hosts, META))["rows"]
     assert row["severity"] == "warning"
 
 
@@ -258,7 +259,7 @@ def test_a_large_fleet_is_cut_with_a_word(monkeypatch: pytest.MonkeyPatch) -> No
     ("value", "text"), [(0, "0"), (7, "7"), (28232, "28,232"), (8.33, "8.3"), (55296.0, "55,296"), (470.5, "470")]
 )
 def test_numbers(value: float, text: str) -> None:
-    assert count(value) == text
+    assert format_count(value) == text
 
 
 @pytest.mark.parametrize(

@@ -10,31 +10,31 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_fleet import META, RECORDED, facts, make_fleet
+from simulated_fleet import META, RECORDED, ROLLOUT, make_fleet
 
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import Fleet, make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import (
     BAD,
     GOOD,
     NARROWEST,
     POOR,
     WIDEST,
-    fold_names,
     summary_lines,
 )
 
-LOOK = "netops.ephemeral_ports.port_usage_info"
+from .hearing import LOOK, outcome
 
 
 def told(fleet: Fleet, width: int = 100, **meta: object) -> list[str]:
-    return [line.text for line in summary_lines(make_report(fleet, {**META, **meta}), width)]
+    return [line.text for line in summary_lines(make_report(fleet.hosts, {**META, **meta}), width)]
 
 
 def fleet_of(**usages: dict[str, Any]) -> Fleet:
     fleet = Fleet()
-    fleet.task_started(LOOK)
+    fleet.on_task(LOOK)
     for name, usage in usages.items():
-        fleet.heard(name, LOOK, usage)
+        fleet.on_result(name, LOOK, usage)
     return fleet
 
 
@@ -78,12 +78,12 @@ def test_width(asked: int, given: int) -> None:
 
 def test_how_it_feels() -> None:
     def tone(fleet: Fleet) -> str:
-        return summary_lines(make_report(fleet, META), 100)[0].tone
+        return summary_lines(make_report(fleet.hosts, META), 100)[0].tone
 
     assert tone(fleet_of(web1=RECORDED["usage"]["idle"])) == GOOD
     assert tone(fleet_of(web1=RECORDED["usage"]["idle"], web2=RECORDED["usage"]["warning"])) == POOR
     lost = fleet_of(web1=RECORDED["usage"]["idle"])
-    lost.lost("web2", [], "Refused.", unreachable=True)
+    lost.on_failure("web2", [], "Refused.", unreachable=True)
     assert tone(lost) == BAD
 
 
@@ -103,7 +103,7 @@ def test_every_port_held() -> None:
 
 def test_check_mode_is_said() -> None:
     fleet = fleet_of(web1=RECORDED["usage"]["exhausted"])
-    fleet.heard("web1", "netops.ephemeral_ports.sysctl_dropin", RECORDED["remediated"]["changes"][0], True)
+    fleet.on_result("web1", "netops.ephemeral_ports.sysctl_dropin", RECORDED["remediated"]["changes"][0], True)
     lines = told(fleet, check_mode=True)
     assert lines[0] == "1 host: 1 exhausted. In this run: 1 would change (check mode)."
     assert lines[lines.index("Would change") + 1] == (
@@ -115,7 +115,7 @@ def test_where_nothing_was_looked_at_no_level_is_told() -> None:
     fleet = fleet_of()
     for number in range(1, 4):
         rollback = {**RECORDED["remediated"]["changes"][0], "file": "removed"}
-        fleet.heard(f"web{number}", "netops.ephemeral_ports.sysctl_dropin", rollback)
+        fleet.on_result(f"web{number}", "netops.ephemeral_ports.sysctl_dropin", rollback)
     assert told(fleet)[0] == "3 hosts: 3 rolled back."
 
 
@@ -129,8 +129,8 @@ def test_identifiers_are_not_broken() -> None:
 def test_hosts_not_curable() -> None:
     fleet = fleet_of()
     for number in range(1, 4):
-        stuck = {"state": "unchanged", "not_curable": "Clients bind() before they connect()."}
-        fleet.heard(f"web{number}", "set_fact", facts("timewait_rollout_outcome", stuck))
+        stuck = outcome("unchanged", not_curable="Clients bind() before they connect().")
+        fleet.on_result(f"web{number}", ROLLOUT, stuck)
     lines = told(fleet)
     assert lines[-3:] == [
         "Beyond sysctls: 3 hosts",
@@ -142,7 +142,7 @@ def test_hosts_not_curable() -> None:
 def test_failures_by_cause_with_few_names() -> None:
     fleet = fleet_of()
     for number in (*range(1, 40), *range(100, 130, 2)):
-        fleet.lost(f"web{number:03}", [], f"web{number:03} refused the connection.", unreachable=False)
+        fleet.on_failure(f"web{number:03}", [], f"web{number:03} refused the connection.", unreachable=False)
     assert told(fleet)[-3:] == [
         "Failed: 54 hosts",
         "  HOST refused the connection.",
@@ -150,46 +150,8 @@ def test_failures_by_cause_with_few_names() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("names", "folded"),
-    [
-        (["web3", "web1", "web2"], "web[1:3]"),
-        (["web08", "web09", "web10", "web11"], "web[08:11]"),
-        (["web8", "web9", "web10"], "web[8:10]"),
-        (["web1", "web02", "web3"], "web1, web02, web3"),
-        (["a1.eu2.net", "a2.eu2.net", "a3.eu3.net"], "a[1:2].eu2.net, a3.eu3.net"),
-        (["rack1-9", "rack1-10", "rack2-11"], "rack1-[9:10], rack2-11"),
-        (["db", "web", "web"], "db, web"),
-        (["192.0.2.1", "192.0.2.2"], "192.0.2.1, 192.0.2.2"),
-        ([], ""),
-        (["a", "b", "c", "d", "e", "f", "g1", "g2"], "a, b, c, d, e, f and 2 more"),
-    ],
-)
-def test_folded_names(names: list[str], folded: str) -> None:
-    assert fold_names(names) == folded
-
-
-@given(st.sets(st.from_regex(r"\A[a-b]{0,2}[0-9]{1,3}(\.x)?\Z"), max_size=40))
-def test_folding_loses_nobody(names: set[str]) -> None:
-    assert unfold(fold_names(names, limit=1000)) == sorted(names)
-
-
-def unfold(text: str) -> list[str]:
-    found: list[str] = []
-    for piece in text.split(", ") if text else []:
-        head, bracket, rest = piece.partition("[")
-        if not bracket:
-            found.append(piece)
-            continue
-        span, _bracket, tail = rest.partition("]")
-        first, last = span.split(":")
-        width = len(first) if first.startswith("0") else 0
-        found += [f"{head}{number:0{width}d}{tail}" for number in range(int(first), int(last) + 1)]
-    return sorted(found)
-
-
 @given(st.text(), st.text())
 def test_nothing_steers_the_terminal(name: str, message: str) -> None:
     fleet = fleet_of()
-    fleet.lost(f"web{name}", [], message, unreachable=False)
+    fleet.on_failure(f"web{name}", [], message, unreachable=False)
     assert all(line.isprintable() for line in told(fleet))

@@ -13,7 +13,6 @@ from ansible_collections.netops.ephemeral_ports.plugins.filter.rollout_outcome i
 from ansible_collections.netops.ephemeral_ports.plugins.filter.rollout_verdict import rollout_verdict
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import Limits
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.outcome import judged
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, describe
 
 Result = dict[str, Any]
 
@@ -134,30 +133,3 @@ def test_of_many_the_first_are_named() -> None:
     assert verdict["reason"].endswith("h4: h4 did.; and 495 more")
     lost = rollout_verdict(hostvars(**dict.fromkeys(hosts, None)), hosts, [])
     assert lost["reason"].startswith("h0, h1, h2, h3, h4 and 495 more: unreachable")
-
-
-CHECKS = [
-    {"id": "values-in-force", "status": "passed", "message": "So it is.", "evidence": {}},
-    {"id": "reuse-works", "status": "unknown", "message": "Too little is known. " * 8, "evidence": {}},
-]
-
-
-@pytest.mark.parametrize(
-    ("different", "check", "verdict"),
-    [
-        ({"state": "unchanged"}, False, "UNCHANGED: there is nothing to do on this host."),
-        ({"state": "pending"}, True, "PENDING: to be changed when its wave comes."),
-        ({"state": "pending", "wave": 2}, True, "WOULD CHANGE in wave 2."),
-        ({"state": "changed", "wave": 1, "gate": {"checks": CHECKS}}, False,
-         "CHANGED in wave 1: of 2 checks 1 passed, 1 unknown."),
-        ({"state": "rolled_back", "wave": 1}, False, "ROLLED BACK in wave 1: what was changed has been taken back."),
-        ({"state": "rolled_back"}, True, "WOULD TAKE BACK."),
-        ({"state": "failed", "reason": "No.\x1b[2J"}, False, "FAILED."),
-    ],
-)  # fmt: skip
-def test_an_outcome_in_words(different: Result, check: bool, verdict: str) -> None:
-    nothing = {"kind": "outcome", "reason": None, "wave": None, "not_curable": "Mend the client. " * 10, "gate": None}
-    lines = describe({**nothing, **different}, check=check)
-    assert lines[0] == verdict
-    assert all(len(line) <= WIDTH and line.isprintable() for line in lines)
-    assert any(line.startswith("Beyond:    Sysctls alone cannot cure this host. Mend") for line in lines)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from simulated_fleet import RECORDED
 
 from ansible_collections.netops.ephemeral_ports.plugins.filter.describe import FilterModule
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import WIDTH, describe, outlook
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe, outlook
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import WIDTH
 
 PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 
@@ -20,9 +22,11 @@ Result = dict[str, Any]
 
 def destination(**different: object) -> Result:
     return {
+        **RECORDED["usage"]["exhausted"]["pools"][0],
         "source": "198.18.0.1",
         "address": "198.18.0.1",
         "port": 8080,
+        "usable": 500,
         "blocked": 500,
         "time_wait": 500,
         "live": 0,
@@ -37,13 +41,21 @@ def destination(**different: object) -> Result:
 
 
 def finding(identifier: str, **different: object) -> Result:
-    return {"id": identifier, "severity": "warning", "summary": "It is so.", "remedy": "Do this.", **different}
+    return {
+        "id": identifier,
+        "severity": "warning",
+        "summary": "It is so.",
+        "remedy": "Do this.",
+        "destination": None,
+        "evidence": {},
+        **different,
+    }
 
 
 def usage(*destinations: Result, reuse: str | None = "2", **different: object) -> Result:
     level = destinations[0]["level"] if destinations else "ok"
     return {
-        "kind": "usage",
+        **RECORDED["usage"]["idle"],
         "level": level,
         "findings": [] if level == "ok" else [finding(f"destination-{level}", remedy="Keep connections alive.")],
         "complete": True,
@@ -56,18 +68,18 @@ def usage(*destinations: Result, reuse: str | None = "2", **different: object) -
     }
 
 
-def setting(key: str, present: str | None, wanted: str | None, action: str, reason: str = "So it is.") -> Result:
-    return {"key": key, "current": present, "wanted": wanted, "action": action, "reason": reason}
+def setting(key: str, current: str | None, wanted: str | None, action: str, reason: str = "So it is.") -> Result:
+    return {"key": key, "current": current, "wanted": wanted, "action": action, "reason": reason, "purpose": "Why."}
 
 
 def plan(*settings: Result, before: float = 8.3, after: float = 55296.0) -> Result:
-    rate = {"before": before, "after": after}
+    rate = {**RECORDED["remediated"]["plan"]["sustainable_rate"], "before": before, "after": after}
     return {"kind": "plan", "settings": list(settings), "dropin": [], "sustainable_rate": rate}
 
 
 def stress(succeeded: int = 1500, **different: object) -> Result:
     return {
-        "kind": "load",
+        **RECORDED["remediated"]["stress"][0],
         "url": "http://198.18.0.1:8080/",
         "attempted": 1500,
         "succeeded": succeeded,
@@ -98,8 +110,9 @@ def error(**different: object) -> Result:
 def applied(
     changed: bool, file: str, before: str = "2", after: str = "1", status: str = "changed", **more: object
 ) -> Result:
-    record = {"key": REUSE, "wanted": "1", "before": before, "after": after, "status": status}
-    return {"kind": "apply", "changed": changed, "path": PATH, "file": file, "settings": [record], **more}
+    recorded = RECORDED["remediated"]["changes"][0]
+    one = {**recorded["settings"][0], "key": REUSE, "wanted": "1", "before": before, "after": after, "status": status}
+    return {**recorded, "changed": changed, "path": PATH, "file": file, "settings": [one], **more}
 
 
 CRITICAL = destination(blocked=300, time_wait=300, saturation=0.6, level="critical")
@@ -284,10 +297,16 @@ def test_a_host_cannot_steer_the_terminal() -> None:
     assert all(line.isprintable() and '"' not in line for line in evil)
 
 
-@pytest.mark.parametrize("result", [{}, {"changed": True}, [], "text", None])
+@pytest.mark.parametrize("result", [{}, {"changed": True}, {"kind": "\x1b[2J"}, {"kind": []}, [], "text", None])
 def test_anything_else_is_refused(result: Result) -> None:
-    with pytest.raises(AnsibleFilterError, match="describe: expected a result of"):
+    with pytest.raises(AnsibleFilterError, match="describe: expected a result of") as raised:
         FilterModule().filters()["describe"](result)
+    assert str(raised.value).isprintable()
+
+
+def test_a_result_of_another_shape_is_refused_by_name() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"describe: pools.rate: last_1s is missing"):
+        FilterModule().filters()["describe"](usage(destination(rate={})))
 
 
 def course(saturation: float, critical: float | None, exhausted: float | None) -> Result:
@@ -319,3 +338,30 @@ def course(saturation: float, critical: float | None, exhausted: float | None) -
 )
 def test_outlook(different: dict[str, object], expected: str) -> None:
     assert outlook(destination(**different)) == expected
+
+
+CHECKS = [
+    {"id": "values-in-force", "status": "passed", "message": "So it is.", "evidence": {}},
+    {"id": "reuse-works", "status": "unknown", "message": "Too little is known. " * 8, "evidence": {}},
+]
+
+
+@pytest.mark.parametrize(
+    ("different", "check", "verdict"),
+    [
+        ({"state": "unchanged"}, False, "UNCHANGED: there is nothing to do on this host."),
+        ({"state": "pending"}, True, "PENDING: to be changed when its wave comes."),
+        ({"state": "pending", "wave": 2}, True, "WOULD CHANGE in wave 2."),
+        ({"state": "changed", "wave": 1, "gate": {"passed": True, "checks": CHECKS}}, False,
+         "CHANGED in wave 1: of 2 checks 1 passed, 1 unknown."),
+        ({"state": "rolled_back", "wave": 1}, False, "ROLLED BACK in wave 1: what was changed has been taken back."),
+        ({"state": "rolled_back"}, True, "WOULD TAKE BACK."),
+        ({"state": "failed", "reason": "No.\x1b[2J"}, False, "FAILED."),
+    ],
+)  # fmt: skip
+def test_an_outcome_in_words(different: Result, check: bool, verdict: str) -> None:
+    nothing = {"kind": "outcome", "reason": None, "wave": None, "not_curable": "Mend the client. " * 10, "gate": None}
+    lines = describe({**nothing, **different}, check=check)
+    assert lines[0] == verdict
+    assert all(len(line) <= WIDTH and line.isprintable() for line in lines)
+    assert any(line.startswith("Beyond:    Sysctls alone cannot cure this host. Mend") for line in lines)

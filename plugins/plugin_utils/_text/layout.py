@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines of text: columns, labels, wrapping, cutting. Nothing here knows what the text is about."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+# Ansible's default output shows lines as a JSON list, which needs eleven columns of its own.
+WIDTH = 88
+LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
+
+
+def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> list[str]:
+    """Columns two blanks apart; those in `left` start, the others end, at the same column."""
+    aligned = set(left)
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+
+    def cell(column: int, value: object) -> str:
+        return f"{value!s:<{widths[column]}}" if column in aligned else f"{value!s:>{widths[column]}}"
+
+    return ["  " + "  ".join(cell(*pair) for pair in enumerate(row)).rstrip() for row in rows]
+
+
+def labelled(label: str, text: str) -> list[str]:
+    head = f"{label}:" if label else ""
+    return wrap(text, WIDTH, f"{head:<{LABEL}} ", " " * (LABEL + 1))
+
+
+def indented(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
+    return wrap(text, WIDTH, " " * indent, " " * (indent + hanging))
+
+
+def wrap(text: str, width: int, first: str = "", later: str = "") -> list[str]:
+    """Identifiers such as reuse-loopback-only stay whole."""
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
+
+
+def cut_end(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Of an error message the beginning says what was tried, and the end often why it failed."""
+    if len(text) <= width:
+        return text
+    head = (width - 5) // 2
+    return f"{text[:head].rstrip()} ... {text[len(text) - (width - 5 - head) :].lstrip()}"
+
+
+def printable(line: str) -> str:
+    """What a host says may not steer a terminal. Double quotes would be escaped in Ansible's output."""
+    plain = line if line.isprintable() else "".join(one if one.isprintable() else "?" for one in line)
+    return plain.replace('"', "'")
