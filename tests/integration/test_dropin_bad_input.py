@@ -163,7 +163,7 @@ def test_damaged_journal_is_named_and_not_guessed(text: str) -> None:
 def test_journal_whose_parts_do_not_match_is_refused() -> None:
     present()
     data = json.loads(JOURNAL.read_text())
-    del data["applied"]["values"][REUSE]
+    del data["history"]["applied"]["values"][REUSE]
     JOURNAL.write_text(json.dumps(data))
     with nothing_changes(), pytest.raises(ValueError, match="origin and applied do not match"):
         absent()

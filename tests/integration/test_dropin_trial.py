@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-import json
+import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import load_journal
 
 from .dropin import (
+    CONTENT,
     DROPIN,
     FIN,
     JOURNAL,
@@ -17,11 +19,13 @@ from .dropin import (
     RANGE,
     RESERVED,
     REUSE,
+    STATE,
     absent,
     break_off,
     contents,
     everything,
     get,
+    make_read_only,
     nothing_changes,
     present,
     put,
@@ -148,11 +152,10 @@ def test_a_trial_of_a_run_that_died_is_rolled_back_with_it() -> None:
 
 
 @private
-def test_a_journal_of_a_version_without_trials_is_read() -> None:
-    present()
-    data = json.loads(JOURNAL.read_text())
-    assert data.pop("trial") is None
-    JOURNAL.write_text(json.dumps(data))
-    with nothing_changes():
-        assert present(check=True)["on_trial"] is False
-    assert absent()["changed"] is True
+def test_a_journal_that_cannot_be_written_is_told_in_check_mode_too() -> None:
+    present(trial=True)
+    make_read_only(STATE)
+    for check in (True, False):
+        for state, content in (("confirmed", None), ("present", CONTENT)):
+            with nothing_changes(), pytest.raises(ApplyError, match=f"write into {STATE}; it is read-only"):
+                run_module(check, state=state, content=content)

@@ -91,24 +91,29 @@ LINE = re.compile(r'(?P<name>\w+)\((?:AT_FDCWD, )?(?P<text>"[^"]*")?(?P<writes>.
 Action = Callable[[], object]
 
 
-def apply(content: str) -> Action:
-    return lambda: transaction.apply(dropin(), content, 5, check=False)
+def apply(content: str, trial: bool = False) -> Action:
+    return lambda: change(lambda start: transaction.prepare_apply(start, content, trial))
 
 
 def apply_on_trial(content: str) -> Action:
-    return lambda: transaction.apply(dropin(), content, 5, check=False, trial=True)
+    return apply(content, trial=True)
 
 
-def roll_back() -> object:
-    return transaction.roll_back(dropin(), 5, check=False)
+def roll_back() -> None:
+    change(lambda start: transaction.prepare_rollback(start, trial=False))
 
 
-def end_trial() -> object:
-    return transaction.roll_back(dropin(), 5, check=False, trial=True)
+def end_trial() -> None:
+    change(lambda start: transaction.prepare_rollback(start, trial=True))
 
 
-def confirm() -> object:
-    return transaction.confirm(dropin(), 5, check=False)
+def confirm() -> None:
+    change(transaction.prepare_confirmation)
+
+
+def change(prepare: Callable[[transaction.Start], transaction.Change]) -> None:
+    with transaction.begin(dropin(), 5, check=False) as start:
+        transaction.commit(start, prepare(start))
 
 
 def dropin() -> Dropin:
@@ -346,7 +351,8 @@ def rehearse(scenario: Scenario) -> Rehearsal:
     assert code == scenario.code
     new = look()
     put_back(image)
-    transaction._begin(dropin(), check=False)
+    with transaction.begin(dropin(), 5, check=False):
+        pass  # recovers
     old = look()
     put_back(image)
     assert traced(scenario.run) == (code, calls), "two runs from the same start make different calls"

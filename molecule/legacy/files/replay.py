@@ -18,6 +18,7 @@ from unittest import mock
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import Dropin
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.result import ApplyResult
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as usage_observe
@@ -108,13 +109,13 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
         shutil.copytree(str(RECORDINGS / kernel / "proc/sys"), root)
         dropin = Dropin(str(place / "99-zz.conf"), str(place / "state"), root)
         at_first = contents(place)
-        foretold = transaction.apply(dropin, text, 5, True)
+        foretold = change(dropin, text, check=True)
         untouched = contents(place) == at_first
-        done = transaction.apply(dropin, text, 5, False)
+        done = change(dropin, text)
         values = sysctl.read_all(keys.NAMES, root)
-        again = transaction.apply(dropin, text, 5, False)
+        again = change(dropin, text)
         written = Path(dropin.path).read_text()
-        transaction.roll_back(dropin, 5, False)
+        change(dropin, None)
         return {
             "foretold": [setting._asdict() for setting in foretold.settings],
             "untouched_by_check_mode": untouched,
@@ -124,6 +125,14 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
             "written": written,
             "rolled_back": contents(place) == at_first,
         }
+
+
+def change(dropin: Dropin, text: Optional[str], check: bool = False) -> ApplyResult:
+    """Apply the text, or roll back where there is none."""
+    with transaction.begin(dropin, 5, check) as start:
+        if text is None:
+            return transaction.commit(start, transaction.prepare_rollback(start, trial=False))
+        return transaction.commit(start, transaction.prepare_apply(start, text, trial=False))
 
 
 def contents(directory: Path) -> Dict[str, bytes]:

@@ -136,7 +136,7 @@ def _try_lock(descriptor: int) -> bool:
 def _read_context(path: Union[str, int]) -> Optional[bytes]:
     """The SELinux context of a file or file descriptor, None where there is none."""
     try:
-        return os.getxattr(path, _SELINUX)
+        return os.getxattr(path, _SELINUX) or None
     except OSError as error:
         if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
             return None

@@ -9,15 +9,22 @@ import base64
 import contextlib
 import json
 import os
-from typing import Any, Dict, NamedTuple, Optional
+import re
+from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import quote
 
-from . import durable_file
+from .._kernel import sysctl
+from .._kernel.ports import parse_ports
+from . import durable_file, syntax
 from .durable_file import FileState
 
-_FORMAT = 1
+_FORMAT = 2
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
+_MAX_MODE = 0o7777
+_MAX_ID = (1 << 32) - 2
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z")
+_PORT = re.compile(r"[0-9]{1,5}\Z")
 
 
 class Snapshot(NamedTuple):
@@ -27,21 +34,32 @@ class Snapshot(NamedTuple):
     values: Dict[str, str]
 
 
-class Journal(NamedTuple):
-    """origin: how things were before the first apply. applied: what the last one made of them; both have the same keys.
+class History(NamedTuple):
+    """origin: how things were before the first apply. applied: what the last one made of them. Same keys in both."""
 
-    pending: how things were before the change that is under way.
-    trial: this journal as it was while a change on trial was under way, which says all that it takes to roll it back.
+    origin: Snapshot
+    applied: Snapshot
+
+
+class Trial(NamedTuple):
+    """A change that can be rolled back by itself.
+
+    before: the file and the values of the keys that it set, from before it. history: the one of that time.
     """
 
-    origin: Optional[Snapshot]
-    applied: Optional[Snapshot]
-    pending: Optional[Snapshot]
-    trial: Optional["Journal"] = None
+    before: Snapshot
+    history: Optional[History]
 
 
-EMPTY_JOURNAL = Journal(None, None, None)
-_SNAPSHOTS = ("origin", "applied", "pending")
+class Journal(NamedTuple):
+    """history: None before the first apply. pending: how things were before the change that is under way."""
+
+    history: Optional[History]
+    pending: Optional[Snapshot] = None
+    trial: Optional[Trial] = None
+
+
+EMPTY_JOURNAL = Journal(None)
 
 
 def journal_path(state_dir: str, dropin: str) -> str:
@@ -55,14 +73,11 @@ def load_journal(path: str) -> Journal:
     if state is None:
         return EMPTY_JOURNAL
     try:
-        data = json.loads(state.content.decode())
-        if data["format"] != _FORMAT:
-            raise ValueError(f"format {data['format']}")
-        trial = data.get("trial")  # missing in journals of versions before there were trials
-        journal = _journal(data)
-        return journal if trial is None else journal._replace(trial=_trial(trial, journal))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, str(error)) from error
+        return _journal(json.loads(state.content.decode()))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not a journal of this collection ({error}); move it away to start afresh"
+        ) from error
 
 
 def save_journal(path: str, journal: Journal) -> None:
@@ -77,32 +92,25 @@ def save_journal(path: str, journal: Journal) -> None:
             os.rmdir(directory)  # unless other drop-ins have theirs in it
     elif journal != load_journal(path):
         durable_file.make_directory(directory, _DIRECTORY_MODE)
-        data = {"format": _FORMAT, **_as_json(journal), "trial": journal.trial and _as_json(journal.trial)}
-        content = json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
+        content = json.dumps(_journal_as_json(journal), indent=1, sort_keys=True).encode() + b"\n"
         durable_file.write(path, FileState(content, _FILE_MODE, os.geteuid(), os.getegid(), None))
 
 
-def _damaged(path: str, why: str) -> ValueError:
-    return ValueError(f"{path} is not a journal of this collection ({why}); move it away to start afresh")
+def _journal_as_json(journal: Journal) -> Dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "history": _history_as_json(journal.history),
+        "pending": _snapshot_as_json(journal.pending),
+        "trial": journal.trial
+        and {
+            "before": _snapshot_as_json(journal.trial.before),
+            "history": _history_as_json(journal.trial.history),
+        },
+    }
 
 
-def _as_json(journal: Journal) -> Dict[str, Any]:
-    return {name: _snapshot_as_json(getattr(journal, name)) for name in _SNAPSHOTS}
-
-
-def _journal(data: Dict[str, Any]) -> Journal:
-    origin, applied, pending = (_snapshot(data[name]) for name in _SNAPSHOTS)
-    journal = Journal(origin, applied, pending)
-    if (journal.origin and set(journal.origin.values)) != (journal.applied and set(journal.applied.values)):
-        raise ValueError("origin and applied do not match")
-    return journal
-
-
-def _trial(data: Dict[str, Any], journal: Journal) -> Journal:
-    trial = _journal(data)
-    if trial.pending is None or journal.applied is None or trial.pending.values.keys() - journal.applied.values.keys():
-        raise ValueError("the trial is not one of what was applied")
-    return trial
+def _history_as_json(history: Optional[History]) -> Optional[Dict[str, Any]]:
+    return history and {"origin": _snapshot_as_json(history.origin), "applied": _snapshot_as_json(history.applied)}
 
 
 def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
@@ -122,18 +130,88 @@ def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
     }
 
 
-def _snapshot(data: Optional[Dict[str, Any]]) -> Optional[Snapshot]:
-    if data is None:
-        return None
-    file = data["file"]
-    return Snapshot(
-        file
-        and FileState(
-            base64.b64decode(file["content"]),
-            int(file["mode"]),
-            int(file["uid"]),
-            int(file["gid"]),
-            file["context"] and base64.b64decode(file["context"]),
-        ),
-        {key: str(value) for key, value in data["values"].items()},
+# What is read is checked in every part: each function raises ValueError that says what is wrong.
+
+
+def _journal(data: object) -> Journal:
+    if not isinstance(data, dict) or type(data.get("format")) is not int or data["format"] != _FORMAT:
+        raise ValueError(f"its format is not {_FORMAT}")
+    _format, history, pending, trial = _fields("it", data, "format", "history", "pending", "trial")
+    journal = Journal(
+        None if history is None else _history(history),
+        None if pending is None else _snapshot(pending),
+        None if trial is None else _trial(trial),
     )
+    if journal.trial is not None:
+        applied = journal.history.applied.values if journal.history else {}
+        if journal.history is None or journal.trial.before.values.keys() - applied.keys():
+            raise ValueError("the trial is not one of what was applied")
+    return journal
+
+
+def _history(data: object) -> History:
+    origin, applied = map(_snapshot, _fields("history", data, "origin", "applied"))
+    if origin.values.keys() != applied.values.keys():
+        raise ValueError("origin and applied do not match")
+    return History(origin, applied)
+
+
+def _trial(data: object) -> Trial:
+    before, history = _fields("trial", data, "before", "history")
+    return Trial(_snapshot(before), None if history is None else _history(history))
+
+
+def _snapshot(data: object) -> Snapshot:
+    file, values = _fields("a snapshot", data, "file", "values")
+    if not isinstance(values, dict):
+        raise ValueError("values are not an object")
+    return Snapshot(None if file is None else _file(file), {key: _value(key, values[key]) for key in values})
+
+
+def _value(key: str, value: object) -> str:
+    if not syntax.is_key(key):
+        raise ValueError("a key is not the name of a sysctl")
+    if not isinstance(value, str) or any(ord(char) > 0xFF for char in value):
+        raise ValueError(f"the value of {key} is not one that a kernel prints")
+    if key == sysctl.RESERVED_PORTS:
+        parse_ports(value)
+    if key == sysctl.UNPRIVILEGED_PORT_START and not _PORT.match(value):
+        raise ValueError(f"the value of {key} is not a port")
+    return value
+
+
+def _file(data: object) -> FileState:
+    content, mode, uid, gid, context = _fields("file", data, "content", "mode", "uid", "gid", "context")
+    return FileState(
+        _bytes("content", content),
+        _number("mode", mode, _MAX_MODE),
+        _number("uid", uid, _MAX_ID),
+        _number("gid", gid, _MAX_ID),
+        None if context is None else _context(context),
+    )
+
+
+def _context(data: object) -> bytes:
+    context = _bytes("context", data)
+    if not context:
+        raise ValueError("context is empty")
+    return context
+
+
+def _fields(what: str, data: object, *names: str) -> List[Any]:
+    """The values of an object that has these fields and no others."""
+    if not isinstance(data, dict) or data.keys() != set(names):
+        raise ValueError(f"{what} does not consist of {', '.join(names)}")
+    return [data[name] for name in names]
+
+
+def _bytes(what: str, data: object) -> bytes:
+    if not isinstance(data, str) or not _BASE64.match(data):
+        raise ValueError(f"{what} is not Base64")
+    return base64.b64decode(data)
+
+
+def _number(what: str, data: object, most: int) -> int:
+    if type(data) is not int or not 0 <= data <= most:
+        raise ValueError(f"{what} is not a number from 0 to {most}")
+    return data

@@ -37,6 +37,11 @@ def parse(text: str) -> List[Assignment]:
     return list(found.values())
 
 
+def is_key(name: str) -> bool:
+    """Whether this is the canonical name of a sysctl."""
+    return _KEY.match(name) is not None and sysctl.canonical(name) == name
+
+
 def _parse_line(line: str, number: int) -> Assignment:
     name, equals, value = (part.strip(_BLANKS) for part in line.partition("="))
     optional = name.startswith("-")

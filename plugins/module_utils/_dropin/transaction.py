@@ -2,13 +2,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Change a sysctl drop-in and the running kernel together, or neither.
 
-Under a lock: note in the journal how things are, replace the file, write the running values in a safe order, read them
-back, commit the journal. A failure on the way rolls everything back; after a crash the next run does that first.
+    with begin(dropin, lock_timeout_s, check) as start:
+        change = prepare_apply(start, text, trial=False)
+        result = commit(start, change)
+
+begin() locks, and rolls back what an interrupted run left half done. prepare_*() decide and change nothing, so that the
+caller can still refuse. commit() notes in the journal how things are, replaces the file, writes the running values in a
+safe order, reads them back, and notes that the change is made. A failure on the way rolls everything back.
 """
 
+import contextlib
 import errno
 import os
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._errors import format_os_error
 from .._kernel import sysctl
@@ -18,13 +24,13 @@ from .dropin import ApplyError, Dropin
 from .durable_file import FileState
 from .journal import EMPTY_JOURNAL, Journal, Snapshot, load_journal, save_journal
 from .ownership import (
+    extend_history,
+    extend_trial,
     is_edited,
-    keep_only,
+    keep_keys,
     keys_set_by,
-    original_value,
-    trial_after,
     values_to_restore,
-    without_trial,
+    with_applied,
 )
 from .preflight import check_permissions, check_values
 from .result import ApplyResult, key_result
@@ -33,110 +39,127 @@ _NEW_FILE_MODE = 0o644
 
 
 class Start(NamedTuple):
-    """How things are as a run begins. values: running values that check mode has to assume instead of the real ones."""
+    """How things are as a run begins.
 
+    journal: without pending. assumed: running values that check mode has to take instead of the real ones. recovered:
+    an interrupted run was rolled back first (in check mode: would be).
+    """
+
+    dropin: Dropin
+    check: bool
     journal: Journal
     file: Optional[FileState]
-    values: Dict[str, str]
+    assumed: Dict[str, str]
     recovered: bool
 
 
-# Sees what the file and the values will be, before anything is changed, and may raise to prevent it.
-Review = Callable[[Optional[FileState], Mapping[str, Optional[str]]], None]
-# The values that other sysctl files set at boot, once the drop-in is what the first argument says.
-Elsewhere = Callable[[Optional[FileState], Iterable[str]], Mapping[str, str]]
+class Change(NamedTuple):
+    """What is to be done, decided and not yet done.
+
+    wanted: the value asked for of each key, None in a rollback. current: its running value, None where the kernel lacks
+    it. target: the file and the values to set. journal: what it will say. file_kept: as in ApplyResult.
+    """
+
+    wanted: Mapping[str, Optional[str]]
+    current: Mapping[str, Optional[str]]
+    target: Snapshot
+    journal: Journal
+    file_kept: bool = False
+
+    def with_values(self, values: Mapping[str, str]) -> "Change":
+        """The change with other values to set for some of its keys."""
+        return self._replace(target=self.target._replace(values={**self.target.values, **values}))
 
 
-def _accept_all(_file: Optional[FileState], _wanted: Mapping[str, Optional[str]]) -> None:
-    """A review that finds nothing."""
+@contextlib.contextmanager
+def begin(dropin: Dropin, lock_timeout_s: float, check: bool) -> Iterator[Start]:
+    """Hold the lock, with an interrupted run rolled back. Raises LockedError, ApplyError, ValueError, OSError."""
+    with durable_file.locked(dropin.directory, lock_timeout_s):
+        yield _assume_recovered(dropin) if check else _recover(dropin)
 
 
-def _nothing_elsewhere(_file: Optional[FileState], _keys: Iterable[str]) -> Mapping[str, str]:
-    return {}
-
-
-def apply(
-    dropin: Dropin, text: str, lock_timeout_s: float, check: bool, review: Review = _accept_all, trial: bool = False
-) -> ApplyResult:
+def prepare_apply(start: Start, text: str, trial: bool) -> Change:
     """Make the file and the running values those of the text.
 
-    A key that an earlier text named and this one does not keeps its running value; roll_back() restores it too.
-    trial: note a change as one that roll_back() can roll back by itself; otherwise no change is on trial afterwards.
-    Raises ValueError for bad input, ApplyError, LockedError, OSError, or what review raises.
+    A key that an earlier text named and this one does not keeps its running value; a rollback restores it too.
+    trial: note a change as one that can be rolled back by itself; otherwise no change is on trial afterwards.
+    Raises ValueError for bad input, ApplyError.
     """
     assignments = syntax.parse(text)
-    with durable_file.locked(dropin.directory, lock_timeout_s):
-        start = _begin(dropin, check)
-        origin = start.journal.origin or Snapshot(start.file, {})
-        named = {assignment.key: assignment.value for assignment in assignments}
-        values = _read_values(dropin, start, named)
-        check_values(assignments, values, _read_values(dropin, start, [sysctl.UNPRIVILEGED_PORT_START]))
-
-        wanted = {key: value for key, value in named.items() if values[key] is not None}
-        now, target = Snapshot(start.file, _select(values, wanted)), Snapshot(_with_content(start.file, text), wanted)
-        applied = start.journal.applied.values if start.journal.applied else {}
-        first = {key: original_value(key, origin.values, applied, values[key] or "", wanted[key]) for key in wanted}
-        journal = Journal(
-            Snapshot(origin.file, {**origin.values, **first}),
-            Snapshot(target.file, {**applied, **wanted}),
-            None,
-            trial_after(start.journal, now, _differ(now, target)) if trial else None,
-        )
-        review(target.file, wanted)
-        changed = _commit(dropin, start, now, target, journal, check)
-        settings = [key_result(key, values[key], named.get(key), target.values.get(key)) for key in values]
-        on_trial = journal.trial is not None
-        return ApplyResult(
-            changed or start.recovered, start.recovered, settings, start.file, target.file, False, on_trial
-        )
+    named = {assignment.key: assignment.value for assignment in assignments}
+    current = _read_values(start, named)
+    check_values(assignments, current, _read_values(start, [sysctl.UNPRIVILEGED_PORT_START]))
+    values = {key: value for key, value in named.items() if current[key] is not None}
+    target = Snapshot(_with_content(start.file, text), values)
+    now = _now(start, current, target)
+    history = extend_history(start.journal.history, now, target)
+    on_trial = start.journal.trial if trial else None
+    if trial and _differ(now, target):
+        on_trial = extend_trial(start.journal, now)
+    return Change(named, current, target, Journal(history, trial=on_trial))
 
 
-def confirm(dropin: Dropin, lock_timeout_s: float, check: bool) -> ApplyResult:
-    """End the trial of a change: it stays. Without one, change nothing. Raises as apply()."""
-    with durable_file.locked(dropin.directory, lock_timeout_s):
-        start = _begin(dropin, check)
-        if start.journal.trial is not None and not check:
-            check_permissions(dropin, [], False)
-            save_journal(dropin.journal, start.journal._replace(trial=None))
-        return _nothing_left(start)
+def prepare_confirmation(start: Start) -> Change:
+    """End the trial of a change: it stays."""
+    return Change({}, {}, Snapshot(start.file, {}), start.journal._replace(trial=None))
 
 
-def roll_back(
-    dropin: Dropin, lock_timeout_s: float, check: bool, elsewhere: Elsewhere = _nothing_elsewhere, trial: bool = False
-) -> ApplyResult:
+def prepare_rollback(start: Start, trial: bool) -> Change:
     """Restore the file and running values from before the first apply; without one, change nothing.
 
-    trial: only those from before the change on trial, and the journal of that time; without a trial, change nothing.
+    trial: only those from before the change on trial, and the history of that time; without a trial, change nothing.
 
     What somebody else has changed since is kept. If that is the file, so are the keys that it sets, and the journal
-    keeps their originals until the file can be rolled back too. A key that another sysctl file sets gets that value, as
-    it will at boot. Raises as apply().
+    keeps their originals until the file can be rolled back too. Raises ApplyError.
     """
-    with durable_file.locked(dropin.directory, lock_timeout_s):
-        start = _begin(dropin, check)
-        earlier = start.journal.trial
-        if trial and earlier is None:
-            return _nothing_left(start)
-        before = (earlier.pending if trial and earlier else start.journal.origin) or Snapshot(start.file, {})
-        values = _read_values(dropin, start, before.values)
-        file_kept = is_edited(start.journal, start.file)
-        claimed = keys_set_by(start.file, before.values) if file_kept else set()
-        file = start.file if file_kept else before.file
-        restored = values_to_restore(start.journal, before, values, [key for key in values if key not in claimed])
-        if trial and earlier:
-            journal = without_trial(start.journal, restored) if file_kept else earlier._replace(pending=None)
-        else:
-            restored.update(elsewhere(file, list(restored)))
-            journal = keep_only(start.journal, claimed) if file_kept else EMPTY_JOURNAL
-        now, target = Snapshot(start.file, _select(values, restored)), Snapshot(file, restored)
-        changed = _commit(dropin, start, now, target, journal, check)
-        settings = [key_result(key, values[key], None, target.values.get(key)) for key in values]
-        return ApplyResult(
-            changed or start.recovered, start.recovered, settings, start.file, target.file, file_kept, False
-        )
+    history, on_trial = start.journal.history, start.journal.trial if trial else None
+    if history is None or (trial and on_trial is None):
+        return Change({}, {}, Snapshot(start.file, {}), start.journal)
+    before = on_trial.before if on_trial else history.origin
+    current = _read_values(start, before.values)
+    file_kept = is_edited(history, start.file)
+    claimed = keys_set_by(start.file, before.values) if file_kept else set()
+    restored = values_to_restore(history, before, current, claimed)
+    target = Snapshot(start.file if file_kept else before.file, restored)
+    if on_trial:
+        left = with_applied(history, restored) if file_kept else on_trial.history
+    else:
+        left = keep_keys(history, claimed) if file_kept else None
+    return Change(dict.fromkeys(current), current, target, Journal(left), file_kept)
 
 
-def steps(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, str]]:
+def commit(start: Start, change: Change) -> ApplyResult:
+    """Make the change, or leave everything as it was; in check mode, only say what it would do.
+
+    Raises ApplyError, or OSError for what failed before anything was changed.
+    """
+    now = _now(start, change.current, change.target)
+    changed = _differ(now, change.target)
+    # What was so from the start is not ours to roll back; the journal holds it only beside what is.
+    journal = change.journal if changed or start.journal.history else start.journal
+    if changed or journal != start.journal:
+        writes = order_writes(now.values, change.target.values)
+        check_permissions(start.dropin, [key for key, _value in writes], change.target.file != now.file)
+        if not start.check:
+            _carry_out(start, now, change.target, journal)
+    elif journal == EMPTY_JOURNAL and not start.check:
+        save_journal(start.dropin.journal, journal)  # an interrupted run may have left an empty directory
+    settings = [
+        key_result(key, change.current[key], change.wanted[key], change.target.values.get(key))
+        for key in change.current
+    ]
+    return ApplyResult(
+        changed or start.recovered,
+        start.recovered,
+        settings,
+        start.file,
+        change.target.file,
+        change.file_kept,
+        journal.trial is not None,
+    )
+
+
+def order_writes(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, str]]:
     """The writes that lead from one set of running values to another, in an order that is safe at every moment.
 
     A port of a service is reserved before the range can reach it, and released only when the range has left it. The
@@ -161,19 +184,24 @@ def steps(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, 
     return early + middle + late
 
 
-def _begin(dropin: Dropin, check: bool) -> Start:
-    """Read file and journal, and roll back an interrupted run (in check mode: assume that this was done)."""
+def _recover(dropin: Dropin) -> Start:
+    """Roll back what an interrupted run left half done. Raises ApplyError, ValueError, OSError."""
     journal = load_journal(dropin.journal)
-    pending = journal.pending and _without_missing_keys(dropin, journal.pending)
-    if check:
-        if pending is None:
-            return Start(journal, durable_file.read(dropin.target), {}, False)
-        return Start(journal, pending.file, pending.values, True)
     for path in (dropin.target, dropin.journal):
         durable_file.remove(durable_file.temporary_path(path))
-    if pending is not None:
-        _restore(dropin, journal, pending)
-    return Start(journal._replace(pending=None), durable_file.read(dropin.target), {}, pending is not None)
+    if journal.pending is not None:
+        _restore(dropin, journal, _without_missing_keys(dropin, journal.pending))
+    file = durable_file.read(dropin.target)
+    return Start(dropin, False, journal._replace(pending=None), file, {}, journal.pending is not None)
+
+
+def _assume_recovered(dropin: Dropin) -> Start:
+    """How things would be after _recover()."""
+    journal = load_journal(dropin.journal)
+    if journal.pending is None:
+        return Start(dropin, True, journal, durable_file.read(dropin.target), {}, False)
+    pending = _without_missing_keys(dropin, journal.pending)
+    return Start(dropin, True, journal._replace(pending=None), pending.file, pending.values, True)
 
 
 def _without_missing_keys(dropin: Dropin, snapshot: Snapshot) -> Snapshot:
@@ -182,10 +210,10 @@ def _without_missing_keys(dropin: Dropin, snapshot: Snapshot) -> Snapshot:
     return snapshot._replace(values=values)
 
 
-def _read_values(dropin: Dropin, start: Start, keys: Iterable[str]) -> Dict[str, Optional[str]]:
+def _read_values(start: Start, keys: Iterable[str]) -> Dict[str, Optional[str]]:
     """Raises ApplyError for a key that only takes writes, such as net.ipv4.route.flush."""
     try:
-        return {key: start.values.get(key, sysctl.read(key, dropin.root)) for key in keys}
+        return {key: start.assumed.get(key, sysctl.read(key, start.dropin.root)) for key in keys}
     except PermissionError as error:
         raise ApplyError(f"{error.filename} cannot be read, so a change of it could not be rolled back") from error
 
@@ -198,51 +226,32 @@ def _with_content(file: Optional[FileState], text: str) -> FileState:
     return FileState(content, _NEW_FILE_MODE, os.geteuid(), os.getegid(), None)
 
 
-def _nothing_left(start: Start) -> ApplyResult:
-    """The outcome of a run that changes neither file nor values."""
-    return ApplyResult(start.recovered, start.recovered, [], start.file, start.file, False, False)
-
-
-def _select(values: Mapping[str, Optional[str]], keys: Iterable[str]) -> Dict[str, str]:
-    return {key: values[key] or "" for key in keys}
+def _now(start: Start, current: Mapping[str, Optional[str]], target: Snapshot) -> Snapshot:
+    """What a change to the target replaces."""
+    return Snapshot(start.file, {key: current[key] or "" for key in target.values})
 
 
 def _differ(now: Snapshot, target: Snapshot) -> bool:
-    return target.file != now.file or bool(steps(now.values, target.values))
+    return target.file != now.file or bool(order_writes(now.values, target.values))
 
 
-def _commit(
-    dropin: Dropin,
-    start: Start,
-    now: Snapshot,
-    target: Snapshot,
-    journal: Journal,
-    check: bool,
-) -> bool:
-    """Bring about the target, or leave everything as it was. Tells whether there is anything to change."""
-    if not _differ(now, target):
-        # What was so from the start is not ours to roll back; the journal holds it only beside what is.
-        if not check and (start.journal.origin or journal == EMPTY_JOURNAL):
-            save_journal(dropin.journal, journal)
-        return False
-    changes = [key for key, _value in steps(now.values, target.values)]
-    check_permissions(dropin, changes, target.file != now.file)
-    if check:
-        return True
+def _carry_out(start: Start, now: Snapshot, target: Snapshot, journal: Journal) -> None:
+    """Bring about target and journal, or leave everything as it was. Raises ApplyError."""
+    dropin = start.dropin
     try:
-        save_journal(dropin.journal, start.journal._replace(pending=now))
-        _write(dropin, target)
-        _verify(dropin, target.values)
+        if _differ(now, target):
+            save_journal(dropin.journal, start.journal._replace(pending=now))
+            _write(dropin, target)
+            _verify(dropin, target.values)
         save_journal(dropin.journal, journal)
     except BaseException as error:
-        done = _is_done(dropin, target, journal)
+        done = _is_committed(dropin, target, journal)
         if not done:
             _restore(dropin, start.journal, now)
         if isinstance(error, OSError):
             how = "changed, but a power cut may undo that" if done else "as it was before"
             raise ApplyError(f"{format_os_error(error)}; everything is {how}") from error
         raise
-    return True
 
 
 def _write(dropin: Dropin, target: Snapshot) -> None:
@@ -252,7 +261,7 @@ def _write(dropin: Dropin, target: Snapshot) -> None:
     elif target.file != durable_file.read(dropin.target):
         durable_file.write(dropin.target, target.file)
     now = {key: sysctl.read(key, dropin.root) or "" for key in target.values}
-    for key, value in steps(now, target.values):
+    for key, value in order_writes(now, target.values):
         _set_value(dropin, key, value)
 
 
@@ -271,7 +280,7 @@ def _verify(dropin: Dropin, values: Mapping[str, str]) -> None:
             raise OSError(errno.EINVAL, f"the kernel turned {key} = {value} into {current}")
 
 
-def _is_done(dropin: Dropin, target: Snapshot, journal: Journal) -> bool:
+def _is_committed(dropin: Dropin, target: Snapshot, journal: Journal) -> bool:
     """Whether a change that ended with an error was committed: the journal no longer says how to roll it back.
 
     Only the last sync to the disk can have failed then.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.transaction import steps
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.transaction import order_writes
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
     PortSet,
@@ -37,7 +37,7 @@ def values(draw: st.DrawFn) -> Values:
 
 def states(now: Values, target: Values) -> list[Values]:
     found = [dict(now)]
-    for key, value in steps(now, target):
+    for key, value in order_writes(now, target):
         found.append({**found[-1], key: value})
     return found
 
@@ -53,7 +53,7 @@ def covered(state: Values) -> PortSet:
 @given(values(), values())
 def test_they_lead_to_the_target_and_no_further(now: Values, target: Values) -> None:
     assert all(sysctl.same(key, states(now, target)[-1][key], value) for key, value in target.items())
-    assert steps(target, target) == []
+    assert order_writes(target, target) == []
 
 
 @given(values(), values())
