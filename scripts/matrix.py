@@ -3,7 +3,7 @@
 """Run with every supported ansible-core what may depend on it, and say in a table what ran, and what did not and why.
 
 Each ansible-core has an environment in build/matrix, which is kept until its requirements change. An interpreter that
-this machine does not have makes no failure, but a line that says NOT RUN.
+this machine does not have makes no failure, but a line that says NOT RUN: that line is why this is not nox.
 
 usage: python scripts/matrix.py [--stage STAGE]... [CORE]...    for example: --stage units --stage sanity 2.16
 """
@@ -89,7 +89,7 @@ def units(environment: Environment) -> list[Row]:
 
 
 def integration(environment: Environment) -> list[Row]:
-    return [tests(environment, "integration", "tests/integration", f"--ignore={MANAGED}")]
+    return [tests(environment, "integration", "--numprocesses=auto", "tests/integration", f"--ignore={MANAGED}")]
 
 
 def tests(environment: Environment, name: str, *arguments: str) -> Row:

@@ -1,14 +1,19 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real kernel, in a private place: every call gets network and mount namespaces of its own."""
+"""The real kernel, in a private place: every call gets network and mount namespaces of its own.
+
+That is why tests can run side by side, each in whichever process of pytest-xdist is free.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +21,39 @@ from . import consumer
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Modules whose tests share what takes long to make, or a place in build/: they run in one process, one after the other.
+TOGETHER = {
+    "test_boot_value",
+    "test_demo",
+    "test_fault_injection",
+    "test_fleet_page",
+    "test_forecast",
+    "test_managed_pythons",
+}
+
 InNamespace = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes for `--numprocesses=auto`: more than there are processors, because some tests wait."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One test at a time, but for those of some modules, which come first.
+
+    The mark xdist_group would do the same, and does nothing with pytest 9.2 (pytest-xdist issue 1386).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return module if Path(module).stem in TOGETHER else nodeid
+
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +95,28 @@ def in_namespace() -> InNamespace:
 
 
 @pytest.fixture(scope="session")
-def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The collection as it is released, built from what a commit of the present files would hold."""
-    scratch = tmp_path_factory.mktemp("tarball")
-    return consumer.build(consumer.clean_copy(scratch / "source"), scratch / "output")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection as it is released, built and installed once for all processes of this run."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "released"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "done").exists():
+            tarball = consumer.build(consumer.clean_copy(place / "source"), place / "output")
+            consumer.install(tarball, place / "installed")
+            (place / "done").touch()
+    return place
 
 
 @pytest.fixture(scope="session")
-def installed(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tarball(released: Path) -> Path:
+    """What is uploaded to Galaxy, built from what a commit of the present files would hold."""
+    (path,) = (released / "output").glob("*.tar.gz")
+    return path
+
+
+@pytest.fixture(scope="session")
+def installed(released: Path) -> Path:
     """The released collection in a collections path that held nothing. Not to be changed by tests."""
-    return consumer.install(tarball, tmp_path_factory.mktemp("installed"))
+    return released / "installed" / "ansible_collections" / "netops" / "ephemeral_ports"

@@ -93,6 +93,11 @@ def install(tarball: Path, target: Path) -> Path:
     return target / "ansible_collections" / "netops" / "ephemeral_ports"
 
 
+def copy_collection(collection: Path, target: Path) -> None:
+    """Copy a collection or a part of it, without what Python may be compiling there at this moment."""
+    shutil.copytree(collection, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def connection(host: Host) -> dict[str, object]:
     """Inventory variables by which a controller anywhere reaches a private host.
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible.release import __version__ as ansible_version
 
-from .consumer import FQCN, Controller, commands_in_docs, files_in_docs, inventory
+from .consumer import FQCN, Controller, commands_in_docs, copy_collection, files_in_docs, inventory
 from .private_host import (
     DROPIN,
     FIXED,
@@ -293,7 +293,7 @@ def unprivileged(installed: Path) -> Iterator[tuple[Host, list[str]]]:
     """A host, and how to run Ansible on it as a user who may do nothing, but may become root through su."""
     home = Path(tempfile.mkdtemp(prefix="unprivileged-", dir="/var/tmp"))  # that of pytest is for its owner alone
     home.chmod(0o777)
-    shutil.copytree(installed.parents[2], home / "collections")
+    copy_collection(installed.parents[2], home / "collections")
     with private_host(home) as host:
         (home / "su").write_text(SU_ASKS_NOBODY)
         host.run("mount", "--bind", str(home / "su"), "/etc/pam.d/su", check=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from .consumer import FQCN, Controller, commands_in_docs, files_in_docs, inventory
+from .consumer import FQCN, Controller, commands_in_docs, copy_collection, files_in_docs, inventory
 from .private_host import FIXED, PLAIN, RESERVED, REUSE, ROOT, Host, private_hosts
 
 PAGE = "at-scale.md"
@@ -36,8 +36,7 @@ def fleet(installed: Path, tmp_path: Path) -> Iterator[Fleet]:
     guide = files_in_docs("in-your-repository.md")
     user.write({**guide, **{name: text for name, text in FILES.items() if name.startswith("playbooks/")}})
     # What Python has compiled would be compiled anew in a checkout, which git would take for a modification.
-    compiled = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(installed.parents[2], user.directory / "collections", ignore=compiled)
+    copy_collection(installed.parents[2], user.directory / "collections")
     with private_hosts(tmp_path, "proxy1", "proxy2", "proxy3") as hosts:
         yield user, hosts
 

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from .consumer import copy_collection
 from .private_host import FIXED, PLAIN, Host, Run, private_host
 
 PARTS = ("meta", "playbooks", "plugins", "roles")
@@ -22,7 +22,7 @@ def host(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
         monkeypatch.delenv(name)
     for part in PARTS:
-        shutil.copytree(installed / part, tmp_path / "ansible_collections/netops/ephemeral_ports" / part)
+        copy_collection(installed / part, tmp_path / "ansible_collections/netops/ephemeral_ports" / part)
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path))
     monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .consumer import FQCN, Controller, build, clean_copy, connection, install
+from .consumer import FQCN, Controller, build, clean_copy, connection, copy_collection, install
 from .private_host import FIXED, PLAIN, private_host
 
 PLUGIN_KINDS = {"modules": "module", "filter": "filter", "callback": "callback", "action": "action"}
@@ -112,7 +112,7 @@ def test_works_with_its_four_rooms_alone(installed: Path, tmp_path: Path) -> Non
     """No documentation, no licence, no manifest: what runs is in meta, plugins, roles and playbooks."""
     collection = tmp_path / "collections" / "ansible_collections" / "netops" / "ephemeral_ports"
     for room in ("meta", "plugins", "roles", "playbooks"):
-        shutil.copytree(installed / room, collection / room)
+        copy_collection(installed / room, collection / room)
     user = Controller(tmp_path / "user", ANSIBLE_COLLECTIONS_PATH=str(tmp_path / "collections"))
     playbooks = {playbook.stem for playbook in (collection / "playbooks").glob("*.yml")}
     assert playbooks >= {"diagnose", "remediate", "rollback", "stress"}
