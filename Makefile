@@ -31,8 +31,8 @@ demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and s
 test: export TEST_EVERYTHING := 1
 # The quickest one shows that scenarios notice.
 test: export MUTATE := two_hosts
-test: system  ## everything, in real containers too (installs what is missing on Debian, as root or with sudo)
-	@scripts/test_stages lint types docs site galaxy unit sanity integration molecule mutate
+test: system .venv/site.stamp $(COLLECTION)  ## everything, in real containers too (installs what is missing on Debian, as root or with sudo)
+	@python scripts/stages.py "lint types docs site galaxy unit sanity" integration "molecule mutate"
 
 check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yamllint, unit tests
 	ruff check .
@@ -67,7 +67,7 @@ unit: .venv/test.stamp $(COLLECTION)  ## unit tests, and the host side's imports
 	scripts/check_python36 $(HOST_CODE)
 
 integration: .venv/test.stamp $(COLLECTION)  ## tests against the real kernel, in private namespaces
-	pytest tests/integration
+	pytest --numprocesses=auto tests/integration
 
 galaxy: .venv/test.stamp  ## the tarball as Galaxy, ansible-galaxy and ansible-builder see it, and licences (REUSE)
 	reuse lint --lines
