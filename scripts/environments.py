@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Interpreters that this machine has, and virtual environments made with them."""
+"""Interpreters that this machine has, and virtual environments made with them: for the version matrix and for tests."""
 
 from __future__ import annotations
 

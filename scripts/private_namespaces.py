@@ -8,7 +8,7 @@ The command sees a network of its own with only lo (127.0.0.1 and the given addr
 settings, and an empty /etc/sysctl.d and state directory. Nothing that it does there reaches the machine. No privilege
 is needed: an ordinary user is root inside. Root gets the same without a user namespace, and so can use machines that
 switch those off. The script replaces itself by the command, so signals and the exit code are the command's, and nothing
-stays behind.
+stays behind. unshare(1) does a part of that: it makes no directory that is missing, and does not say why it may not.
 """
 
 from __future__ import annotations
