@@ -37,26 +37,27 @@ print(json.dumps([outcome, observe(method="{method}")]))
     assert usage["port_range"] == {
         "low": 32768, "high": 33267, "size": 500, "reserved": 0, "held": 0, "usable": 500
     }  # fmt: skip
-    assert usage["pools"] == [
-        {
-            "kind": "connect",
-            "source": "198.18.0.1",
-            "address": "198.18.0.1",
-            "port": 8080,
-            "usable": 500,
-            "blocked": 500,
-            "time_wait": 500,
-            "live": 0,
-            "reusable": 0,
-            "fin_wait2": 0,
-            "hold_seconds": 60.0,
-            "saturation": 1.0,
-            "level": "exhausted",
-            "rate": {"last_1s": 500.0, "last_10s": 50.0, "last_60s": 8.3},
-            "trend": "rising",
-            "forecast": {"saturation": 6.0, "seconds_to_critical": 0.0, "seconds_to_exhausted": 0.0},
-        }
-    ]
+    (pool,) = usage["pools"]
+    # How many of them came in the last second is a matter of this machine's speed.
+    rate, forecast, _trend = (pool.pop(name) for name in ("rate", "forecast", "trend"))
+    assert pool == {
+        "kind": "connect",
+        "source": "198.18.0.1",
+        "address": "198.18.0.1",
+        "port": 8080,
+        "usable": 500,
+        "blocked": 500,
+        "time_wait": 500,
+        "live": 0,
+        "reusable": 0,
+        "fin_wait2": 0,
+        "hold_seconds": 60.0,
+        "saturation": 1.0,
+        "level": "exhausted",
+    }
+    assert rate["last_60s"] == 8.3
+    assert rate["last_1s"] <= 10 * rate["last_10s"] <= 500
+    assert (forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]) == (0.0, 0.0)
     assert usage["sockets"]["TIME_WAIT"] == 500
     assert usage["listening_ports"]["tcp"] == [8080]
     assert usage["complete"] is (True if method == "netlink" else None)
@@ -108,7 +109,9 @@ print(json.dumps([young, old, connect(server, 450, "198.18.0.1", 8080)]))
 """,
         tcp_tw_reuse="1",
     )
-    assert young["pools"][0]["blocked"] == 300
+    # Where that took more than a second, the first of them are reusable already.
+    assert young["pools"][0]["blocked"] + young["pools"][0]["reusable"] == 300
+    assert young["pools"][0]["blocked"] > 0
     assert (old["pools"][0]["blocked"], old["pools"][0]["time_wait"]) == (0, 300)
     assert old["pools"][0]["hold_seconds"] == old["kernel"]["reuse_delay"]["milliseconds"] / 1000
     assert more == [450, 0]
