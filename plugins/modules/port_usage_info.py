@@ -333,7 +333,8 @@ complete:
 from typing import Any, Dict
 
 from ..module_utils import _module
-from ..module_utils._usage import observe
+from ..module_utils._usage.observe import observe
+from ..module_utils._usage.options import check_options
 
 ARGUMENTS: Dict[str, Any] = {
     "method": {"type": "str", "choices": ["auto", "netlink", "procfs"], "default": "auto"},
@@ -346,7 +347,7 @@ ARGUMENTS: Dict[str, Any] = {
 
 
 def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
-    return observe.observe(observe.check_options(options))
+    return observe(check_options(options))
 
 
 def main() -> None:

@@ -19,10 +19,11 @@ from ..module_utils._kernel.ports import (
     PortSet,
     parse_ports,
     parse_range,
+    ports_in_force,
     range_ports,
     usable_ports,
 )
-from ..module_utils._usage import saturation
+from ..module_utils._kernel.time_wait import TIME_WAIT_MS, reuse_in_force
 from ._model import ApplyResult, Plan, Setting, SustainableRate
 
 Action = Literal["set", "keep", "refuse", "unsupported"]
@@ -147,7 +148,7 @@ def read_usage(usage: Mapping[str, Any]) -> Host:
         raise ValueError("the services of this host were not looked at; call port_usage_info with detail: full")
     try:
         sysctls = usage["sysctls"]
-        port_range, reserved = saturation.ports_in_force(sysctls)
+        port_range, reserved = ports_in_force(sysctls)
         services = usage["listening_ports"]
         return Host(
             kernel=usage["kernel"],
@@ -383,9 +384,9 @@ def _sustainable_rate(host: Host, settings: list[Decision]) -> SustainableRate:
 
 def _capacity(host: Host, sysctls: Mapping[str, str | None]) -> tuple[int, float]:
     """Usable ports, and for how many seconds a closed connection blocks one."""
-    reuse = saturation.reuse_in_force(host.kernel, sysctls)
-    hold_ms = reuse.delay_ms if reuse.mode == 1 else features.TIME_WAIT_MS
-    return usable_ports(*saturation.ports_in_force(sysctls)), hold_ms / 1000
+    reuse = reuse_in_force(host.kernel, sysctls)
+    hold_ms = reuse.delay_ms if reuse.mode == 1 else TIME_WAIT_MS
+    return usable_ports(*ports_in_force(sysctls)), hold_ms / 1000
 
 
 def broken_promises(plan: Plan, applied: ApplyResult) -> list[str]:

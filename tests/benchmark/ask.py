@@ -20,20 +20,21 @@ def histogram(way: str, low: str, high: str) -> None:
     from module_utils._sockets import inet_diag, procfs
 
     reader = inet_diag if way == "netlink" else procfs
-    census = reader.take_census(PortRange(int(low), int(high)), PortSet())
-    for destination in set(census.live) | set(census.time_wait):
+    table = reader.read_sockets(PortRange(int(low), int(high)), PortSet())
+    for destination in set(table.live) | set(table.time_wait):
         source, address, port = destination
         family = AF_INET if len(source) == 4 else AF_INET6
         # Of 235 ticks of 256 ms, a socket younger than 1 s has 230 or more left, one younger than 10 s 195.
-        total, *within = (census.time_wait.number(destination, least) for least in (0, 230, 195))
-        live = census.live[destination]
+        total, *within = (table.time_wait.count(destination, least) for least in (0, 230, 195))
+        live = table.live[destination]
         print(inet_ntop(family, source), inet_ntop(family, address), port, total, live, *within, total)
-    print(*(census.states[state] for state in range(16)))
+    print(*(table.states[state] for state in range(16)))
 
 
 def result(detail: str) -> None:
     """What port_usage_info returns, without Ansible around it."""
-    from module_utils._usage import observe
+    from module_utils._usage.observe import observe
+    from module_utils._usage.options import check_options
 
     options = {
         "method": "auto",
@@ -43,11 +44,11 @@ def result(detail: str) -> None:
         "warning_threshold": 0.4,
         "critical_threshold": 0.5,
     }
-    look = observe.check_options(options)
+    checked = check_options(options)
     spent = []
     for _turn in range(TURNS if detail == "auto" else 1):
         begin = time.process_time()
-        usage = observe.observe(look)
+        usage = observe(checked)
         spent.append(time.process_time() - begin)
     print(usage["method"], spent[0] * 1e6, sorted(spent)[len(spent) // 2] * 1e6)
 
@@ -56,9 +57,9 @@ def main() -> None:
     plugins, way, *port_range = sys.argv[1:]
     sys.path.insert(0, plugins)
     if way == "sockstat":
-        from module_utils._sockets import procfs
+        from module_utils._kernel import counters
 
-        print(procfs.read_sockstat()["TCP"]["tw"])
+        print(counters.read_sockstat()["TCP"]["tw"])
     elif way in ("module", "healthy"):
         result("full" if way == "module" else "auto")
     else:

@@ -8,13 +8,14 @@ from __future__ import annotations
 TOOLS = """
 import json, socket, sys, time
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as observation
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_options
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 
 DEFAULTS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
 kept = []
 
 def observe(**params):
-    return observation.observe(observation.check_options({**DEFAULTS, "detail": "full", **params}))
+    return observation.observe(check_options({**DEFAULTS, "detail": "full", **params}))
 
 def listen(address, port, family=socket.AF_INET):
     server = socket.socket(family)

@@ -18,13 +18,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import dialects, precedence
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import files as boot_files
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import precedence
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import Loader
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import ports, sysctl
 
-COMMANDS = {precedence.SYSTEMD: ["/lib/systemd/systemd-sysctl"], precedence.PROCPS: ["/sbin/sysctl", "--system"]}
+COMMANDS = {dialects.SYSTEMD: ["/lib/systemd/systemd-sysctl"], dialects.PROCPS: ["/sbin/sysctl", "--system"]}
 
 # What the kernel makes of a value: the group. It skips any blank before a number, even 0xA0, but only some end one, and
 # whatever comes after the last number it does not read.

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import late_writers
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import outlook as boot_outlook
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import PROCPS, SYSTEMD, Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import PROCPS, SYSTEMD, Loader
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.run import run
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl

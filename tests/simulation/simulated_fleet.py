@@ -19,8 +19,9 @@ from typing import Any
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import saturation as usage_saturation
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Facts
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import pools as usage_pools
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import Thresholds
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
 
@@ -46,7 +47,7 @@ UPSTREAMS = [
     ("2001:db8:4::17", 443),
 ]
 ROLES = ("web", "proxy", "worker", "api", "db")
-THRESHOLDS = usage_saturation.Thresholds(0.4, 0.5)
+THRESHOLDS = Thresholds(0.4, 0.5)
 PORTS, WIDE = 28232, 55296
 
 # How many in a hundred hosts are what.
@@ -141,9 +142,9 @@ def at_scale(recorded: Mapping[str, Any], chance: random.Random, share: float) -
     pairs = zip(usage["pools"], upstreams, strict=False)
     usage["pools"] = [loaded(one, factor, upstream, chance) for one, upstream in pairs]
     usage["pools"].sort(key=lambda one: -one["saturation"])
-    usage["level"] = usage_saturation.worst_level(usage["pools"], PORTS)
-    present = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["pools"])
-    usage["findings"] = findings.find(Facts(*present, census=None, overflows=0, conntrack=None, stale=[]))
+    usage["level"] = usage_pools.worst_level(usage["pools"], PORTS)
+    current = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["pools"])
+    usage["findings"] = findings.find(Evidence(*current, sockets=None, overflows=0, conntrack=None, recycle_lines=[]))
     return usage
 
 
@@ -173,7 +174,7 @@ def loaded(one: Mapping[str, Any], factor: float, upstream: tuple[str, int], cha
         "time_wait": blocked - live,
         "hold_seconds": 60.0,
         "saturation": saturation,
-        "level": usage_saturation.level_of(saturation, THRESHOLDS),
+        "level": usage_pools.level_of(saturation, THRESHOLDS),
         "rate": dict(zip(("last_1s", "last_10s", "last_60s"), (round(rate, 1) for rate in rates), strict=True)),
         "trend": trend,
         "forecast": {
@@ -216,9 +217,9 @@ def afterwards(usage: Mapping[str, Any], plan: Mapping[str, Any]) -> Result:
         blocked = one["live"] + round(one["rate"]["last_10s"])
         saturation = round(blocked / WIDE, 4)
         forecast = {"saturation": saturation, "seconds_to_critical": None, "seconds_to_exhausted": None}
-        level = usage_saturation.level_of(saturation, THRESHOLDS)
+        level = usage_pools.level_of(saturation, THRESHOLDS)
         one.update(blocked=blocked, saturation=saturation, level=level, hold_seconds=1.0, forecast=forecast)
-    after["level"] = usage_saturation.worst_level(after["pools"], WIDE)
+    after["level"] = usage_pools.worst_level(after["pools"], WIDE)
     after["findings"] = []
     return after
 

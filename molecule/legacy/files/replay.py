@@ -22,6 +22,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.res
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as usage_observe
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import options as usage_options
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "tests" / "unit" / "recordings"
 
@@ -96,9 +97,9 @@ def make_case(keys: Path, changes: Dict[str, Optional[str]]) -> bool:
 
 
 def observe(directory: Path, method: str) -> Dict[str, Any]:
-    look = usage_observe.check_options(dict(OPTIONS, method=method))
+    options = usage_options.check_options(dict(OPTIONS, method=method))
     with mock.patch.object(inet_diag, "SockDiag", return_value=Playback(directory)):
-        return usage_observe.observe(look, str(directory / "proc"))
+        return usage_observe.observe(options, str(directory / "proc"))
 
 
 def apply(kernel: str, text: str) -> Dict[str, Any]:

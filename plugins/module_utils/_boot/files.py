@@ -4,9 +4,9 @@
 
 import os
 import stat
-from typing import Dict, List, Mapping, Optional, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .precedence import PROCPS, SYSTEMD, Loader, SysctlFile
+from .dialects import PROCPS, SYSTEMD, Loader, SysctlFile
 
 # Of files with the same name, the one in the earlier directory is read alone.
 _DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
@@ -21,16 +21,12 @@ def read_files(loader: Loader, root: str = "/", changes: Optional[Changes] = Non
     changes: files to imagine, real path to text, or to None where there is no file. A file that cannot be read counts
     as empty, as it does for the loaders. Links are followed from "/", whatever the root.
     """
-    imagined: Changes = changes or {}
-    found: Dict[str, str] = {}
-    for directory in _directories(loader):
-        for name in _names(_below(root, directory), imagined):
-            if name.endswith(".conf") and not (loader.name == SYSTEMD and name.startswith(".")):
-                found.setdefault(name, os.path.join(directory, name))
-    paths = [found[name] for name in sorted(found, key=os.fsencode)]
-    if loader.name == PROCPS:
-        paths.append(_LAST_OF_PROCPS)
-    return [SysctlFile(path, read_text(_below(root, path), imagined)) for path in paths]
+    return _read(_directories(loader), loader.name == SYSTEMD, root, changes or {})
+
+
+def read_every_file(root: str = "/") -> List[SysctlFile]:
+    """Read every file that some loader reads: procps reads hidden files and /etc/sysctl.conf too."""
+    return _read(_DIRECTORIES, False, root, {})
 
 
 def read_text(path: str, changes: Optional[Changes] = None) -> str:
@@ -46,6 +42,17 @@ def read_text(path: str, changes: Optional[Changes] = None) -> str:
             return stream.read().decode("utf-8", "surrogateescape")
     except OSError:
         return ""
+
+
+def _read(directories: Sequence[str], as_systemd: bool, root: str, changes: Changes) -> List[SysctlFile]:
+    found: Dict[str, str] = {}
+    for directory in directories:
+        for name in _names(_below(root, directory), changes):
+            if name.endswith(".conf") and not (as_systemd and name.startswith(".")):
+                found.setdefault(name, os.path.join(directory, name))
+    paths = [found[name] for name in sorted(found, key=os.fsencode)]
+    paths += [] if as_systemd else [_LAST_OF_PROCPS]
+    return [SysctlFile(path, read_text(_below(root, path), changes)) for path in paths]
 
 
 def _directories(loader: Loader) -> Tuple[str, ...]:

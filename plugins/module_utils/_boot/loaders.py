@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import List, Optional, Sequence
 
-from .precedence import PROCPS, SYSTEMD, Loader
+from .dialects import PROCPS, SYSTEMD, Loader
 
 _PROGRAMS = (
     (SYSTEMD, ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl"), re.compile(r"systemd (\d+)")),

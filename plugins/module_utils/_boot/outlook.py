@@ -9,7 +9,8 @@ from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports, parse_range
 from . import files as boot_files
 from . import late_writers, precedence
-from .precedence import UNSET, BootValue, Loader, SysctlFile
+from .dialects import PROCPS, Loader, SysctlFile
+from .precedence import UNSET, BootValue
 
 # Where tuned looks for files to apply again.
 _TUNED_DIRECTORIES = ("/etc/", "/run/")
@@ -97,7 +98,7 @@ def _ufw(wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
     if ufw is None or not ufw.enabled or ufw.sysctl_file is None:
         return
     # ufw hands its file to `sysctl -p`. Patterns apart, all versions read it alike.
-    reader = Loader(precedence.PROCPS, (3, 3, 17))
+    reader = Loader(PROCPS, (3, 3, 17))
     text = boot_files.read_text(ufw.sysctl_file)
     values = precedence.boot_values(reader, [SysctlFile(ufw.sysctl_file, text)], wanted)
     for key, value in wanted.items():

@@ -6,8 +6,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 from .._boot import loaders as boot_loaders
 from .._boot import outlook as boot_outlook
+from .._boot.dialects import Loader
 from .._boot.outlook import BootOutlook
-from .._boot.precedence import Loader
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
 from .result import describe_result

@@ -14,8 +14,6 @@ from .._errors import ProcfsError
 from . import keys, sysctl
 from .keys import TW_RECYCLE, TW_REUSE, TW_REUSE_DELAY
 
-TIME_WAIT_MS = 60000  # TCP_TIMEWAIT_LEN, a compile-time constant in every version
-
 Version = Tuple[int, int, int]
 
 # tcp_tw_reuse = 2 means "loopback only" since commit 79e9fed46038; before, any value but 0 enables it for all.

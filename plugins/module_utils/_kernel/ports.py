@@ -8,7 +8,9 @@ as little as one. The syntax is that of ip_local_reserved_ports: "8080,9000-9010
 
 import re
 from bisect import bisect_right
-from typing import Iterable, List, NamedTuple, Tuple
+from typing import Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from . import keys
 
 MAX_PORT = 65535
 
@@ -140,6 +142,20 @@ def usable_ports(port_range: PortRange, unusable: PortSet) -> int:
     """Ports that connect() can choose from; an odd range loses one."""
     free = port_range.size - len(range_ports(port_range) & unusable)
     return max(0, free if port_range.is_even else free - 1)
+
+
+def client_ports(port_range: PortRange, reserved: PortSet) -> PortSet:
+    """The ports that connect() may choose, if nobody holds them. A socket on any other port is a server's, or was bound
+    on purpose."""
+    return range_ports(port_range) - reserved
+
+
+def ports_in_force(sysctls: Mapping[str, Optional[str]]) -> Tuple[PortRange, PortSet]:
+    """Range and reserved ports from the values of the two keys. Raises ValueError where the range cannot be seen."""
+    port_range = sysctls[keys.PORT_RANGE]
+    if port_range is None:
+        raise ValueError(f"{keys.PORT_RANGE} is not visible here: {keys.why_hidden(keys.PORT_RANGE)}")
+    return parse_range(port_range), parse_ports(sysctls[keys.RESERVED_PORTS] or "")
 
 
 def _is_number(word: str) -> bool:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Count TCP sockets from /proc/net/tcp and tcp6, and read the counters beside them.
+"""Count TCP sockets from /proc/net/tcp and tcp6.
 
 The way for hosts where netlink is refused; it costs three times as much. Rows are split on white space: the columns
 shift once a row number has five digits.
@@ -9,32 +9,13 @@ shift once a row number has five digits.
 import itertools
 import os
 import struct
-from typing import Dict, Iterator, NamedTuple, Set, Tuple
+from typing import Iterator, NamedTuple, Set, Tuple
 
 from .._errors import ProcfsError
-from .._kernel.ports import PortRange, PortSet
-from .socket_table import CLOSE, LISTEN, MAX_TICK, SYN_RECV, TICK_SHIFT, TIME_WAIT, Census, client_ports, fold
-
-PROC = "/proc"
-
-# Connections opened and how opening them failed; what was sent again; TIME_WAIT and early reuse; what PAWS dropped.
-COUNTERS = (
-    "ActiveOpens",
-    "PassiveOpens",
-    "AttemptFails",
-    "EstabResets",
-    "RetransSegs",
-    "TCPSynRetrans",
-    "TCPTimeouts",
-    "TW",
-    "TWRecycled",
-    "TWKilled",
-    "TCPTimeWaitOverflow",
-    "PAWSPassive",
-    "PAWSActive",
-    "PAWSEstab",
-    "PAWSTimewait",
-)
+from .._kernel.counters import PROC
+from .._kernel.ports import PortRange, PortSet, client_ports
+from .._kernel.tcp import CLOSE, LISTEN, SYN_RECV, TIME_WAIT, fold
+from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable
 
 _TCP = ("tcp", "tcp6")
 
@@ -64,68 +45,27 @@ def parse_row(line: str) -> Row:
         raise ProcfsError(f"not a row of /proc/net/tcp: {line!r}") from error
 
 
-def take_census(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> Census:
-    """Count the sockets of this network namespace. Raises OSError where /proc cannot be read."""
-    census = Census()
-    census.listening.update(_listening_ports(proc))
-    clients = client_ports(port_range, reserved, census.listening)
+def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> SocketTable:
+    """Count the sockets of this network namespace. Raises OSError or ProcfsError."""
+    table = SocketTable()
+    table.listening.update(_listening_ports(proc))
+    clients = client_ports(port_range, reserved) - PortSet.of(table.listening)
     for row in _rows(proc, _TCP):
-        census.states[row.state] += 1
+        table.states[row.state] += 1
         if row.port not in clients or row.state == LISTEN:
             continue
         destination = fold(row.source), fold(row.address), row.remote_port
         if row.state == TIME_WAIT:
-            census.time_wait.add(destination, (min(row.left_ms >> TICK_SHIFT, MAX_TICK),))
-            census.add_sample((row.port,))
+            table.time_wait.add(destination, (min(row.left_ms >> TICK_SHIFT, MAX_TICK),))
+            table.add_sample((row.port,))
         else:
-            census.add_live(destination, row.port, row.state)
-    return census
+            table.add_live(destination, row.port, row.state)
+    return table
 
 
 def udp_ports(proc: str = PROC) -> Set[int]:
     """Local ports of UDP sockets that are not connected: services, and clients that wait for any answer."""
     return {row.port for row in _rows(proc, ("udp", "udp6")) if row.state == CLOSE}
-
-
-def read_sockstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
-    """/proc/net/sockstat and sockstat6 as {"TCP": {"inuse": 5, "orphan": 0, "tw": 30, ...}, "TCP6": ...}."""
-    found = {}
-    for path in (os.path.join(proc, "net", name) for name in ("sockstat", "sockstat6")):
-        if not os.path.exists(path):
-            continue  # sockstat6 is missing where IPv6 is switched off
-        with open(path, encoding="ascii") as lines:
-            for line in lines:
-                name, _colon, rest = line.partition(":")
-                words = rest.split()
-                found[name] = {key: int(value) for key, value in zip(words[::2], words[1::2])}
-    return found
-
-
-def read_netstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
-    """The counters of /proc/net/netstat as {"TcpExt": {"TWRecycled": 0, ...}, "IpExt": ...}."""
-    return _read_groups(os.path.join(proc, "net/netstat"))
-
-
-def read_counters(proc: str = PROC) -> Dict[str, int]:
-    """What this network namespace has counted since it was made: those of COUNTERS that the kernel has."""
-    found = {**read_netstat(proc).get("TcpExt", {}), **_read_groups(os.path.join(proc, "net/snmp")).get("Tcp", {})}
-    return {name: found[name] for name in COUNTERS if name in found}
-
-
-def read_uptime(proc: str = PROC) -> float:
-    """Seconds since boot; the time between two looks is the difference."""
-    with open(os.path.join(proc, "uptime"), encoding="ascii") as stream:
-        return float(stream.read().split()[0])
-
-
-def _read_groups(path: str) -> Dict[str, Dict[str, int]]:
-    """Pairs of lines, names and values, each with its group before a colon."""
-    found: Dict[str, Dict[str, int]] = {}
-    with open(path, encoding="ascii") as lines:
-        for heads, values in zip(lines, lines):
-            group, _colon, names = heads.partition(":")
-            found[group] = dict(zip(names.split(), map(int, values.split()[1:])))
-    return found
 
 
 def _listening_ports(proc: str) -> Iterator[int]:

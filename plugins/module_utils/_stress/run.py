@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from typing import Any, Dict, Mapping
 
 from .._errors import LoadFailedError, UnsupportedError
-from .._sockets import probe, procfs
+from .._kernel import counters
+from .._sockets import probe
 from . import load, report
 from . import options as stress_options
 from .http_server import keep_alive_server
@@ -54,6 +55,6 @@ def _has_source(url: str, time_limit: float) -> bool:
 
 def read_counters() -> report.Counters:
     return report.Counters(
-        time_wait=procfs.read_sockstat()["TCP"]["tw"],
-        tw_recycled=procfs.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
+        time_wait=counters.read_sockstat()["TCP"]["tw"],
+        tw_recycled=counters.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
     )

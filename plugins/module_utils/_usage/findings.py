@@ -8,10 +8,11 @@ docs/findings.md describes each identifier; a function here yields those of one 
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._kernel import keys
-from .._kernel.conntrack import Conntrack
-from .._kernel.features import TIME_WAIT_MS
+from .._kernel.counters import Conntrack
+from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import PortRange, PortSet, range_ports
-from .._sockets.socket_table import Census
+from .._kernel.time_wait import TIME_WAIT_MS
+from .._sockets.socket_table import SocketTable
 from .._text import format_destination, format_percent
 
 SEVERITIES = ("critical", "warning", "info")
@@ -38,10 +39,10 @@ _IN_THE_CLIENT = "let the client keep its connections (HTTP keep-alive, a pool),
 Finding = Dict[str, Any]
 
 
-class Facts(NamedTuple):
+class Evidence(NamedTuple):
     """All that findings are drawn from; kernel, sysctls and pools as port_usage_info returns them.
 
-    census: None where the sockets were not looked at. overflows: TCPTimeWaitOverflow. stale: file and line
+    sockets: None where they were not read. overflows: TCPTimeWaitOverflow. stale: file and line
     number of lines that set tcp_tw_recycle where no kernel has it any more.
     """
 
@@ -51,10 +52,10 @@ class Facts(NamedTuple):
     reserved: PortSet
     usable: int
     pools: Sequence[Mapping[str, Any]]
-    census: Optional[Census]
+    sockets: Optional[SocketTable]
     overflows: int
     conntrack: Optional[Conntrack]
-    stale: Sequence[Tuple[str, int]]
+    recycle_lines: Sequence[Tuple[str, int]]
 
     def value(self, key: str) -> Optional[str]:
         return self.sysctls[key]
@@ -64,9 +65,9 @@ class Facts(NamedTuple):
         return None if value is None else int(value)
 
 
-def find(facts: Facts) -> List[Finding]:
+def find(given: Evidence) -> List[Finding]:
     """All findings, the most severe first."""
-    found = [finding for rule in _RULES for finding in rule(facts)]
+    found = [finding for rule in _RULES for finding in rule(given)]
     return sorted(found, key=lambda one: SEVERITIES.index(one["severity"]))
 
 
@@ -83,80 +84,80 @@ def _finding(
     }
 
 
-def _usable(facts: Facts) -> Iterator[Finding]:
-    if not facts.usable:
+def _usable(given: Evidence) -> Iterator[Finding]:
+    if not given.usable:
         yield _finding(
             "no-usable-port",
             CRITICAL,
-            f"Every port of {facts.port_range} is reserved or held: no outgoing connection gets one (errno 99).",
+            f"Every port of {given.port_range} is reserved or held: no outgoing connection gets one (errno 99).",
             "Widen ip_local_port_range, or free ports that ip_local_reserved_ports names.",
-            ip_local_port_range=str(facts.port_range),
-            reserved=len(facts.reserved & range_ports(facts.port_range)),
+            ip_local_port_range=str(given.port_range),
+            reserved=len(given.reserved & range_ports(given.port_range)),
         )
 
 
-def _destinations(facts: Facts) -> Iterator[Finding]:
-    for one in facts.pools:
+def _destinations(given: Evidence) -> Iterator[Finding]:
+    for one in given.pools:
         level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
         evidence = {name: one[name] for name in ("blocked", "time_wait", "live", "saturation", "rate", "forecast")}
         name = format_destination(one)
         if level == "exhausted":
             summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
-            yield _finding("destination-exhausted", CRITICAL, summary, _remedy(facts, one), name, **evidence)
+            yield _finding("destination-exhausted", CRITICAL, summary, _remedy(given, one), name, **evidence)
         elif level == "critical":
-            summary = f"{_blocked(one)}{_slow_half(facts, one)}"
-            yield _finding("destination-critical", CRITICAL, summary, _remedy(facts, one), name, **evidence)
+            summary = f"{_blocked(one)}{_slow_half(given, one)}"
+            yield _finding("destination-critical", CRITICAL, summary, _remedy(given, one), name, **evidence)
         elif level == "warning":
-            yield _finding("destination-warning", WARNING, _blocked(one), _remedy(facts, one), name, **evidence)
+            yield _finding("destination-warning", WARNING, _blocked(one), _remedy(given, one), name, **evidence)
         elif seconds is not None:
-            summary = f"At the present rate {name} will be critical in {seconds:g} s."
-            yield _finding("destination-forecast", WARNING, summary, _remedy(facts, one), name, **evidence)
+            summary = f"At the current rate {name} will be critical in {seconds:g} s."
+            yield _finding("destination-forecast", WARNING, summary, _remedy(given, one), name, **evidence)
 
 
 def _blocked(one: Mapping[str, Any]) -> str:
     return f"{format_percent(one['saturation'])} of the local ports towards {format_destination(one)} are blocked."
 
 
-def _slow_half(facts: Facts, one: Mapping[str, Any]) -> str:
-    if one["saturation"] < _HALF or not facts.kernel["two_pass_port_search"]["supported"]:
+def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
+    if one["saturation"] < _HALF or not given.kernel["two_pass_port_search"]["supported"]:
         return ""
     return " The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
 
 
-def _remedy(facts: Facts, one: Mapping[str, Any]) -> str:
+def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
     if one["live"] >= one["blocked"] * _LIVE_SHARE:
         return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if one["hold_seconds"] < _TIME_WAIT_S:
-        return f"Ports are taken over already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
-    if facts.value(keys.TW_REUSE) is None:
+        return f"Ports are reused early already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
+    if given.value(keys.TW_REUSE) is None:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
     return f"The role timewait_remediate frees ports after a second (tcp_tw_reuse); better still, {_IN_THE_CLIENT}."
 
 
-def _reuse(facts: Facts) -> Iterator[Finding]:
-    value = facts.number(keys.TW_REUSE)
+def _reuse(given: Evidence) -> Iterator[Finding]:
+    value = given.number(keys.TW_REUSE)
     if not value:
         return
-    if facts.value(keys.TIMESTAMPS) == "0":
+    if given.value(keys.TIMESTAMPS) == "0":
         yield _finding(
             "reuse-without-timestamps",
             WARNING,
             "tcp_tw_reuse does nothing, because tcp_timestamps is 0.",
-            "Set tcp_timestamps to 1; connections that are opened from then on can be taken over.",
+            "Set tcp_timestamps to 1; ports of connections opened from then on can be reused.",
             tcp_tw_reuse=value,
             tcp_timestamps=0,
         )
-    elif value == 2 and 2 not in facts.kernel["tcp_tw_reuse"]["modes"]:
+    elif value == 2 and 2 not in given.kernel["tcp_tw_reuse"]["modes"]:
         yield _finding(
             "reuse-two-means-one",
             INFO,
             "tcp_tw_reuse is 2, which this kernel takes for 1: it is on for all destinations.",
             "Set it to 1 to say so; loopback only (2) came with Linux 4.18.",
             tcp_tw_reuse=value,
-            kernel=facts.kernel["release"],
+            kernel=given.kernel["release"],
         )
     elif value == 2:
-        missed = [one for one in facts.pools if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
+        missed = [one for one in given.pools if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
         if missed:
             worst = format_destination(missed[0])
             yield _finding(
@@ -174,12 +175,12 @@ def _in_trouble(one: Mapping[str, Any]) -> bool:
     return one["level"] != "ok" or one["forecast"]["seconds_to_critical"] is not None
 
 
-def _bind_before_connect(facts: Facts) -> Iterator[Finding]:
+def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
     """Ports that bind() chose have the other parity than those that connect() chooses (since Linux 4.6)."""
-    if facts.census is None or not facts.kernel["two_pass_port_search"]["supported"]:
+    if given.sockets is None or not given.kernel["two_pass_port_search"]["supported"]:
         return
-    ports = facts.census.sample
-    others = sum((port - facts.port_range.low) % 2 for port in ports)
+    ports = given.sockets.sample
+    others = sum((port - given.port_range.low) % 2 for port in ports)
     if len(ports) < _PARITY_SAMPLE or others < len(ports) * _PARITY_SHARE:
         return
     yield _finding(
@@ -193,37 +194,37 @@ def _bind_before_connect(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _fin_wait2(facts: Facts) -> Iterator[Finding]:
-    for one in facts.pools:
-        if one["fin_wait2"] and one["fin_wait2"] >= facts.usable * _FIN_WAIT2_SHARE:
+def _fin_wait2(given: Evidence) -> Iterator[Finding]:
+    for one in given.pools:
+        if one["fin_wait2"] and one["fin_wait2"] >= given.usable * _FIN_WAIT2_SHARE:
             yield _finding(
                 "fin-wait2-held",
                 WARNING,
                 f"{one['fin_wait2']} ports towards {format_destination(one)} wait in FIN_WAIT_2 for the peer to close.",
-                "Mend the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held.",
+                "Fix the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held.",
                 format_destination(one),
                 fin_wait2=one["fin_wait2"],
-                usable=facts.usable,
-                tcp_fin_timeout=facts.number(keys.FIN_TIMEOUT),
+                usable=given.usable,
+                tcp_fin_timeout=given.number(keys.FIN_TIMEOUT),
             )
 
 
-def _buckets(facts: Facts) -> Iterator[Finding]:
-    buckets = facts.number(keys.MAX_TW_BUCKETS)
-    if facts.overflows:
+def _buckets(given: Evidence) -> Iterator[Finding]:
+    buckets = given.number(keys.MAX_TW_BUCKETS)
+    if given.overflows:
         yield _finding(
             "time-wait-overflow",
             INFO,
-            f"{facts.overflows} connections since boot skipped TIME_WAIT, because tcp_max_tw_buckets was reached.",
+            f"{given.overflows} connections since boot skipped TIME_WAIT, because tcp_max_tw_buckets was reached.",
             "Raise tcp_max_tw_buckets: without TIME_WAIT, late packets reach the wrong connection or reset the peer's.",
-            tcp_time_wait_overflow=facts.overflows,
+            tcp_time_wait_overflow=given.overflows,
             tcp_max_tw_buckets=buckets,
         )
     if buckets is not None and (buckets < _SMALL_TW_BUCKETS or _is_odd_choice(buckets)):
         yield _finding(
             "tw-buckets-lowered",
             WARNING,
-            f"tcp_max_tw_buckets is {buckets}, which is no kernel's default.",
+            f"tcp_max_tw_buckets is {buckets}, which is not a kernel default.",
             "Remove the line that sets it: what is closed beyond that number skips TIME_WAIT, and can lose data.",
             tcp_max_tw_buckets=buckets,
         )
@@ -233,22 +234,22 @@ def _is_odd_choice(buckets: int) -> bool:
     return buckets < _LARGE_TW_BUCKETS and bool(buckets & (buckets - 1))
 
 
-def _range_size(facts: Facts) -> Iterator[Finding]:
-    if not facts.port_range.is_even:
+def _range_size(given: Evidence) -> Iterator[Finding]:
+    if not given.port_range.is_even:
         yield _finding(
             "odd-range",
             INFO,
-            f"The port range {facts.port_range} has an odd size, so one port of it is left out.",
+            f"The port range {given.port_range} has an odd size, so one port of it is left out.",
             "Let it begin or end one port earlier or later.",
-            ip_local_port_range=str(facts.port_range),
-            size=facts.port_range.size,
+            ip_local_port_range=str(given.port_range),
+            size=given.port_range.size,
         )
 
 
-def _unreserved_listeners(facts: Facts) -> Iterator[Finding]:
-    if facts.census is None:
+def _unreserved_listeners(given: Evidence) -> Iterator[Finding]:
+    if given.sockets is None:
         return
-    exposed = (PortSet.of(facts.census.listening) & range_ports(facts.port_range)) - facts.reserved
+    exposed = (PortSet.of(given.sockets.listening) & range_ports(given.port_range)) - given.reserved
     if exposed:
         yield _finding(
             "listener-in-range",
@@ -259,8 +260,8 @@ def _unreserved_listeners(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _recycle(facts: Facts) -> Iterator[Finding]:
-    value = facts.number(keys.TW_RECYCLE)
+def _recycle(given: Evidence) -> Iterator[Finding]:
+    value = given.number(keys.TW_RECYCLE)
     if value:
         yield _finding(
             "recycle-on",
@@ -269,7 +270,9 @@ def _recycle(facts: Facts) -> Iterator[Finding]:
             "Set it to 0 and tcp_tw_reuse to 1 instead.",
             tcp_tw_recycle=value,
         )
-    for file, line in facts.stale:
+    if tuple(given.kernel["version"]) < RECYCLE_REMOVED:
+        return
+    for file, line in given.recycle_lines:
         yield _finding(
             "recycle-line-stale",
             INFO,
@@ -280,8 +283,8 @@ def _recycle(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _conntrack(facts: Facts) -> Iterator[Finding]:
-    table = facts.conntrack
+def _conntrack(given: Evidence) -> Iterator[Finding]:
+    table = given.conntrack
     if table is None or not table.limit:  # 0 is no limit
         return
     if table.entries >= table.limit * _CONNTRACK_SHARE:
@@ -289,7 +292,7 @@ def _conntrack(facts: Facts) -> Iterator[Finding]:
             "conntrack-near-limit",
             WARNING,
             f"The connection tracking table holds {table.entries} of at most {table.limit} entries.",
-            "Raise net.netfilter.nf_conntrack_max, or do not track these connections. Ports are not what runs out.",
+            "Raise net.netfilter.nf_conntrack_max, or do not track these connections. This is not a port shortage.",
             **table._asdict(),
         )
     if table.insert_failed or table.drop:
@@ -303,8 +306,8 @@ def _conntrack(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _fin_timeout(facts: Facts) -> Iterator[Finding]:
-    seconds = facts.number(keys.FIN_TIMEOUT)
+def _fin_timeout(given: Evidence) -> Iterator[Finding]:
+    seconds = given.number(keys.FIN_TIMEOUT)
     if seconds is not None and seconds < _FIN_TIMEOUT:
         yield _finding(
             "fin-timeout-lowered",
@@ -315,7 +318,7 @@ def _fin_timeout(facts: Facts) -> Iterator[Finding]:
         )
 
 
-_RULES: Tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+_RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _usable,
     _destinations,
     _reuse,

@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...module_utils._kernel import sysctl
-from ...module_utils._kernel.features import TIME_WAIT_MS
-from ...module_utils._kernel.ports import PortSet, parse_ports, range_ports
+from ...module_utils._kernel.ports import PortSet, parse_ports, ports_in_force, range_ports
+from ...module_utils._kernel.time_wait import TIME_WAIT_MS, reuse_in_force
 from ...module_utils._text import format_destination
-from ...module_utils._usage import saturation
 
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 
@@ -196,7 +195,7 @@ def _listeners_kept(first: Look, before: Look, after: Look, limits: Limits) -> C
 
 
 def _range_of(look: Look) -> PortSet:
-    return range_ports(saturation.ports_in_force(look["sysctls"])[0])
+    return range_ports(ports_in_force(look["sysctls"])[0])
 
 
 def _not_grown(counted: Counted, looks: Sequence[Look], limits: Limits) -> Check:
@@ -244,7 +243,7 @@ def _window(start: Look, end: Look, names: Sequence[str]) -> Window | None:
 def _reuse_works(looks: Sequence[Look], beyond: str | None) -> Check:
     """Whether ports were taken out of TIME_WAIT where connects must have met some that could be."""
     _first, before, after = looks
-    reuse = saturation.reuse_in_force(after["kernel"], after["sysctls"])
+    reuse = reuse_in_force(after["kernel"], after["sysctls"])
     if not reuse.mode:
         return Check("reuse-works", UNKNOWN, "tcp_tw_reuse is not in force on this host.", {})
     window = None

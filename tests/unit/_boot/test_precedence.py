@@ -11,14 +11,14 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import files as boot_files
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import late_writers, precedence
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import (
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import (
     PROCPS,
     SYSTEMD,
-    BootValue,
     Loader,
-    StaleLine,
     SysctlFile,
+    assignments,
 )
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import BootValue
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import RESERVED_PORTS as RESERVED
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
 
@@ -250,16 +250,18 @@ def test_imagined_files(tmp_path: Path) -> None:
     assert value({"elsewhere/z.conf": f"{REUSE}=5"}) == "2"
 
 
-def test_stale_lines() -> None:
-    files = [
-        SysctlFile("a", f"{REUSE}=1\nnet/ipv4/tcp_tw_recycle = 1\n-net.ipv4.gone = 0\nnet.ipv4.x* = 1\n-net.ipv4.y\n")
-    ]
-    for loader in ALL:
-        stale = precedence.stale_lines(loader, files, {REUSE, "net.ipv4.x*"}.__contains__)
-        assert stale == [
-            StaleLine("a", 2, "net.ipv4.tcp_tw_recycle", False),
-            StaleLine("a", 3, "net.ipv4.gone", True),
-        ]
+def test_assignments_by_name_of_whatever_file() -> None:
+    """Whoever wins, and to whichever loader; neither patterns nor exceptions."""
+    lines = f"{REUSE}=1\nnet/ipv4/tcp_tw_recycle = 1\n- {RESERVED} = 1\n-{RESERVED} = 0\nnet.ipv4.tcp_tw_r* = 1\n"
+    files = [SysctlFile("a", lines), SysctlFile("b", f"-{REUSE}\n\n{REUSE} = 0\n")]
+    found = {key: [(one.file, one.line, one.value) for one in assignments(files, key)] for key in (REUSE, RESERVED)}
+    assert found == {REUSE: [("a", 1, "1"), ("b", 3, "0")], RESERVED: [("a", 4, "0")]}
+    assert [one.line for one in assignments(files, "net.ipv4.tcp_tw_recycle")] == [2]
+
+
+def test_every_file_that_some_loader_reads(tmp_path: Path) -> None:
+    grow(tmp_path, {f"{ETC}/.hidden.conf": "a", f"{ETC}/b.conf": "b", "/etc/sysctl.conf": "c", f"{ETC}/not": "d"})
+    assert [file.text for file in boot_files.read_every_file(str(tmp_path))] == ["a", "b", "c"]
 
 
 def test_tuned(tmp_path: Path) -> None:

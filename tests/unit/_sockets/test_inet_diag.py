@@ -5,10 +5,7 @@
 from __future__ import annotations
 
 import errno
-import itertools
-import socket
 import struct
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import SockDiagError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.inet_diag import SockDiag, SockDiagError
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import Ages, Destination
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import forecast
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.inet_diag import SockDiag
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import SocketTable
 
 from .. import recorded
 
@@ -52,8 +49,8 @@ class Scripted(SockDiag):
         return len(answer)
 
 
-def count(*answers: bytes | int, ports: PortRange = PORTS) -> inet_diag.Census:
-    return inet_diag.count_sockets(Scripted(*answers), ports, PortSet(), walks=(1,))
+def count(*answers: bytes | int, ports: PortRange = PORTS) -> SocketTable:
+    return inet_diag.count_sockets(Scripted(*answers), ports, PortSet(), dumps=(1,))
 
 
 def sockets(number: int, **fields: int) -> bytes:
@@ -70,65 +67,16 @@ def test_damaged_answers_are_counted_or_refused(answer: bytes, data: st.DataObje
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(damaged)))
     try:
-        census = count(bytes(damaged[:cut]), DONE)
+        table = count(bytes(damaged[:cut]), DONE)
     except (SockDiagError, StopIteration):
         return
-    assert all(number >= 0 for number in census.states.values())
-
-
-def message(family: int, state: int, port: int, peer: int, left_ms: int) -> bytes:
-    """A struct inet_diag_msg in its envelope, about a socket between addresses that look alike in both families."""
-    head = struct.pack("=IHHIIBBxx", 88, 20, 2, 1, 0, family, state)
-    ends = struct.pack(">HH16s16s", port, 80, b"\x20\1" + bytes(14), b"\x20\1\0" + bytes([peer]) + bytes(12))
-    return head + ends + bytes(12) + struct.pack("=I16x", left_ms)
-
-
-SOCKETS = st.tuples(
-    st.sampled_from([socket.AF_INET, socket.AF_INET6]),
-    st.sampled_from([1, 6, 6, 6]),
-    st.sampled_from([39999, 40000, 40050, 40199, 40200]),
-    st.integers(0, 2),
-    st.integers(0, 2**17),
-)
-
-
-@given(st.lists(st.lists(SOCKETS, max_size=40), max_size=4), st.sampled_from([PORTS, PortRange(32768, 65535)]))
-def test_runs_are_counted_as_their_sockets_one_by_one(
-    answers: list[list[tuple[int, int, int, int, int]]], port_range: PortRange
-) -> None:
-    census = count(*(b"".join(message(*one) for one in answer) for answer in answers), DONE, ports=port_range)
-    live: Counter[Destination] = Counter()
-    time_wait: defaultdict[Destination, Counter[int]] = defaultdict(Counter)
-    ports = []
-    for family, state, port, peer, left_ms in itertools.chain(*answers):
-        if port_range.low <= port <= port_range.high:
-            size = 4 if family == socket.AF_INET else 16
-            destination = (b"\x20\1" + bytes(size - 2), b"\x20\1\0" + bytes([peer]) + bytes(size - 4), 80)
-            ports.append(port)
-            if state == 6:
-                time_wait[destination][min(left_ms >> 8, 255)] += 1
-            else:
-                live[destination] += 1
-    assert census.live == live
-    assert dict(census.time_wait) == time_wait
-    assert sorted(census.sample) == sorted(ports)
-
-
-@given(st.lists(st.integers(0, 255)), st.integers(1, 60000))
-def test_ages_are_counted_alike_with_and_without_counters(ticks: list[int], hold_ms: int) -> None:
-    destination = (b"", b"", 80)
-    ages = Ages()
-    ages.add(destination, ticks)
-    assert ages.number(destination) == len(ticks) == sum(ages[destination].values())
-    least = forecast.least_blocking(hold_ms)
-    assert ages.number(destination, least) == forecast.blocked_now(ages[destination], hold_ms)
-    assert ages.number((b"", b"", 81)) == 0
+    assert all(number >= 0 for number in table.states.values())
 
 
 def test_a_sample_is_small() -> None:
-    census = count(*(sockets(300) for _answer in range(40)), DONE)
-    assert census.states[6] == 12000
-    assert len(census.sample) == 8192
+    table = count(*(sockets(300) for _answer in range(40)), DONE)
+    assert table.states[6] == 12000
+    assert len(table.sample) == 8192
 
 
 @given(st.binary(max_size=400))
@@ -169,16 +117,16 @@ def test_a_dump_with_gaps_is_repeated_a_few_times(monkeypatch: pytest.MonkeyPatc
     gap, whole = (sockets(3), errno.ENOBUFS, DONE), (sockets(5), DONE)
     monkeypatch.setattr(inet_diag, "_are_live_rare", lambda: True)
 
-    def take(*dumps: tuple[bytes | int, ...]) -> tuple[inet_diag.Census, int]:
+    def take(*dumps: tuple[bytes | int, ...]) -> tuple[SocketTable, int]:
         left = list(dumps)
         monkeypatch.setattr(inet_diag, "SockDiag", lambda: Context(*left.pop(0)))
-        return inet_diag.take_census(PORTS, PortSet()), len(dumps) - len(left)
+        return inet_diag.read_sockets(PORTS, PortSet()), len(dumps) - len(left)
 
     class Context(Scripted):
         def __exit__(self, *_error: object) -> None:
             pass
 
-    census, asked = take(gap, whole, whole)
-    assert (census.states[6], census.complete, asked) == (5, True, 2)
-    census, asked = take(gap, gap, gap, whole)
-    assert (census.states[6], census.complete, asked) == (3, False, 3)
+    table, asked = take(gap, whole, whole)
+    assert (table.states[6], table.complete, asked) == (5, True, 2)
+    table, asked = take(gap, gap, gap, whole)
+    assert (table.states[6], table.complete, asked) == (3, False, 3)

@@ -67,12 +67,12 @@ def test_ten_thousand_rows_and_more(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     text = "  sl  local_address ...\n" + "".join(printed(number, row) for number, row in enumerate(rows))
     (tmp_path / "net/tcp").write_text(text)
-    census = procfs.take_census(PortRange(20000, 39999), PortSet(), str(tmp_path))
-    assert sum(census.time_wait[source, address, 80].values()) == 12000
+    table = procfs.read_sockets(PortRange(20000, 39999), PortSet(), str(tmp_path))
+    assert table.time_wait.count((source, address, 80)) == 12000
 
 
 def test_a_damaged_file_is_an_error_not_a_short_count(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net/tcp").write_text("  sl  local_address ...\n   0: 0100007F:1F90 0000\n")
     with pytest.raises(ProcfsError, match="not a row of"):
-        procfs.take_census(PortRange(20000, 39999), PortSet(), str(tmp_path))
+        procfs.read_sockets(PortRange(20000, 39999), PortSet(), str(tmp_path))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import conntrack, features
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings, saturation
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Facts, Finding
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import ports_in_force
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
 
 from .. import recorded
 from ..recorded import KERNELS, OLD_KERNELS
@@ -19,22 +20,22 @@ from ..recorded import KERNELS, OLD_KERNELS
 ROOT = Path(__file__).parents[3]
 
 
-def find(kernel: str, stale: tuple[tuple[str, int], ...] = (), **sysctls: str) -> dict[str, Finding]:
+def find(kernel: str, recycle_lines: tuple[tuple[str, int], ...] = (), **sysctls: str) -> dict[str, Finding]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
-    port_range, reserved = saturation.ports_in_force(values)
-    facts = Facts(
+    port_range, reserved = ports_in_force(values)
+    evidence = Evidence(
         kernel=features.describe(recorded.release(kernel), values),
         sysctls=values,
         port_range=port_range,
         reserved=reserved,
         usable=port_range.size,
         pools=(),
-        census=None,
+        sockets=None,
         overflows=0,
         conntrack=None,
-        stale=stale,
+        recycle_lines=recycle_lines,
     )
-    return {one["id"]: one for one in findings.find(facts)}
+    return {one["id"]: one for one in findings.find(evidence)}
 
 
 @pytest.mark.parametrize("kernel", OLD_KERNELS)
@@ -69,9 +70,3 @@ def test_every_finding_is_documented_and_provoked() -> None:
     assert documented == identifiers
     tests = (ROOT / "tests/integration/test_findings.py").read_text() + Path(__file__).read_text()
     assert [one for one in sorted(identifiers) if f'"{one}"' not in tests] == []
-
-
-def test_conntrack_statistics_are_hexadecimal_and_summed() -> None:
-    text = "entries  insert_failed drop\n0000000a  0000000f 00000001\n0000000a  00000001 00000000\n"
-    assert conntrack.parse_statistics(text) == {"entries": 20, "insert_failed": 16, "drop": 1}
-    assert conntrack.parse_statistics("") == {}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import forecast
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import Waiting, forecast
 
 HOLD = 60000
 
@@ -30,14 +30,14 @@ def steady(rate: float, since_ms: int, until_ms: int = 0) -> list[float]:
 @pytest.mark.parametrize("rate", [10, 47, 300, 2000])
 @pytest.mark.parametrize("window", [1000, 10000, 60000])
 def test_rate_of_a_steady_load(rate: int, window: int) -> None:
-    assert forecast.closed_per_second(ticks(steady(rate, 60000)), window) == pytest.approx(rate, rel=0.1)
+    assert Waiting(ticks(steady(rate, 60000)), HOLD).closed_per_second(window) == pytest.approx(rate, rel=0.1)
 
 
 def test_rates_of_a_load_that_stopped() -> None:
-    history = ticks(steady(100, 40000, 20000))
-    assert forecast.closed_per_second(history, 1000) == 0
-    assert forecast.closed_per_second(history, 10000) == 0
-    assert forecast.closed_per_second(history, 60000) == pytest.approx(100 * 20 / 60, rel=0.05)
+    history = Waiting(ticks(steady(100, 40000, 20000)), HOLD)
+    assert history.closed_per_second(1000) == 0
+    assert history.closed_per_second(10000) == 0
+    assert history.closed_per_second(60000) == pytest.approx(100 * 20 / 60, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -50,23 +50,23 @@ def test_rates_of_a_load_that_stopped() -> None:
         (steady(100, 5000), HOLD, "rising"),
         (steady(0.2, 60000), HOLD, None),
         ([], HOLD, None),
-        (steady(100, 60000), 1000, None),  # the past is gone where ports are taken over
+        (steady(100, 60000), 1000, None),  # the past is gone where ports are reused
     ],
 )
 def test_trend(ages: list[float], hold: int, expected: str | None) -> None:
-    assert forecast.trend(ticks(ages), hold) == expected
+    assert Waiting(ticks(ages), hold).trend() == expected
 
 
 def test_steady_load_that_fits() -> None:
     """100 per second hold 6,000 ports for ever: 0.6 of 10,000."""
-    seen = forecast.forecast(ticks(steady(100, 30000)), live=0, hold_ms=HOLD, usable=10000, critical=0.5)
+    seen = forecast(Waiting(ticks(steady(100, 30000)), HOLD), live=0, usable=10000, critical=0.5)
     assert seen.saturation == pytest.approx(0.6, rel=0.02)
     assert seen.seconds_to_critical == pytest.approx(20, abs=0.6)  # 3,000 now, 5,000 in 20 s
     assert seen.seconds_to_exhausted is None
 
 
 def test_steady_load_that_does_not_fit() -> None:
-    seen = forecast.forecast(ticks(steady(500, 10000)), live=0, hold_ms=HOLD, usable=20000, critical=0.5)
+    seen = forecast(Waiting(ticks(steady(500, 10000)), HOLD), live=0, usable=20000, critical=0.5)
     assert seen.saturation == pytest.approx(1.5, rel=0.02)
     assert seen.seconds_to_critical == pytest.approx(10, abs=0.6)
     assert seen.seconds_to_exhausted == pytest.approx(30, abs=0.6)
@@ -74,38 +74,38 @@ def test_steady_load_that_does_not_fit() -> None:
 
 def test_no_load_is_no_danger() -> None:
     """All were closed 20 to 40 s ago: they end, and nothing follows."""
-    seen = forecast.forecast(ticks(steady(300, 40000, 20000)), live=10, hold_ms=HOLD, usable=8000, critical=0.8)
+    seen = forecast(Waiting(ticks(steady(300, 40000, 20000)), HOLD), live=10, usable=8000, critical=0.8)
     assert seen == (pytest.approx(10 / 8000, abs=1e-4), None, None)
 
 
 def test_with_reuse_only_the_delay_counts() -> None:
     """1,000 per second hold 1,000 ports if a port is free again after 1 s."""
-    seen = forecast.forecast(ticks(steady(1000, 3000)), live=0, hold_ms=1000, usable=4000, critical=0.5)
+    seen = forecast(Waiting(ticks(steady(1000, 3000)), 1000), live=0, usable=4000, critical=0.5)
     assert seen.saturation == pytest.approx(0.25, rel=0.1)
     assert (seen.seconds_to_critical, seen.seconds_to_exhausted) == (None, None)
 
 
 def test_there_already() -> None:
-    seen = forecast.forecast(ticks(steady(100, 10000)), live=5, hold_ms=HOLD, usable=1000, critical=0.5)
+    seen = forecast(Waiting(ticks(steady(100, 10000)), HOLD), live=5, usable=1000, critical=0.5)
     assert (seen.seconds_to_critical, seen.seconds_to_exhausted) == (0, 0)
-    assert forecast.forecast({}, live=0, hold_ms=HOLD, usable=0, critical=0.5).seconds_to_exhausted == 0
+    assert forecast(Waiting({}, HOLD), live=0, usable=0, critical=0.5).seconds_to_exhausted == 0
 
 
 @pytest.mark.parametrize("hold", [1, 96, 97, 98, 1000, 2000, 59744, 59745, 59746, HOLD])
 def test_a_socket_blocks_while_it_may_be_younger_than_the_hold_time(hold: int) -> None:
     """A tick has 256 ms, so that 97 ms and 59,745 ms are where one tick more or less counts."""
     youngest = {tick: HOLD - min(HOLD, (tick << 8) + 255) for tick in range(256)}
-    assert [tick for tick in youngest if forecast.blocked_now({tick: 1}, hold)] == [
+    assert [tick for tick in youngest if Waiting({tick: 1}, hold).blocking] == [
         tick for tick, age in youngest.items() if age < hold
     ]
 
 
 @given(st.lists(st.integers(0, 63999), max_size=300), st.integers(0, 50), st.integers(1, 60000), st.integers(1, 2000))
 def test_what_always_holds(ages: list[int], live: int, hold: int, usable: int) -> None:
-    history = ticks(ages)
-    blocked = forecast.blocked_now(history, hold)
+    waiting = Waiting(ticks(ages), hold)
+    blocked = waiting.blocking
     assert sum(1 for age in ages if age < min(hold, HOLD)) <= blocked <= len(ages)
-    seen = forecast.forecast(history, live, hold, usable, 0.5)
+    seen = forecast(waiting, live, usable, 0.5)
     critical, exhausted = seen.seconds_to_critical, seen.seconds_to_exhausted
     assert (critical == 0) == (live + blocked >= usable / 2)
     if exhausted is not None:
@@ -114,3 +114,14 @@ def test_what_always_holds(ages: list[int], live: int, hold: int, usable: int) -
     if seen.saturation >= 1.001:
         assert exhausted is not None
         assert exhausted <= hold / 1000 + 0.6
+
+
+@given(st.lists(st.integers(0, 59999), max_size=100), st.integers(1, 60000))
+def test_how_long_a_closed_connection_is_known_may_differ(ages: list[int], hold: int) -> None:
+    """Shifted by two minutes of longer memory, the same ages give the same numbers."""
+    shift = 468  # ticks of 256 ms
+    waiting = Waiting(ticks(ages), hold)
+    longer = Waiting({tick + shift: number for tick, number in waiting.ticks.items()}, hold, HOLD + shift * 256)
+    assert longer.blocking == waiting.blocking
+    assert longer.current_rate() == waiting.current_rate()
+    assert forecast(longer, 3, 500, 0.5) == forecast(waiting, 3, 500, 0.5)

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a closed connection keeps its local port in TIME_WAIT, and when connect() reuses the port earlier."""
+
+import ipaddress
+from typing import Any, Mapping, NamedTuple, Optional
+
+from .keys import TIMESTAMPS, TW_REUSE
+from .tcp import Destination
+
+TIME_WAIT_MS = 60000  # TCP_TIMEWAIT_LEN, a compile-time constant in every version
+
+
+class Reuse(NamedTuple):
+    """When connect() may reuse the port of a socket in TIME_WAIT (tcp_twsk_unique).
+
+    mode: tcp_tw_reuse as this kernel understands it: 0 never, 1 always, 2 for loopback addresses.
+    delay_ms: the age from which on it may.
+    """
+
+    mode: int
+    delay_ms: int
+
+    def hold_ms(self, destination: Destination) -> int:
+        """How long a closed connection blocks its port for this destination."""
+        effective = self.mode == 1 or (self.mode == 2 and is_loopback(destination))
+        return self.delay_ms if effective else TIME_WAIT_MS
+
+
+def is_loopback(destination: Destination) -> bool:
+    """The kernel's rule for tcp_tw_reuse = 2: an address of 127.0.0.0/8 or ::1 at either end.
+
+    Any other local address does not count, although its traffic goes over lo too.
+    """
+    return any(ipaddress.ip_address(address).is_loopback for address in destination[:2])
+
+
+def reuse_in_force(kernel: Mapping[str, Any], sysctls: Mapping[str, Optional[str]]) -> Reuse:
+    """What tcp_tw_reuse does now, from two parts of a usage.
+
+    A socket remembers whether its connection had timestamps, but does not tell: tcp_timestamps stands for it. Where a
+    container on an old kernel cannot see the key, the kernel's default (on) is assumed.
+    """
+    value = int(sysctls[TW_REUSE] or 0)
+    if value and value not in kernel["tcp_tw_reuse"]["modes"]:
+        value = 1
+    if sysctls[TIMESTAMPS] == "0":
+        value = 0
+    return Reuse(value, kernel["reuse_delay"]["milliseconds"])
