@@ -23,7 +23,7 @@ notes:
   - Exhaustion is per destination, address and port. What one run leaves in TIME_WAIT weighs on the next run to the
     same port for 60 seconds, and not at all on a run to another port, so give each run its own O(serve_port).
   - To see exhaustion with default kernel settings, serve on a local address outside C(127.0.0.0/8). With
-    C(tcp_tw_reuse=2), the default since Linux 4.18, connections to C(127.0.0.0/8) and C(::1) may take over ports in
+    C(tcp_tw_reuse=2), the default since Linux 4.18, connections to C(127.0.0.0/8) and C(::1) may reuse ports in
     TIME_WAIT.
   - With C(tcp_tw_reuse=1) a port can be used about once per second for each destination. A load as fast as possible
     then still fails beyond that, so compare before and after at the same O(rate).
@@ -127,6 +127,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+kind:
+  description: Which kind of result this is, always V(load).
+  returned: always
+  type: str
+  sample: load
 url:
   description: The destination. With O(serve), the URL of the server that was started.
   returned: always
@@ -240,7 +245,7 @@ time_wait:
     after: 500
     delta: 500
 tw_recycled:
-  description: Sockets in TIME_WAIT that connect() took over, the kernel's counter C(TWRecycled).
+  description: Ports that connect() reused out of TIME_WAIT, the kernel's counter C(TWRecycled).
   returned: always
   type: dict
   contains:

@@ -29,7 +29,7 @@ options:
     default: auto
   detail:
     description:
-      - V(full) looks at every socket.
+      - V(full) reads every socket.
       - V(auto) does so only where it must. Where the counters of C(/proc/net/sockstat) prove that no destination can
         have reached the level V(warning), the answer is V(ok) and costs a fraction. RV(pools) is then empty,
         RV(sockets) and RV(listening_ports) are null, and findings that need the sockets are not made.
@@ -45,7 +45,7 @@ options:
     default: 10
   destination:
     description:
-      - Look at one destination only, as C(ADDRESS), C(ADDRESS:PORT) or C([IPV6]:PORT), with a literal address.
+      - Report one destination only, as C(ADDRESS), C(ADDRESS:PORT) or C([IPV6]:PORT), with a literal address.
     type: str
   warning_threshold:
     description:
@@ -83,7 +83,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the ephemeral ports
+- name: Observe the ephemeral ports
   netops.ephemeral_ports.port_usage_info:
   register: usage
 
@@ -92,13 +92,25 @@ EXAMPLES = r"""
     that: usage.level in ["ok", "warning"]
     fail_msg: "{{ usage.pools[0] }}"
 
-- name: Look at one upstream, through procfs
+- name: Observe one upstream, through procfs
   netops.ephemeral_ports.port_usage_info:
     destination: 192.0.2.10:8080
     method: procfs
 """
 
 RETURN = r"""
+kind:
+  description: Which kind of result this is, always V(usage).
+  type: str
+  returned: success
+  sample: usage
+namespace:
+  description:
+    - The network namespace that was observed. C(inode) identifies it on its host; C(name) and C(owner) are null for the
+      one that the module runs in.
+  type: dict
+  returned: success
+  sample: {inode: 4026531840, name: null, owner: null}
 level:
   description: The worst level of all destinations.
   type: str
@@ -155,7 +167,7 @@ kernel:
       description: The modes of C(tcp_tw_reuse) that this kernel tells apart.
       type: dict
     reuse_delay:
-      description: The age in milliseconds from which on a port in TIME_WAIT can be taken over where reuse is effective.
+      description: The age in milliseconds from which on a port in TIME_WAIT can be reused, where reuse is effective.
       type: dict
     two_pass_port_search:
       description: Whether connect() tries every second port first.
@@ -208,11 +220,16 @@ blocked_at_most:
   returned: success
   sample: 26861
 pools:
-  description: The most loaded destinations. Those reached from a v4-mapped socket count as IPv4.
+  description:
+    - The pools of local ports with the most blocked ports, one for each destination. Those reached from a v4-mapped
+      socket count as IPv4.
   type: list
   elements: dict
   returned: success
   contains:
+    kind:
+      description: Who takes ports out of it, V(connect) for connect() without bind().
+      type: str
     source:
       description: The local address.
       type: str
@@ -222,6 +239,9 @@ pools:
     port:
       description: The remote port.
       type: int
+    usable:
+      description: Local ports that can be taken at all, C(usable) of RV(port_range).
+      type: int
     blocked:
       description: Local ports that a new connection to this destination could not take now.
       type: int
@@ -229,7 +249,7 @@ pools:
       description: Connections in TIME_WAIT.
       type: int
     reusable:
-      description: Those of them whose port may be taken over already, and so is not blocked.
+      description: Those of them whose port can be reused already, and so is not blocked.
       type: int
     live:
       description: Connections in any other state.
@@ -240,7 +260,7 @@ pools:
     hold_seconds:
       description:
         - For how long a closed connection blocks its port, 60 seconds or the reuse delay. Whether a connection had TCP
-          timestamps, without which it is never taken over, cannot be seen; C(net.ipv4.tcp_timestamps) stands for it.
+          timestamps, without which its port is never reused, cannot be seen; C(net.ipv4.tcp_timestamps) stands for it.
       type: float
     saturation:
       description: Blocked ports divided by usable ports, from 0 to 1.
@@ -251,7 +271,7 @@ pools:
     rate:
       description:
         - Connections closed per second in the last second, 10 s and 60 s, as the ages of the TIME_WAIT sockets tell.
-        - Where ports are taken over after C(hold_seconds), older sockets are missing, so that averages over longer
+        - Where ports are reused after C(hold_seconds), older sockets are missing, so that averages over longer
           times are too low.
       type: dict
     trend:
@@ -268,9 +288,11 @@ pools:
           happen.
       type: dict
   sample:
-    - source: 192.0.2.1
+    - kind: connect
+      source: 192.0.2.1
       address: 192.0.2.10
       port: 8080
+      usable: 28232
       blocked: 26837
       time_wait: 26830
       reusable: 0
@@ -286,7 +308,7 @@ counters:
   description:
     - What the kernel has counted since this network namespace was made. Two results of a host give rates, with
       RV(uptime) for the time between them.
-    - Only those counters are there that the kernel has. C(ActiveOpens) are connections opened from here,
+    - Only those counters that the kernel has are returned. C(ActiveOpens) are connections opened from here,
       C(AttemptFails) those that were refused or given up. C(TCPSynRetrans) are SYNs sent again, C(TWRecycled) ports
       taken out of TIME_WAIT early. What PAWS dropped begins with C(PAWS).
     - A connect() that finds no local port (errno 99) is in none of them.

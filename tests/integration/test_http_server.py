@@ -110,7 +110,7 @@ def test_reset_by_a_client_is_survived() -> None:
         ("0.0.0.0", 0, "serve must be an address that a client can connect to"),
         ("::", 0, "serve must be an address that a client can connect to"),
         ("224.0.0.1", 0, "serve must be an address that a client can connect to"),
-        ("192.0.2.1", 0, "serve: 192.0.2.1 is no address of this host"),
+        ("192.0.2.1", 0, "serve: 192.0.2.1 is not a local address"),
     ],
 )
 def test_refused(address: str, port: int, message: str) -> None:

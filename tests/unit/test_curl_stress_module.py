@@ -48,7 +48,7 @@ def no_load(monkeypatch: pytest.MonkeyPatch) -> None:
         ({**TARGET, "url": "http://192.0.2.1/"}, "mutually exclusive: url|serve"),
         ({"serve": "127.0.0.1", "total": 1}, "missing required arguments: time_limit"),
         ({"serve": "127.0.0.1", "time_limit": 1}, "missing required arguments: total"),
-        ({**BOUNDED, "url": "http:///"}, "url 'http:///' names no host"),
+        ({**BOUNDED, "url": "http:///"}, "url 'http:///' has no host"),
         ({**BOUNDED, "url": "ftp://192.0.2.1/"}, "url 'ftp://192.0.2.1/' must begin with http"),
         ({**TARGET, "total": True}, "total must be a number, not the boolean true"),
         ({**TARGET, "time_limit": True}, "time_limit must be a number, not the boolean true"),

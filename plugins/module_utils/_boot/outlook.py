@@ -49,7 +49,7 @@ def predict_boot(
     return BootOutlook(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target, wanted)])
 
 
-def reapplied_by() -> List[str]:
+def active_late_writers() -> List[str]:
     """Who sets sysctls of files or profiles once more after the loader of the boot."""
     ufw = late_writers.find_ufw()
     found = {"tuned": late_writers.find_tuned() is not None, "ufw": bool(ufw and ufw.enabled and ufw.sysctl_file)}

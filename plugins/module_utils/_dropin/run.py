@@ -38,7 +38,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     outlook = _predict_boot(loaders, dropin, result.file_after, wanted)
     return {
         **describe_result(result, dropin.target, params["state"], outlook),
-        "late_writers": boot_outlook.reapplied_by(),
+        "late_writers": boot_outlook.active_late_writers(),
         "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
     }
 

@@ -17,10 +17,10 @@ from typing import Dict, Iterator
 from .._errors import OptionError
 from .._text import format_endpoint
 
-BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
-RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-END_OF_REQUEST = b"\r\n\r\n"
-LONGEST_REQUEST = 65536
+_BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
+_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+_END_OF_REQUEST = b"\r\n\r\n"
+_LONGEST_REQUEST = 65536
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def _listen(address: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
         listener.bind((address, port))
-        listener.listen(BACKLOG)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise OptionError(_why_not(address, port, error)) from error
@@ -68,9 +68,9 @@ def _listen(address: str, port: int) -> socket.socket:
 
 def _why_not(address: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"serve: {address} is no address of this host, the server can only listen on one that is"
+        return f"serve: {address} is not a local address"
     if error.errno == errno.EADDRINUSE:
-        return f"serve_port: port {port} of {address} is taken already"
+        return f"serve_port: port {port} of {address} is in use"
     if error.errno == errno.EACCES:
         return f"serve_port: port {port} needs privilege, it is below net.ipv4.ip_unprivileged_port_start"
     return f"serve, serve_port: cannot listen on port {port} of {address}: {error.strerror}"
@@ -130,11 +130,11 @@ class _Client:
     def answer(self) -> bool:
         """Answer every complete request; False when the connection is over. Requests have no body here."""
         try:
-            received = self.connection.recv(LONGEST_REQUEST)
-            requests = (self.pending + received).split(END_OF_REQUEST)
+            received = self.connection.recv(_LONGEST_REQUEST)
+            requests = (self.pending + received).split(_END_OF_REQUEST)
             self.pending = requests.pop()
             if requests:
-                self.connection.send(RESPONSE * len(requests))
+                self.connection.send(_RESPONSE * len(requests))
         except OSError:
             return False
-        return bool(received) and len(self.pending) <= LONGEST_REQUEST
+        return bool(received) and len(self.pending) <= _LONGEST_REQUEST

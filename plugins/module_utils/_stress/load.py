@@ -21,10 +21,10 @@ except ImportError as error:
     pycurl = None
     IMPORT_ERROR = str(error)
 
-USER_AGENT = "netops.ephemeral_ports curl_stress"
-TIMED_OUT = 28  # CURLE_OPERATION_TIMEDOUT
+_USER_AGENT = "netops.ephemeral_ports curl_stress"
+_TIMED_OUT = 28  # CURLE_OPERATION_TIMEDOUT
 LATE_STARTS = 0.05  # seconds of a delay that are made up for
-OTHER_FILES = 64  # open files besides connections
+_OTHER_FILES = 64  # open files besides connections
 
 
 class Limits(NamedTuple):
@@ -37,17 +37,18 @@ class Limits(NamedTuple):
     connect_timeout: float
 
 
-class Outcome(NamedTuple):
-    """What became of the attempts; every one either succeeded or is in `errors`."""
+class LoadResult(NamedTuple):
+    """What became of the attempts; every one either succeeded or is in errors.
+
+    errors: (curl code, OS errno) to count. connect_seconds: one for each success, without the name lookup. stopped_by:
+    total (all of them started and finished) or time_limit.
+    """
 
     succeeded: int
     errors: Dict[Tuple[int, int], int]
-    """(curl code, OS errno) to count."""
     connect_seconds: "array[float]"
-    """One for each success, without the name lookup."""
     seconds: float
     stopped_by: str
-    """total (all of them started and finished) or time_limit"""
 
 
 class Pace:
@@ -81,10 +82,10 @@ def allow_open_files(concurrency: int) -> None:
     libcurl's resolver takes two more for each connection whose name is being looked up; those are not insisted on.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = 3 * concurrency + OTHER_FILES
+    allowed = 3 * concurrency + _OTHER_FILES
     if hard != resource.RLIM_INFINITY:
         allowed = min(allowed, hard)
-        if hard < concurrency + OTHER_FILES:
+        if hard < concurrency + _OTHER_FILES:
             raise OptionError(f"concurrency {concurrency} is too high: this process may open {hard} files at most")
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
@@ -107,10 +108,10 @@ def addresses(url: str, time_limit: float) -> List[bytes]:
     return found
 
 
-def churn(url: str, limits: Limits) -> Outcome:
+def churn(url: str, limits: Limits) -> LoadResult:
     """Open connections until the total or the time limit is reached.
 
-    After the time limit nothing is started any more. Attempts under way then have `connect_timeout` seconds to finish;
+    After the time limit nothing is started any more. Attempts under way then have connect_timeout seconds to finish;
     what has not finished by then is cut off, and counted as timed out.
     """
     engine = _Engine()
@@ -148,11 +149,11 @@ def churn(url: str, limits: Limits) -> Outcome:
                 idle.append(handle)
             now = time.monotonic()
         if busy:
-            errors[TIMED_OUT, 0] += len(busy)
+            errors[_TIMED_OUT, 0] += len(busy)
     finally:
         engine.close(busy)
     stopped_by = "total" if attempted == limits.total and not busy else "time_limit"
-    return Outcome(len(connect_seconds), dict(errors), connect_seconds, time.monotonic() - begin, stopped_by)
+    return LoadResult(len(connect_seconds), dict(errors), connect_seconds, time.monotonic() - begin, stopped_by)
 
 
 def _easy(url: str, connect_timeout: float) -> "pycurl.Curl":
@@ -167,7 +168,7 @@ def _easy(url: str, connect_timeout: float) -> "pycurl.Curl":
         (pycurl.FAILONERROR, 1),
         (pycurl.NOSIGNAL, 1),
         (pycurl.CONNECTTIMEOUT_MS, max(1, int(connect_timeout * 1000))),
-        (pycurl.USERAGENT, USER_AGENT),
+        (pycurl.USERAGENT, _USER_AGENT),
         (pycurl.WRITEFUNCTION, len),  # takes all of a body and keeps nothing
     ):
         easy.setopt(option, value)
@@ -191,7 +192,7 @@ class _Engine:
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
 
     def work(self, wait: float) -> None:
-        """Let libcurl do what is due now, or within `wait` seconds."""
+        """Let libcurl do what is due now, or within wait seconds."""
         if self._timer is not None:
             wait = max(0.0, min(wait, self._timer - time.monotonic()))
         for descriptor, _events in self._poll.poll(wait):

@@ -25,7 +25,7 @@ def check(arguments: Mapping[str, Any]) -> None:
     if arguments["url"] is not None:
         check_url(arguments["url"])
         if arguments["serve_port"]:
-            raise OptionError("serve_port is for serve; the port of url belongs into the URL")
+            raise OptionError("serve_port is for serve; put the port into the URL")
 
 
 def check_bounds(arguments: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ def check_bounds(arguments: Mapping[str, Any]) -> None:
 
 
 def check_url(url: str) -> None:
-    """Raise OptionError unless `url` is an http or https URL with a host."""
+    """Raise OptionError unless url is an http or https URL with a host."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -46,8 +46,8 @@ def check_url(url: str) -> None:
     if parts.scheme not in ("http", "https"):
         raise OptionError(f"url {url!r} must begin with http:// or https://")
     if not host:
-        raise OptionError(f"url {url!r} names no host")
+        raise OptionError(f"url {url!r} has no host")
     if port == 0:
-        raise OptionError(f"url {url!r}: nobody can listen on port 0")
+        raise OptionError(f"url {url!r}: port 0 cannot be connected to")
     if not all("!" <= character <= "~" for character in url):
         raise OptionError(f"url {url!r} must be ASCII without blanks: percent-encode the rest")

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the outcome of a stress means, in names, numbers and plain sentences. Pure."""
+"""The result of a load in names, numbers and plain sentences. Pure."""
 
 import errno
 import math
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .load import Outcome
+from .load import LoadResult
 
-COULDNT_CONNECT = 7
-EXHAUSTION = (COULDNT_CONNECT, errno.EADDRNOTAVAIL)
+_COULDNT_CONNECT = 7
+EXHAUSTION = (_COULDNT_CONNECT, errno.EADDRNOTAVAIL)
 
 NO_FREE_PORT = "no free local port towards this destination (ephemeral port exhaustion)"
 NO_SOURCE = (
@@ -19,12 +19,12 @@ NO_SOURCE = (
 # By (curl code, errno); errno None stands for any other one.
 MEANINGS: Dict[Tuple[int, Optional[int]], str] = {
     EXHAUSTION: NO_FREE_PORT,
-    (COULDNT_CONNECT, errno.ECONNREFUSED): "nobody listens on this address and port; not port exhaustion",
-    (COULDNT_CONNECT, errno.ETIMEDOUT): "the handshake was not answered; packets are lost or dropped on the way",
-    (COULDNT_CONNECT, errno.EHOSTUNREACH): "the host cannot be reached, or a firewall says so",
-    (COULDNT_CONNECT, errno.ENETUNREACH): "there is no route to this destination",
-    (COULDNT_CONNECT, errno.EACCES): "a local firewall or security policy forbids this connection",
-    (COULDNT_CONNECT, errno.EPERM): "a local firewall or security policy forbids this connection",
+    (_COULDNT_CONNECT, errno.ECONNREFUSED): "nobody listens on this address and port; not port exhaustion",
+    (_COULDNT_CONNECT, errno.ETIMEDOUT): "the handshake was not answered; packets are lost or dropped on the way",
+    (_COULDNT_CONNECT, errno.EHOSTUNREACH): "the host cannot be reached, or a firewall says so",
+    (_COULDNT_CONNECT, errno.ENETUNREACH): "there is no route to this destination",
+    (_COULDNT_CONNECT, errno.EACCES): "a local firewall or security policy forbids this connection",
+    (_COULDNT_CONNECT, errno.EPERM): "a local firewall or security policy forbids this connection",
     (6, None): "the name of the host could not be resolved",
     (22, None): "the server answered with HTTP status 400 or higher",
     (28, None): "no answer in time; packets are lost or dropped on the way, or the server is slow",
@@ -35,11 +35,11 @@ MEANINGS: Dict[Tuple[int, Optional[int]], str] = {
 }
 
 # Other names in pycurl for the same codes: of other interfaces, of other protocols, or outdated.
-OTHER_NAMES = ("E_MULTI_", "E_CALL_", "E_FTP_", "E_HTTP_NOT_FOUND")
+_OTHER_NAMES = ("E_MULTI_", "E_CALL_", "E_FTP_", "E_HTTP_NOT_FOUND")
 
 
 class Counters(NamedTuple):
-    """Host counters at one moment: sockets in TIME_WAIT, and TIME_WAIT sockets taken over by connect() since boot."""
+    """Host counters at one moment: sockets in TIME_WAIT, and ports that connect() reused since boot."""
 
     time_wait: int
     tw_recycled: int
@@ -49,13 +49,13 @@ def curl_names(constants: Mapping[str, Any]) -> Dict[int, str]:
     """Curl code to libcurl's name, such as {7: "CURLE_COULDNT_CONNECT"}, from pycurl's E_* constants."""
     names: Dict[int, str] = {}
     for name in sorted(constants):
-        if name.startswith("E_") and not name.startswith(OTHER_NAMES):
+        if name.startswith("E_") and not name.startswith(_OTHER_NAMES):
             names.setdefault(constants[name], "CURL" + name)
     return names
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Nearest rank: the smallest of `ordered` (ascending, not empty) that `percent` of them do not exceed."""
+    """Nearest rank: the smallest of ordered (ascending, not empty) that percent of them do not exceed."""
     return ordered[max(1, math.ceil(len(ordered) * percent / 100)) - 1]
 
 
@@ -71,7 +71,7 @@ def connect_times(seconds: Sequence[float]) -> Dict[str, Optional[float]]:
 def describe_errors(
     errors: Mapping[Tuple[int, int], int], names: Mapping[int, str], has_source: bool = True
 ) -> List[Dict[str, Any]]:
-    """One record for each (curl code, errno), the most frequent first. `meaning` is None where it is not known."""
+    """One record for each (curl code, errno), the most frequent first. meaning is None where it is not known."""
     records = []
     for (code, number), count in sorted(errors.items(), key=lambda item: (-item[1], item[0])):
         meaning = MEANINGS.get((code, number), MEANINGS.get((code, None)))
@@ -89,32 +89,33 @@ def describe_errors(
 
 
 def report(
-    url: str, outcome: Outcome, names: Mapping[int, str], before: Counters, after: Counters, has_source: bool = True
+    url: str, result: LoadResult, names: Mapping[int, str], before: Counters, after: Counters, has_source: bool = True
 ) -> Dict[str, Any]:
     """One stress as the module returns it; the number is called failures because Ansible keeps "failed" for itself.
 
     has_source: whether this host has an address to connect from; an EADDRNOTAVAIL is for want of a port only then.
     """
-    failures = sum(outcome.errors.values())
-    attempted = outcome.succeeded + failures
+    failures = sum(result.errors.values())
+    attempted = result.succeeded + failures
     return {
+        "kind": "load",
         "url": url,
         "attempted": attempted,
-        "succeeded": outcome.succeeded,
+        "succeeded": result.succeeded,
         "failures": failures,
-        "errors": describe_errors(outcome.errors, names, has_source),
-        "port_exhaustion": outcome.errors.get(EXHAUSTION, 0) if has_source else 0,
-        "seconds": round(outcome.seconds, 3),
-        "rate": round(attempted / outcome.seconds, 1),
-        "connect_ms": connect_times(outcome.connect_seconds),
+        "errors": describe_errors(result.errors, names, has_source),
+        "port_exhaustion": result.errors.get(EXHAUSTION, 0) if has_source else 0,
+        "seconds": round(result.seconds, 3),
+        "rate": round(attempted / result.seconds, 1),
+        "connect_ms": connect_times(result.connect_seconds),
         "time_wait": _change(before.time_wait, after.time_wait),
         "tw_recycled": _change(before.tw_recycled, after.tw_recycled),
-        "stopped_by": outcome.stopped_by,
+        "stopped_by": result.stopped_by,
     }
 
 
 def summarise_failure(result: Mapping[str, Any], max_failed: int) -> str:
-    """One sentence for a task that fails since more than `max_failed` connections failed."""
+    """One sentence for a task that fails since more than max_failed connections failed."""
     top = result["errors"][0]
     detail = "{count} x curl error {curl_code} ({curl_name}), errno {errno} ({errno_name}): {meaning}".format(**top)
     return (

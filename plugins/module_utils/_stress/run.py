@@ -40,11 +40,11 @@ def run_load(options: Mapping[str, Any]) -> Dict[str, Any]:
         if url is None:
             url = stack.enter_context(keep_alive_server(options["serve"], options["serve_port"]))
         before = read_counters()
-        outcome = load.churn(url, limits)
+        result = load.churn(url, limits)
         after = read_counters()
     names = report.curl_names(load.constants())
-    has_source = report.EXHAUSTION not in outcome.errors or _has_source(url, limits.connect_timeout)
-    return report.report(url, outcome, names, before, after, has_source)
+    has_source = report.EXHAUSTION not in result.errors or _has_source(url, limits.connect_timeout)
+    return report.report(url, result, names, before, after, has_source)
 
 
 def _has_source(url: str, time_limit: float) -> bool:

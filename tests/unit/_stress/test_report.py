@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress import report
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.load import Outcome
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.load import LoadResult
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.report import Counters, percentile
 
 NAMES = {7: "CURLE_COULDNT_CONNECT", 28: "CURLE_OPERATION_TIMEDOUT"}
@@ -86,8 +86,8 @@ def test_only_99_counts_as_port_exhaustion() -> None:
     ]
 
 
-def outcome(succeeded: int, errors: dict[tuple[int, int], int]) -> Outcome:
-    return Outcome(succeeded, errors, array("d", [0.001] * succeeded), 2.0, "total")
+def outcome(succeeded: int, errors: dict[tuple[int, int], int]) -> LoadResult:
+    return LoadResult(succeeded, errors, array("d", [0.001] * succeeded), 2.0, "total")
 
 
 def test_report() -> None:
@@ -95,6 +95,7 @@ def test_report() -> None:
     result = report.report("http://x/", outcome(2, errors), NAMES, Counters(1, 5), Counters(3, 5))
     assert [record["count"] for record in result.pop("errors")] == [6, 1, 1]
     assert result == {
+        "kind": "load",
         "url": "http://x/",
         "attempted": 10,
         "succeeded": 2,
