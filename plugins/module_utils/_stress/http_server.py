@@ -18,7 +18,7 @@ from .._errors import OptionError
 from .._text import format_endpoint
 
 _BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
-_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _END_OF_REQUEST = b"\r\n\r\n"
 _LONGEST_REQUEST = 65536
 
@@ -134,7 +134,7 @@ class _Client:
             requests = (self.pending + received).split(_END_OF_REQUEST)
             self.pending = requests.pop()
             if requests:
-                self.connection.send(_RESPONSE * len(requests))
+                self.connection.send(RESPONSE * len(requests))
         except OSError:
             return False
         return bool(received) and len(self.pending) <= _LONGEST_REQUEST
