@@ -122,7 +122,7 @@ def test_refused(address: str, port: int, message: str) -> None:
 def test_port_taken() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
-        pytest.raises(OptionError, match=r"^serve_port: port .* taken"),
+        pytest.raises(OptionError, match=r"^serve_port: port .* in use"),
         keep_alive_server("127.0.0.1", other.getsockname()[1]),
     ):
         pass
