@@ -45,7 +45,7 @@ class Host:
             self.enter += ["--user", "--preserve-credentials"]
 
     def run(self, *command: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-        settings = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
+        settings = {"capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL}
         return subprocess.run([*self.enter, *command], check=check, **{**settings, **options})
 
     def play(

@@ -21,7 +21,7 @@ LOG = ROOT / "build" / "demo" / "ansible.log"
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT)]
     settings = {**os.environ, **environment}
-    return subprocess.run(command, env=settings, check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=settings, check=False, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from .conftest import PROMPTLY
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("walk.md", "quick-start.md")
 PRIVATE_SHELL = ("scripts/private_namespaces.py", "-- bash")
@@ -76,7 +78,7 @@ def test_page_can_be_followed(page: str, tmp_path: Path) -> None:
     assert all(word in followed[0].command for word in PRIVATE_SHELL), "the page must not touch the machine"
     script = "exec 2>&1\n" + "".join(f"{step.command}\necho '{MARK.format(n)}'\n" for n, step in enumerate(followed))
     done = subprocess.run(
-        ["bash"],
+        [*PROMPTLY, "bash"],
         input=script,
         env={
             **os.environ,
@@ -90,7 +92,7 @@ def test_page_can_be_followed(page: str, tmp_path: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
     )
     if "cannot make private namespaces" in done.stdout:
         pytest.skip(done.stdout)

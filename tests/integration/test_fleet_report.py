@@ -60,7 +60,7 @@ class Controller:
         inventory.write_text(json.dumps({"all": {"hosts": all_hosts}}))
         names = [one if "/" in one else f"{COLLECTION}.{one}" for one in playbooks]
         command = [sys.executable, "-m", "ansible", "playbook", f"--inventory={inventory}", *names, *options]
-        return self.in_namespace(command, environment=self.environment, timeout=180, check=False)
+        return self.in_namespace(command, environment=self.environment, check=False)
 
     def write_play(self, *tasks: Mapping[str, Any], name: str = "own.yml", **play: Any) -> str:
         path = self.home / name

@@ -70,7 +70,7 @@ def courses(in_namespace: InNamespace) -> dict[str, Course]:
     def run(rate: str) -> Course:
         source = f"{TOOLS}{DRIVER}drive({rate}, {SECONDS})"
         sysctls = {"net.ipv4.ip_local_port_range": PORTS, "net.ipv4.tcp_tw_reuse": "0"}
-        return Course(json.loads(in_namespace(source, sysctls=sysctls, timeout=SECONDS + 60).stdout))
+        return Course(json.loads(in_namespace(source, sysctls=sysctls).stdout))
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(LOADS, pool.map(run, LOADS.values()), strict=True))
