@@ -14,8 +14,8 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._errors import OptionError
 from ..module_utils._module import refuse_booleans
-from ..plugin_utils import _plan, _template
-from ..plugin_utils._host_action import HostAction, Result
+from ..plugin_utils import _border, _plan, _template
+from ..plugin_utils._host_action import OUTPUT, HostAction, Result
 from ..plugin_utils._model import ApplyResult, Plan, Usage
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class StepFailedError(Exception):
     """A step has failed, with the reason, and what it printed where it crashed."""
 
     def __init__(self, reason: str, of_a_crash: Result | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(_border.clean(reason, OUTPUT))
         self.of_a_crash = of_a_crash or {}
 
 
@@ -51,8 +51,8 @@ class ActionModule(HostAction):
         super().run(tmp, task_vars)
         del tmp  # ansible-core does not use it any more
         variables = task_vars or {}
-        options = self._options()
         self.prepare(variables)
+        options = self._options()
         result: Result = dict.fromkeys(("usage", "plan", "applied", "error"))
         result |= {"kind": "remediation", "changed": False, "check_mode": bool(self._task.check_mode)}
         try:

@@ -30,8 +30,10 @@ DEPTH = 4
 
 # Numbers of the kernel have 64 bits.
 LARGEST = 2**64
-# C0 but tab and newline, DEL, C1, and what turns the direction of text around.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# C0 but tab and newline, DEL, C1, what turns the direction of text around, and what cannot be seen.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
 _STAND_IN = "\ufffd"
 
 # Variables that are ours by their first letters. A fact of a host would outrank the defaults of roles.
@@ -60,10 +62,15 @@ def parse(kind: type[T], value: object) -> T:
     return result
 
 
+def printable(text: str) -> str:
+    """A plain string that does not steer a terminal."""
+    plain = str.__str__(text)  # str() keeps the tags that ansible-core gives to strings
+    return plain if plain.isprintable() else _STEERING.sub(_STAND_IN, plain)
+
+
 def clean(text: str, most: int = TEXT) -> str:
     """A plain string that does not steer a terminal; too long a one loses its middle."""
-    # str() keeps the tags that ansible-core gives to strings.
-    plain = _STEERING.sub(_STAND_IN, str.__str__(text))
+    plain = printable(text)
     half = (most - 5) // 2
     return plain if len(plain) <= most else f"{plain[:half]} ... {plain[-half:]}"
 
@@ -177,10 +184,8 @@ def _text(most: int) -> Check:
             raise NotUnderstoodError(f"expected a text, got {_shown(value)}")
         if len(value) > most:
             raise NotUnderstoodError(f"{len(value)} characters are more than {most}")
-        # str() keeps the tags that ansible-core gives to strings. Thousands of hosts say the same in the same words: in
-        # memory one copy is enough.
-        plain = str.__str__(value)
-        return intern(plain if plain.isprintable() else _STEERING.sub(_STAND_IN, plain))
+        # Thousands of hosts say the same in the same words: in memory one copy is enough.
+        return intern(printable(value))
 
     return check
 

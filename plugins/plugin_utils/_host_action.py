@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
@@ -31,6 +31,10 @@ COLLECTION = "netops.ephemeral_ports"
 # What a worker may take while it listens to a host that never ends.
 MEMORY = 512 * 1024 * 1024
 WARNINGS, OUTPUT = 20, 4_096
+# Characters of an answer, of which many may be written as six.
+PRINTED = 2 * _border.IN_ALL
+# Keys of a result of a module, besides those that begin with an underscore.
+ACTED_ON = ("add_group", "add_host", "ansible_facts", "results")
 # What ansible-core makes of an answer that it does not understand.
 ODD = (AttributeError, KeyError, MemoryError, RecursionError, TypeError, ValueError)
 
@@ -74,11 +78,22 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             with _bounded_memory():
                 returned = self._execute_module(f"{COLLECTION}.{module}", arguments, task_vars=task_vars)
             _border.weigh(returned)
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(_border.clean(str(error), OUTPUT)) from None
         except _border.NotUnderstoodError as error:
             return self._refused(str(error))
         except ODD as error:
             return self._refused(f"its answer is no result of a module ({type(error).__name__})")
         return self._checked(returned, kind)
+
+    def _parse_returned_data(self, res: Result, *profile: Any) -> Result:  # noqa: ANN401 - ansible-core's
+        """Of what a host printed, only what is printable, and no key that ansible-core would act on or warn of: its
+        warnings quote the host."""
+        printed = str(res.get("stdout", ""))
+        if len(printed) > PRINTED:
+            raise _border.NotUnderstoodError(f"it printed more than {PRINTED} characters")
+        parsed = super()._parse_returned_data({**res, "stdout": _border.printable(printed)}, *profile)
+        return {name: parsed[name] for name in parsed if not name.startswith("_ansible") and name not in ACTED_ON}
 
     def _checked(self, returned: Mapping[str, Any], kind: type[T]) -> Answer[T]:
         result, odd = None, None
@@ -87,7 +102,10 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             result = _border.parse(kind, returned)
         except _border.NotUnderstoodError as error:
             odd, of_the_task = str(error), self._interpreter()
-        if returned.get("failed"):
+        failed = returned.get("failed", False)
+        if not isinstance(failed, bool):
+            return self._refused("failed: expected true or false")
+        if failed:
             reason = _border.clean(reason_given(returned), OUTPUT)
             return Answer(wrap_var(result), reason, wrap_var(of_the_task), wrap_var(_crash(returned)))
         if odd is not None:
@@ -160,6 +178,6 @@ def _diff(returned: Mapping[str, Any]) -> Result:
 
 
 def _crash(returned: Mapping[str, Any]) -> Result:
-    printed = {name: returned.get(name) for name in ("module_stderr", "module_stdout", "exception")}
+    printed = {name: returned.get(name) for name in ("module_stderr", "module_stdout")}
     texts = {name: text for name, text in printed.items() if isinstance(text, str) and text}
     return {name: _border.clean(text, OUTPUT) for name, text in texts.items()}
