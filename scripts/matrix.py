@@ -27,6 +27,7 @@ from environments import ROOT, EnvironmentFailedError, find_python, make_environ
 
 BUILD = ROOT / "build" / "matrix"
 MANAGED = "tests/integration/test_managed_pythons.py"
+HOSTILE = "tests/integration/hostile"  # goes through the ansible-cores by itself
 SCENARIO, SUITE = "two_hosts", "bookworm"
 
 PASSED, FAILED, NOT_RUN = "passed", "FAILED", "NOT RUN"
@@ -89,7 +90,8 @@ def units(environment: Environment) -> list[Row]:
 
 
 def integration(environment: Environment) -> list[Row]:
-    return [tests(environment, "integration", "--numprocesses=auto", "tests/integration", f"--ignore={MANAGED}")]
+    left_out = (f"--ignore={MANAGED}", f"--ignore={HOSTILE}")
+    return [tests(environment, "integration", "--numprocesses=auto", "tests/integration", *left_out)]
 
 
 def tests(environment: Environment, name: str, *arguments: str) -> Row:

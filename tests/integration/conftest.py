@@ -54,6 +54,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             module = nodeid.partition("::")[0]
+            if Path(module).stem == "test_hostile":
+                return f"{module}[{nodeid.partition('[')[2]}"  # those that share a run
             return module if Path(module).stem in TOGETHER else nodeid
 
     return Scheduler(config, log)
