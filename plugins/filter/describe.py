@@ -44,7 +44,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the ports of this host
+- name: Observe the ports of this host
   netops.ephemeral_ports.port_usage_info:
   register: usage
 
@@ -59,7 +59,7 @@ EXAMPLES = r"""
 #         "  198.18.0.1:8080      400     500        400     0         80%  critical",
 #         "Why:       A closed connection blocks its port for 60 s (tcp_tw_reuse is 2), so one",
 #         "           destination takes at most 8.3 new connections per second. With half of the",
-#         "           ports blocked, connect() searches long and slowly.",
+#         "           ports blocked, connect() takes long to find a free one.",
 #         "Rate:      40 connections/s closed over the last 10 s, rising; at that rate exhausted in",
 #         "           3 s.",
 #         "Warning:   tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not",
@@ -74,12 +74,12 @@ EXAMPLES = r"""
 #     ]
 # }
 
-- name: Take the drop-in back
+- name: Roll back the drop-in
   netops.ephemeral_ports.sysctl_dropin:
     state: absent
   register: rollback
 
-- name: Say what was, or in check mode would be, taken back
+- name: Say what was, or in check mode would be, rolled back
   ansible.builtin.debug:
     msg: "{{ rollback | netops.ephemeral_ports.describe(check=ansible_check_mode) }}"
 """

@@ -289,6 +289,9 @@ class Remediation(TypedDict):
 
 # --- rollout
 
+HostState = Literal["failed", "rolled_back", "changed", "pending", "unchanged"]
+RolloutStep = Literal["observe", "apply", "judge", "confirm", "revert"]
+
 
 class Check(TypedDict):
     """A check of the gate. evidence: what it was concluded from."""
@@ -308,11 +311,30 @@ class HostOutcome(TypedDict):
     """What has become of a host in a rollout. not_curable: why sysctls cannot cure it."""
 
     kind: Literal["outcome"]
-    state: Literal["failed", "rolled_back", "changed", "pending", "unchanged"]
+    state: HostState
     reason: str | None
     wave: int | None
     not_curable: str | None
     gate: Gate | None
+
+
+class StepResult(HostOutcome):
+    """Result of a step of the action rollout_host: the outcome so far, and what the steps up to now have found.
+
+    first: usage before everything. before: usage right before the change. after: usage after the soak. applied: by the
+    step observe it is a prediction. end: why the rollout ends with the wave of this host, None where it goes on.
+    """
+
+    step: RolloutStep
+    changed: bool
+    check_mode: bool
+    first: Usage | None
+    before: Usage | None
+    after: Usage | None
+    plan: Plan | None
+    applied: ApplyResult | None
+    reverted: ApplyResult | None
+    end: str | None
 
 
 class WaveVerdict(TypedDict):

@@ -59,13 +59,13 @@ def is_untouched(host: Host) -> bool:
 def test_remediate_then_nothing_left_to_do(host: Host) -> None:
     first = host.play("timewait_remediate").passed()
     assert first.changed == 1
-    assert first.said("CHANGE 2 of 5 settings: at most 55296 new connections/s per destination not 8.3.")
+    assert first.said("CHANGE 2 of 5 settings: at most 55296 new connections/s per destination up from 8.3.")
     assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
 
     second = host.play("timewait_remediate").passed()
     assert second.changed == 0
     assert second.said("NO CHANGE")
-    assert second.said(f"UNCHANGED: {DROPIN} and the kernel already agree.")
+    assert second.said(f"UNCHANGED: {DROPIN} and the running kernel already match.")
     assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
 
 
@@ -75,7 +75,7 @@ def test_check_mode_predicts_and_touches_nothing(host: Host) -> None:
     assert is_untouched(host)
     assert textwrap.indent(FIXED_TEXT, "+").splitlines()[-1] in predicted.text.splitlines()
     assert "-net.ipv4.tcp_tw_reuse = 2" in predicted.text.splitlines()
-    assert predicted.said(f"WOULD CHANGE: {DROPIN} and the kernel.")
+    assert predicted.said(f"WOULD CHANGE: {DROPIN} and the running kernel.")
 
     done = host.play("timewait_remediate", "--diff").passed()
     assert diff_lines(done) == diff_lines(predicted)
@@ -90,7 +90,7 @@ def test_rollback_twice(host: Host) -> None:
     host.play("timewait_remediate").passed()
     predicted = host.play("timewait_remediate", "--check", entry="rollback").passed()
     assert predicted.changed == 1
-    assert predicted.said(f"WOULD TAKE BACK: {DROPIN} is removed.")
+    assert predicted.said(f"WOULD ROLL BACK: {DROPIN} is removed.")
     assert (host.sysctls(), host.text()) == (FIXED, FIXED_TEXT)
 
     assert host.play("timewait_remediate", entry="rollback").passed().changed == 1

@@ -98,7 +98,7 @@ def test_all_waves_then_nothing_left_to_do(fleet: Fleet) -> None:
     again = fleet.roll_out().passed()
     assert again.changed == 0
     assert "WARNING" not in again.text
-    assert again.said("UNCHANGED: there is nothing to do on this host.")
+    assert again.said("UNCHANGED: there is nothing to change on this host.")
 
 
 def test_check_mode_tells_the_waves_and_changes_nothing(fleet: Fleet) -> None:
@@ -114,7 +114,7 @@ def test_observe_is_a_tag_that_only_looks(fleet: Fleet) -> None:
     before = {name: state_of(host) for name, host in fleet.hosts.items()}
     run = fleet.roll_out("--tags", "observe").passed()
     assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
-    assert run.text.count("PENDING: to be changed when its wave comes.") == 3
+    assert run.text.count("PENDING: it will be changed in its wave.") == 3
 
 
 def test_a_service_that_dies_in_the_second_wave_takes_that_wave_back(fleet: Fleet) -> None:
@@ -133,7 +133,7 @@ def test_a_service_that_dies_in_the_second_wave_takes_that_wave_back(fleet: Flee
             run = Recap(subprocess.CompletedProcess([], playing.wait(), "".join(lines_of(playing)), ""))
     assert run.code == 2
     assert run.said("failed listeners-kept: Nobody listens any more on TCP 9000.")
-    assert run.said("ROLLED BACK in wave 2: what was changed has been taken back.")
+    assert run.said("ROLLED BACK in wave 2: this host is as it was before its wave.")
     assert run.said("The rollout ends with wave 2 which was taken back. two: listeners-kept: Nobody listens")
     assert fleet["one"].sysctls() == FIXED
     assert {name: state_of(fleet[name]) for name in ("two", "three")} == {
@@ -219,7 +219,7 @@ def test_what_is_on_trial_can_be_taken_back_by_hand(fleet: Fleet) -> None:
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[1], timewait_rollout_soak=60) as playing:
         kill(playing)
     run = fleet["one"].play("timewait_rollout", entry="rollback").passed()
-    assert run.said("ROLLED BACK: what was changed has been taken back."), run.text
+    assert run.said("ROLLED BACK: this host is as it was before its wave."), run.text
     assert state_of(fleet["one"]) == before
 
 

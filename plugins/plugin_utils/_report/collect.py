@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._border import NotUnderstoodError, clean, parse
-from .._model import ApplyResult, HostOutcome, LoadResult, Remediation, Usage
+from .._model import ApplyResult, HostOutcome, LoadResult, Plan, Remediation, StepResult, Usage
 from .host import Host
 
 COLLECTION = "netops.ephemeral_ports"
@@ -108,14 +108,34 @@ class Fleet:
 
 
 def _take_remediation(host: Host, result: object, check: bool) -> None:
-    """Its steps in the order in which they came about."""
     remediation = parse(Remediation, result)
-    if remediation["usage"]:
-        host.on_usage(remediation["usage"])
-    if remediation["plan"]:
-        host.on_plan(remediation["plan"])
-    if remediation["applied"]:
-        host.on_apply(remediation["applied"], check)
+    _take_steps(host, remediation["usage"], remediation["plan"], remediation["applied"], check)
+
+
+def _take_outcome(host: Host, result: object, check: bool) -> None:
+    """Of all that the result of a step of a rollout carries, what this step has found."""
+    outcome = parse(HostOutcome, result)
+    if isinstance(result, Mapping) and "step" in result:
+        step = parse(StepResult, result)
+        if step["step"] == "observe":
+            _take_steps(host, step["first"], step["plan"], step["applied"], check=True)
+        elif step["step"] == "apply":
+            _take_steps(host, step["before"], step["plan"], step["applied"], check)
+        elif step["step"] == "judge":
+            _take_steps(host, step["after"], None, None, check)
+        elif step["step"] == "revert":
+            _take_steps(host, None, None, step["reverted"], check)
+    host.on_outcome(outcome)
+
+
+def _take_steps(host: Host, usage: Usage | None, plan: Plan | None, applied: ApplyResult | None, check: bool) -> None:
+    """In the order in which they came about."""
+    if usage:
+        host.on_usage(usage)
+    if plan:
+        host.on_plan(plan)
+    if applied:
+        host.on_apply(applied, check)
 
 
 _KINDS: Mapping[str, Take] = {
@@ -123,5 +143,5 @@ _KINDS: Mapping[str, Take] = {
     "apply": lambda host, result, check: host.on_apply(parse(ApplyResult, result), check),
     "load": lambda host, result, _check: host.on_load(parse(LoadResult, result)),
     "remediation": _take_remediation,
-    "outcome": lambda host, result, _check: host.on_outcome(parse(HostOutcome, result)),
+    "outcome": _take_outcome,
 }

@@ -24,6 +24,8 @@ from ...module_utils._text import format_destination, format_percent
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage
 from .._text.describe import notable, reason, verdict
 from .._text.wording import (
+    format_at_most,
+    format_count,
     format_counts,
     format_forecast,
     format_hosts,
@@ -82,7 +84,7 @@ def view(report: Report) -> View:
         "tone": next((level for level in LEVELS if summary["levels"][level]), "unknown"),
         "chart": _chart(hosts, ids, len(rows)),
         "losses": summary["lost"],
-        "beyond": summary["not_curable"],
+        "not_curable": summary["not_curable"],
         "settings": summary["settings"],
         "findings": summary["findings"],
         "destinations": summary["destinations"][:DESTINATIONS],
@@ -106,26 +108,21 @@ def headline(summary: Summary) -> str:
         return f"{format_count(levels['exhausted'])} {of} {verb} no local port left towards a destination"
     if levels["critical"]:
         verb = "is" if levels["critical"] == 1 else "are"
-        return f"{format_count(levels['critical'])} {of} {verb} past half of the ports towards a destination"
-    undone = sum(group["hosts"] for group in summary["lost"] if group["state"] != "unreachable")
-    if undone:
-        return (
-            f"{format_count(undone)} {of} failed or went back to what it was"
-            if undone == 1
-            else (f"{format_count(undone)} {of} failed or went back to what they were")
-        )
+        return f"{format_count(levels['critical'])} {of} {verb} critically short of ports towards a destination"
+    failed = sum(group["hosts"] for group in summary["lost"] if group["state"] == "failed")
+    rolled_back = sum(group["hosts"] for group in summary["lost"] if group["state"] == "rolled_back")
+    if failed or rolled_back:
+        verb = "was" if rolled_back == 1 else "were"
+        what = [f"{format_count(failed)} {of} failed"] if failed else []
+        what += [f"{format_count(rolled_back)} {'' if failed else f'{of} '}{verb} rolled back"] if rolled_back else []
+        return ", ".join(what)
     if levels["warning"]:
-        verb = "comes" if levels["warning"] == 1 else "come"
-        return f"{format_count(levels['warning'])} {of} {verb} close to running out of ports"
+        verb = "is" if levels["warning"] == 1 else "are"
+        return f"{format_count(levels['warning'])} {of} {verb} getting short of ports"
     if levels["unknown"]:
         verb = "was" if levels["unknown"] == 1 else "were"
-        return f"{format_count(levels['unknown'])} {of} {verb} not seen; no other is short of ports"
+        return f"{format_count(levels['unknown'])} {of} {verb} not observed; no other is short of ports"
     return f"No host of {format_count(total)} is short of ports" if total != 1 else "The host is not short of ports"
-
-
-def format_count(value: float) -> str:
-    """Whole from ten on, as nobody needs more of a rate."""
-    return f"{value:,.1f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
 
 
 def _acted(summary: Summary) -> bool:
@@ -185,6 +182,7 @@ def _details(host: HostReport) -> View:
         "usage": usage,
         "pools": [_pool(pool, before.get((pool["source"], format_destination(pool)))) for pool in pools],
         "findings": notable(usage) if usage else [],
+        "findings_above": len(usage["findings"]) - len(notable(usage)) if usage else 0,
         "plan": [setting for setting in plan["settings"] if setting["action"] != "unsupported"] if plan else [],
         "rate": plan["sustainable_rate"] if plan else None,
         "changes": [_change(change) for change in host["changes"]],
@@ -205,7 +203,7 @@ def _change(change: Change) -> View:
     different = [setting for setting in change["settings"] if setting["before"] != setting["after"]]
     title = "Would change" if change["check_mode"] else "Changed"
     if change["file"] in ("removed", "restored"):
-        title = "Would be taken back" if change["check_mode"] else "Taken back"
+        title = "Would be rolled back" if change["check_mode"] else "Rolled back"
     return {"title": title if change["changed"] else "Nothing to change", "path": change["path"], "settings": different}
 
 
@@ -221,7 +219,7 @@ def _pool(pool: Pool, before: float | None = None) -> View:
         "recent": format_number(recent_rate(pool)),
         "arrow": _ARROWS.get(pool["trend"] or "", ""),
         "bars": [round(rate / highest * 12, 1) for _window, rate in rates],
-        "rates": told if hold >= 60 else f"{told}; ports are taken over after {hold:g} s, so older ones are missing",
+        "rates": told if hold >= 60 else f"{told}; ports are reused after {hold:g} s, so older ones are missing",
         "outlook": format_forecast(pool["forecast"]),
     }
 
@@ -295,6 +293,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         count=format_count,
+        at_most=format_at_most,
         percent=format_percent,
         word=format_word,
         shown=format_value,

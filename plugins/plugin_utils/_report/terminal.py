@@ -51,7 +51,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
         *_counts(summary, any(map(latest_usage, hosts)), report["meta"]["check_mode"], width),
         *_worst(hosts, width),
         *_losses(summary["lost"], width),
-        *_groups("Beyond sysctls", summary["not_curable"], width),
+        *_groups("Not curable by sysctls", summary["not_curable"], width),
         *_settings(summary["settings"], width),
         *_findings(summary["findings"], width),
     ]

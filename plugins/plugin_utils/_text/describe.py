@@ -26,10 +26,11 @@ from .._model import (
     Plan,
     Pool,
     Remediation,
+    StepResult,
     Usage,
 )
 from .layout import indented, labelled, printable, table
-from .wording import format_change, format_number, format_per_second, recent_rate
+from .wording import format_at_most, format_change, format_number, recent_rate
 
 DESTINATIONS_SHOWN = 5
 
@@ -38,7 +39,7 @@ TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
-    "kept": " (left alone: it, or the file, was changed since)",
+    "kept": " (kept: changed since by somebody else)",
 }
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ def describe(result: object, check: bool = False) -> list[str]:
     Raises ValueError for anything else.
     """
     kind = result.get("kind") if isinstance(result, Mapping) else None
+    kind = "step" if kind == "outcome" and isinstance(result, Mapping) and "step" in result else kind
     if not isinstance(kind, str) or kind not in _KINDS:
         what = f"one of kind {clean(str(kind), 40)}" if isinstance(result, Mapping) else type(result).__name__
         raise ValueError(f"expected a result of this collection ({', '.join(_KINDS)}), not {what}")
@@ -64,7 +66,8 @@ def describe_remediation(result: Remediation) -> list[str]:
     if applied:
         return lines + describe_apply(applied, result["check_mode"])
     if plan and not plan["dropin"]:
-        lines += labelled("Note", "The policy leaves every setting alone. The playbook rollback undoes earlier runs.")
+        what = "The policy leaves every setting alone. Use the rollback playbook to undo earlier runs."
+        lines += labelled("Note", what)
     return lines
 
 
@@ -86,7 +89,7 @@ def describe_usage(usage: Usage) -> list[str]:
         f"({ports['reserved']} reserved{held}).",
     )
     if usage["complete"] is False:
-        lines += labelled("Note", "Sockets changed while they were listed; the numbers are a little off.")
+        lines += labelled("Note", "Sockets changed during the dump; the numbers are slightly off.")
     return lines + next_steps(usage)
 
 
@@ -116,11 +119,11 @@ def outlook(worst: Pool) -> str:
     if exhausted:
         soon = f"critical in {critical:.0f} s, " if critical else ""
         return f"{rate}; at that rate {soon}exhausted in {exhausted:.0f} s."
+    end = format_percent(forecast["saturation"])
     if critical:
-        end = format_percent(forecast["saturation"])
-        return f"{rate}; at that rate critical in {critical:.0f} s, with {end} in the end."
+        return f"{rate}; at that rate critical in {critical:.0f} s, with {end} at steady state."
     if exhausted is None:
-        return f"{rate}; at that rate {format_percent(forecast['saturation'])} of the ports are blocked in the end."
+        return f"{rate}; at that rate {end} of the ports are blocked at steady state."
     return f"{rate}."
 
 
@@ -165,14 +168,13 @@ def reason(usage: Usage, worst: Pool) -> str:
             "mostly not a matter of closed connections."
         )
     hold = max(worst["hold_seconds"], 0.001)  # the kernel counts no finer
-    mode = usage["sysctls"].get(TW_REUSE)
-    slow = (
-        " With half of the ports blocked, connect() searches long and slowly." if 0.5 <= worst["saturation"] < 1 else ""
-    )
-    return (
-        f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode or 'not to be seen from here'}), "
-        f"so one destination takes at most {format_per_second(usage['port_range']['usable'] / hold)}.{slow}"
-    )
+    mode = usage["sysctls"].get(TW_REUSE) or "not visible in this namespace"
+    rate = f"{format_at_most(usage['port_range']['usable'] / hold)} new connections per second"
+    hold_time = f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode})"
+    text = f"{hold_time}, so one destination takes at most {rate}."
+    if 0.5 <= worst["saturation"] < 1:
+        return f"{text} With half of the ports blocked, connect() takes long to find a free one."
+    return text
 
 
 def next_steps(usage: Usage) -> list[str]:
@@ -187,13 +189,14 @@ def describe_plan(plan: Plan) -> list[str]:
     """Lines for the result of remediation_plan."""
     settings, rate = plan["settings"], plan["sustainable_rate"]
     changes = sum(setting["action"] == "set" for setting in settings)
-    limit = f"at most {format_number(rate['after'])} new connections/s per destination"
+    limit = f"at most {format_at_most(rate['after'])} new connections/s per destination"
     if not changes:
         lines = [f"NO CHANGE: {limit}."]
     elif rate["after"] == rate["before"]:
         lines = [f"CHANGE {changes} of {len(settings)} settings: still {limit}."]
     else:
-        lines = [f"CHANGE {changes} of {len(settings)} settings: {limit}, not {format_number(rate['before'])}."]
+        way = "up" if rate["after"] > rate["before"] else "down"
+        lines = [f"CHANGE {changes} of {len(settings)} settings: {limit}, {way} from {format_at_most(rate['before'])}."]
     for setting in settings:
         values = format_change(setting["current"], setting["wanted"])
         lines.append(f"  {setting['action']:<11} {setting['key']}: {values}")
@@ -209,30 +212,44 @@ def describe_apply(result: ApplyResult, check: bool) -> list[str]:
         if note or setting["before"] != setting["after"]:
             lines.append(f"  {setting['key']}: {format_change(setting['before'], setting['after'])}{note}")
     if result["recovered"]:
-        lines += labelled("Note", "An earlier run had broken off half-way; that was undone first.")
+        lines += labelled("Note", "An earlier run was interrupted; what it had changed was rolled back first.")
     if result["on_trial"] and not check:
-        lines += labelled("Note", "The change is on trial: until it is confirmed it can be taken back alone.")
+        lines += labelled("Note", "On trial: until it is confirmed, this change can be rolled back on its own.")
     return lines
 
 
 def what_was_applied(result: ApplyResult, check: bool) -> str:
     path, file = result["path"], result["file"]
     if file == "kept":
-        return f"KEPT: {path} has been edited since and stays; remove it and roll back again to take back all."
+        return f"KEPT: {path} was edited after it was applied. Remove it and roll back again to roll back everything."
     if file == "unmanaged":
-        return f"UNCHANGED: no run is recorded for {path}, so there is nothing to take back."
+        return f"UNCHANGED: there is no journal for {path}, so there is nothing to roll back."
     if not result["changed"]:
         if file == "absent":
-            return f"UNCHANGED: there is no {path}, and nothing of it to take back."
-        return f"UNCHANGED: {path} and the kernel already agree."
+            return f"UNCHANGED: {path} does not exist, and there is nothing to roll back."
+        return f"UNCHANGED: {path} and the running kernel already match."
     if file in ("removed", "restored", "absent"):
-        what = f"{path} was gone already" if file == "absent" else f"{path} is {file}"
-        return f"WOULD TAKE BACK: {what}." if check else f"TAKEN BACK: {what}."
+        what = f"{path} was removed already" if file == "absent" else f"{path} is {file}"
+        return f"WOULD ROLL BACK: {what}." if check else f"ROLLED BACK: {what}."
     in_kernel = any(setting["before"] != setting["after"] for setting in result["settings"])
     if not in_kernel:
-        return f"{'WOULD CHANGE' if check else 'CHANGED'}: {path}; the kernel has these values already."
-    what = "the kernel" if file == "unchanged" else f"{path} and the kernel"
-    return f"WOULD CHANGE: {what}." if check else f"CHANGED: {what}, and they agree."
+        return f"{'WOULD CHANGE' if check else 'CHANGED'}: {path}; the running kernel has these values already."
+    what = "the running kernel" if file == "unchanged" else f"{path} and the running kernel"
+    return f"WOULD CHANGE: {what}." if check else f"CHANGED: {what} (verified)."
+
+
+def describe_step(step: StepResult, check: bool) -> list[str]:
+    """Lines for the result of a step of a rollout: the outcome so far, and what this step found or did."""
+    check = check or step["check_mode"]
+    lines, applied = describe_outcome(step, check), step["applied"]
+    if step["step"] == "observe":
+        lines += describe_plan(step["plan"]) if step["plan"] else []
+        lines += describe_apply(applied, check=True) if applied else []
+    elif step["step"] == "confirm" and step["state"] == "changed" and applied:
+        lines += describe_apply({**applied, "on_trial": False}, check)
+    elif step["step"] == "revert" and step["reverted"]:
+        lines += describe_apply(step["reverted"], check)
+    return lines
 
 
 def describe_outcome(outcome: HostOutcome, check: bool) -> list[str]:
@@ -244,7 +261,7 @@ def describe_outcome(outcome: HostOutcome, check: bool) -> list[str]:
     for one in gate["checks"] if gate else ():
         lines += indented(f"{one['status']:<8} {one['id']}: {one['message']}", indent=2, hanging=9)
     if outcome["not_curable"]:
-        lines += labelled("Beyond", f"Sysctls alone cannot cure this host. {outcome['not_curable']}")
+        lines += labelled("Limits", f"Sysctls alone cannot cure this host. {outcome['not_curable']}")
     return lines
 
 
@@ -252,11 +269,11 @@ def what_became(outcome: HostOutcome, check: bool) -> str:
     state, gate = outcome["state"], outcome["gate"]
     wave = f" in wave {outcome['wave']}" if outcome["wave"] else ""
     if state == "unchanged":
-        return "UNCHANGED: there is nothing to do on this host."
+        return "UNCHANGED: there is nothing to change on this host."
     if state == "pending":
-        return f"WOULD CHANGE{wave}." if check and wave else "PENDING: to be changed when its wave comes."
+        return f"WOULD CHANGE{wave}." if check and wave else "PENDING: it will be changed in its wave."
     if state == "rolled_back":
-        return f"WOULD TAKE BACK{wave}." if check else f"ROLLED BACK{wave}: what was changed has been taken back."
+        return f"WOULD ROLL BACK{wave}." if check else f"ROLLED BACK{wave}: this host is as it was before its wave."
     if not gate:
         return f"FAILED{wave}." if state == "failed" else f"{state.upper()}{wave}."
     tally = Counter(one["status"] for one in gate["checks"])
@@ -274,15 +291,16 @@ def describe_load(load: LoadResult) -> list[str]:
         lines = [f"PASSED: all {attempted} connections to {url} succeeded."]
     for error in load["errors"]:
         lines += indented(f"{error['count']} x {format_error(error)}", indent=2, hanging=4)
-    stopped = ", until the time limit" if load["stopped_by"] == "time_limit" else ""
-    lines += labelled("Rate", f"{format_per_second(load['rate'])} for {load['seconds']:.1f} s{stopped}.")
+    stopped = ", stopped by the time limit" if load["stopped_by"] == "time_limit" else ""
+    rate = f"{format_number(load['rate'])} new connections per second"
+    lines += labelled("Rate", f"{rate} for {load['seconds']:.1f} s{stopped}.")
     times = [f"{name} {ms:.2f} ms" for name, ms in _percentiles(load["connect_ms"]) if ms is not None]
     if times:
         lines += labelled("Connect", f"{', '.join(times)}.")
     waiting, recycled = load["time_wait"], load["tw_recycled"]
     lines += labelled(
         "TIME_WAIT",
-        f"{waiting['before']} before, {waiting['after']} after; {recycled['delta']} ports taken over early.",
+        f"{waiting['before']} before, {waiting['after']} after; {recycled['delta']} ports reused out of TIME_WAIT.",
     )
     return lines
 
@@ -313,4 +331,5 @@ _KINDS: Mapping[str, Callable[[object, bool], list[str]]] = {
     "remediation": _typed(Remediation, lambda remediation, _check: describe_remediation(remediation)),
     "load": _typed(LoadResult, lambda load, _check: describe_load(load)),
     "outcome": _typed(HostOutcome, describe_outcome),
+    "step": _typed(StepResult, describe_step),
 }

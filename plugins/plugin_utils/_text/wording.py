@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -17,9 +18,10 @@ VALUE_WIDTH = 40  # lists of reserved ports can be long
 NAMES_SHOWN = 6
 
 _WORDS = {
-    "unknown": "not seen",
+    "unknown": "not observed",
     "rolled_back": "rolled back",
     "would_change": "would change",
+    "planned": "planned, not applied",
 }
 
 
@@ -33,14 +35,20 @@ def format_number(value: float) -> str:
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
-def format_per_second(rate: float) -> str:
-    return f"{format_number(rate)} new connections per second"
+def format_at_most(value: float) -> str:
+    """A bound is never rounded up."""
+    return f"{math.floor(value * 10) / 10:.1f}" if value < 10 else f"{math.floor(value)}"
+
+
+def format_count(value: float) -> str:
+    """With separators of thousands. Whole from ten on."""
+    return f"{value:,.1f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
 
 
 def format_value(value: str | None) -> str:
     """The value of a sysctl."""
     if value is None:
-        return "not there"
+        return "absent"
     text = " ".join(value.split()) or "empty"
     return text if len(text) <= VALUE_WIDTH else f"{text[:VALUE_WIDTH].rpartition(',')[0]} ..."
 
@@ -74,7 +82,7 @@ def format_forecast(forecast: Forecast) -> str:
         return f"critical in {critical:.0f} s"
     if forecast["saturation"] > 1:
         return f"needs {forecast['saturation']:.1f} x the ports"
-    return f"{format_percent(forecast['saturation'])} if it goes on"
+    return f"{format_percent(forecast['saturation'])} at this rate"
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

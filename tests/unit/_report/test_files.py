@@ -29,7 +29,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.fil
     write_report,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import format_count, headline, render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import headline, render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import format_count
 
 NAMES = ["report.csv", "report.html", "report.json"]
 LOOK, APPLY = "netops.ephemeral_ports.port_usage_info", "netops.ephemeral_ports.sysctl_dropin"
@@ -246,7 +247,7 @@ def test_a_large_fleet_is_cut_with_a_word(monkeypatch: pytest.MonkeyPatch) -> No
     identifiers = [value for name, value in reader.attributes if name == "id" and (value or "").startswith("host-")]
     assert len(identifiers) == 30
     assert reader.tags.count("details") == 5
-    assert "70 hosts with less to say are in report.json and report.csv." in reader.text
+    assert "70 hosts that need less attention are only in report.json and report.csv." in reader.text
     assert "each bar is the highest of 10 hosts" in reader.text
     targets = [
         value[1:] for name, value in reader.attributes if name == "href" and value and value.startswith("#host-")
@@ -267,9 +268,9 @@ def test_numbers(value: float, text: str) -> None:
     [
         ({"exhausted": 1, "ok": 4}, "1 of 5 hosts has no local port left towards a destination"),
         ({"exhausted": 2, "ok": 1998}, "2 of 2,000 hosts have no local port left towards a destination"),
-        ({"critical": 1}, "1 of 1 host is past half of the ports towards a destination"),
-        ({"warning": 3, "ok": 1}, "3 of 4 hosts come close to running out of ports"),
-        ({"unknown": 1, "ok": 1}, "1 of 2 hosts was not seen; no other is short of ports"),
+        ({"critical": 1}, "1 of 1 host is critically short of ports towards a destination"),
+        ({"warning": 3, "ok": 1}, "3 of 4 hosts are getting short of ports"),
+        ({"unknown": 1, "ok": 1}, "1 of 2 hosts was not observed; no other is short of ports"),
         ({"ok": 2}, "No host of 2 is short of ports"),
         ({"ok": 1}, "The host is not short of ports"),
         ({}, "No host took part"),
@@ -280,9 +281,17 @@ def test_headline(levels: dict[str, int], sentence: str) -> None:
     assert headline({"levels": counts, "hosts": sum(counts.values()), "lost": []}) == sentence
 
 
-def test_headline_of_a_rollout_that_went_back() -> None:
-    counts = {"exhausted": 0, "critical": 0, "warning": 1, "ok": 8, "unknown": 0}
-    lost = [{"state": "rolled_back", "hosts": 2}, {"state": "unreachable", "hosts": 1}]
-    assert (
-        headline({"levels": counts, "hosts": 9, "lost": lost}) == "2 of 9 hosts failed or went back to what they were"
-    )
+@pytest.mark.parametrize(
+    ("failed", "rolled_back", "sentence"),
+    [
+        (13, 0, "13 of 14 hosts failed"),
+        (0, 1, "1 of 14 hosts was rolled back"),
+        (0, 2, "2 of 14 hosts were rolled back"),
+        (1, 3, "1 of 14 hosts failed, 3 were rolled back"),
+    ],
+)
+def test_headline_says_what_went_wrong(failed: int, rolled_back: int, sentence: str) -> None:
+    counts = {"exhausted": 0, "critical": 0, "warning": 1, "ok": 13, "unknown": 0}
+    states = {"failed": failed, "rolled_back": rolled_back, "unreachable": 1}
+    lost = [{"state": state, "hosts": hosts} for state, hosts in states.items() if hosts]
+    assert headline({"levels": counts, "hosts": 14, "lost": lost}) == sentence

@@ -40,7 +40,7 @@ def fleet_of(**usages: dict[str, Any]) -> Fleet:
 
 def test_five_hosts() -> None:
     assert told(make_fleet(5)) == [
-        "5 hosts: 1 exhausted, 1 warning, 2 ok, 1 not seen. In this run: 1 unreachable, 4 observed.",
+        "5 hosts: 1 exhausted, 1 warning, 2 ok, 1 not observed. In this run: 1 unreachable, 4 observed.",
         "",
         "Short of ports, the worst first",
         "  host                  level      towards         blocked  closed/s  trend   forecast",
@@ -133,7 +133,7 @@ def test_hosts_not_curable() -> None:
         fleet.on_result(f"web{number}", ROLLOUT, stuck)
     lines = told(fleet)
     assert lines[-3:] == [
-        "Beyond sysctls: 3 hosts",
+        "Not curable by sysctls: 3 hosts",
         "  Clients bind() before they connect().",
         "      3 hosts: web[1:3]",
     ]

@@ -137,7 +137,7 @@ VERDICTS = {
     ),
     "plan": (
         plan(setting(REUSE, "2", "1", "set"), setting("net.ipv4.tcp_timestamps", "1", "1", "keep")),
-        "CHANGE 1 of 2 settings: at most 55296 new connections/s per destination, not 8.3.",
+        "CHANGE 1 of 2 settings: at most 55296 new connections/s per destination, up from 8.3.",
     ),
     "plan for the same rate": (
         plan(setting("net.ipv4.ip_local_reserved_ports", "", "80", "set"), before=470.5, after=470.5),
@@ -147,18 +147,18 @@ VERDICTS = {
         plan(setting(REUSE, "1", "1", "keep"), before=55296.0),
         "NO CHANGE: at most 55296 new connections/s per destination.",
     ),
-    "applied": (applied(True, "created"), f"CHANGED: {PATH} and the kernel, and they agree."),
-    "applied before": (applied(False, "unchanged", "1"), f"UNCHANGED: {PATH} and the kernel already agree."),
-    "rolled back": (applied(True, "removed"), f"TAKEN BACK: {PATH} is removed."),
-    "rolled back to a file": (applied(True, "restored"), f"TAKEN BACK: {PATH} is restored."),
-    "rolled back without file": (applied(True, "absent"), f"TAKEN BACK: {PATH} was gone already."),
+    "applied": (applied(True, "created"), f"CHANGED: {PATH} and the running kernel (verified)."),
+    "applied before": (applied(False, "unchanged", "1"), f"UNCHANGED: {PATH} and the running kernel already match."),
+    "rolled back": (applied(True, "removed"), f"ROLLED BACK: {PATH} is removed."),
+    "rolled back to a file": (applied(True, "restored"), f"ROLLED BACK: {PATH} is restored."),
+    "rolled back without file": (applied(True, "absent"), f"ROLLED BACK: {PATH} was removed already."),
     "edited since": (
         applied(False, "kept", status="kept"),
-        f"KEPT: {PATH} has been edited since and stays; remove it and roll back again to take back all.",
+        f"KEPT: {PATH} was edited after it was applied. Remove it and roll back again to roll back everything.",
     ),
     "nothing to roll back": (
         applied(False, "absent"),
-        f"UNCHANGED: there is no {PATH}, and nothing of it to take back.",
+        f"UNCHANGED: {PATH} does not exist, and there is nothing to roll back.",
     ),
     "load failed": (
         stress(succeeded=500, errors=[error()]),
@@ -179,9 +179,9 @@ def test_verdict_comes_first(result: Result, verdict: str) -> None:
 @pytest.mark.parametrize(
     ("result", "verdict"),
     [
-        (applied(True, "created"), f"WOULD CHANGE: {PATH} and the kernel."),
-        (applied(True, "removed"), f"WOULD TAKE BACK: {PATH} is removed."),
-        (applied(False, "unchanged"), f"UNCHANGED: {PATH} and the kernel already agree."),
+        (applied(True, "created"), f"WOULD CHANGE: {PATH} and the running kernel."),
+        (applied(True, "removed"), f"WOULD ROLL BACK: {PATH} is removed."),
+        (applied(False, "unchanged"), f"UNCHANGED: {PATH} and the running kernel already match."),
     ],
 )
 def test_check_mode_speaks_of_what_would_be(result: Result, verdict: str) -> None:
@@ -204,13 +204,13 @@ SAID = {
     ),
     "why, in a container on an old kernel": (
         usage(destination(), reuse=None),
-        "(tcp_tw_reuse is not to be seen from here)",
+        "(tcp_tw_reuse is not visible in this namespace)",
     ),
     "live connections are not TIME_WAIT": (
         usage(destination(live=400, time_wait=100)),
         "400 of the blocked ports carry open connections, 100 are in TIME_WAIT",
     ),
-    "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() searches long and slowly."),
+    "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() takes long to find a free one."),
     "next step": (
         usage(WARNING),
         (
@@ -227,7 +227,7 @@ SAID = {
             "Ports: 32768-33267, 500 of 500 usable (0 reserved). Next: Nothing to do."
         ),
     ),
-    "changing sockets": (usage(HARDLY, complete=False), "Sockets changed while they were listed"),
+    "changing sockets": (usage(HARDLY, complete=False), "Sockets changed during the dump"),
     "what the load met": (
         stress(succeeded=500, errors=[error()]),
         "1000 x curl 7 (CURLE_COULDNT_CONNECT), errno 99 (EADDRNOTAVAIL): no free local port",
@@ -236,17 +236,17 @@ SAID = {
         stress(succeeded=500, errors=[error(curl_code=199, curl_name=None, errno=0, errno_name=None, meaning=None)]),
         "1000 x curl 199, errno 0 Rate:",
     ),
-    "time limit": (stress(stopped_by="time_limit"), "for 5.0 s, until the time limit."),
-    "reuse under load": (stress(), "TIME_WAIT: 0 before, 500 after; 7 ports taken over early."),
+    "time limit": (stress(stopped_by="time_limit"), "for 5.0 s, stopped by the time limit."),
+    "reuse under load": (stress(), "TIME_WAIT: 0 before, 500 after; 7 ports reused out of TIME_WAIT."),
     "a change": (applied(True, "created"), f"{REUSE}: 2 -> 1"),
     "somebody else's value": (
         applied(True, "removed", "0", "0", "kept"),
-        f"{REUSE}: 0 (left alone: it, or the file, was changed since)",
+        f"{REUSE}: 0 (kept: changed since by somebody else)",
     ),
-    "a crash before": (applied(True, "created", recovered=True), "An earlier run had broken off half-way"),
+    "a crash before": (applied(True, "created", recovered=True), "An earlier run was interrupted"),
     "a key that is not there": (
         plan(setting("net.ipv4.tcp_tw_recycle", None, None, "unsupported")),
-        "unsupported net.ipv4.tcp_tw_recycle: not there So it is.",
+        "unsupported net.ipv4.tcp_tw_recycle: absent So it is.",
     ),
     "an empty list": (plan(setting("net.ipv4.ip_local_reserved_ports", "", "8080", "set")), "empty -> 8080"),
     "tabs as the kernel has them": (
@@ -266,7 +266,7 @@ def test_says(result: Result, sentence: str) -> None:
 
 
 def test_values_that_stay_are_not_repeated() -> None:
-    assert describe(applied(False, "unchanged", "1")) == [f"UNCHANGED: {PATH} and the kernel already agree."]
+    assert describe(applied(False, "unchanged", "1")) == [f"UNCHANGED: {PATH} and the running kernel already match."]
 
 
 def test_connect_times_of_a_load_without_success_are_left_out() -> None:
@@ -327,11 +327,14 @@ def course(saturation: float, critical: float | None, exhausted: float | None) -
         ),
         (
             {"forecast": course(0.82, 30.0, None), "trend": "steady"},
-            "50 connections/s closed over the last 10 s, steady; at that rate critical in 30 s, with 82% in the end.",
+            (
+                "50 connections/s closed over the last 10 s, steady; "
+                "at that rate critical in 30 s, with 82% at steady state."
+            ),
         ),
         (
             {"forecast": course(0.1, None, None), "trend": None, "hold_seconds": 1.0},
-            "500 connections/s closed over the last 1 s; at that rate 10% of the ports are blocked in the end.",
+            "500 connections/s closed over the last 1 s; at that rate 10% of the ports are blocked at steady state.",
         ),
     ],
     ids=["already", "both ahead", "exhausted ahead", "critical ahead", "never"],
@@ -349,19 +352,19 @@ CHECKS = [
 @pytest.mark.parametrize(
     ("different", "check", "verdict"),
     [
-        ({"state": "unchanged"}, False, "UNCHANGED: there is nothing to do on this host."),
-        ({"state": "pending"}, True, "PENDING: to be changed when its wave comes."),
+        ({"state": "unchanged"}, False, "UNCHANGED: there is nothing to change on this host."),
+        ({"state": "pending"}, True, "PENDING: it will be changed in its wave."),
         ({"state": "pending", "wave": 2}, True, "WOULD CHANGE in wave 2."),
         ({"state": "changed", "wave": 1, "gate": {"passed": True, "checks": CHECKS}}, False,
          "CHANGED in wave 1: of 2 checks 1 passed, 1 unknown."),
-        ({"state": "rolled_back", "wave": 1}, False, "ROLLED BACK in wave 1: what was changed has been taken back."),
-        ({"state": "rolled_back"}, True, "WOULD TAKE BACK."),
+        ({"state": "rolled_back", "wave": 1}, False, "ROLLED BACK in wave 1: this host is as it was before its wave."),
+        ({"state": "rolled_back"}, True, "WOULD ROLL BACK."),
         ({"state": "failed", "reason": "No.\x1b[2J"}, False, "FAILED."),
     ],
 )  # fmt: skip
 def test_an_outcome_in_words(different: Result, check: bool, verdict: str) -> None:
-    nothing = {"kind": "outcome", "reason": None, "wave": None, "not_curable": "Mend the client. " * 10, "gate": None}
+    nothing = {"kind": "outcome", "reason": None, "wave": None, "not_curable": "Fix the client. " * 10, "gate": None}
     lines = describe({**nothing, **different}, check=check)
     assert lines[0] == verdict
     assert all(len(line) <= WIDTH and line.isprintable() for line in lines)
-    assert any(line.startswith("Beyond:    Sysctls alone cannot cure this host. Mend") for line in lines)
+    assert any(line.startswith("Limits:    Sysctls alone cannot cure this host. Fix") for line in lines)

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import format_names, natural
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import (
+    format_at_most,
+    format_names,
+    natural,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,8 @@ def unfold(text: str) -> list[str]:
 
 def test_names_are_sorted_as_people_count() -> None:
     assert sorted(["web10", "web9", "db1", "10", "9", "web"], key=natural) == ["9", "10", "db1", "web", "web9", "web10"]
+
+
+@pytest.mark.parametrize(("rate", "text"), [(28232 / 60, "470"), (470.97, "470"), (9.99, "9.9"), (55296.0, "55296")])
+def test_a_bound_is_never_rounded_up(rate: float, text: str) -> None:
+    assert format_at_most(rate) == text

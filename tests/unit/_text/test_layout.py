@@ -1,0 +1,30 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cutting."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import cut_end, cut_middle, printable
+
+
+def test_the_end_of_a_reason_stays() -> None:
+    reason = f"dd: error writing '/root/.ansible/tmp/{'x' * 300}': No space left on device"
+    cut = cut_middle(reason, 80)
+    assert cut.startswith("dd: error writing '/root")
+    assert cut.endswith("No space left on device")
+
+
+@given(st.text(), st.integers(20, 60))
+def test_nothing_is_wider_than_asked(text: str, width: int) -> None:
+    for cut in (cut_end(text, width), cut_middle(text, width)):
+        assert len(cut) <= width
+        assert len(text) > width or cut == text
+
+
+@given(st.text())
+def test_printable(text: str) -> None:
+    assert printable(text).isprintable()
+    assert '"' not in printable(text)
