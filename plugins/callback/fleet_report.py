@@ -15,7 +15,8 @@ author:
 description:
   - Gathers what the modules and roles of this collection returned for each host, and says it once for all of them, the
     worst first. It runs on the controller, adds no task, and reads nothing from the hosts.
-  - After the recap it prints a summary, if more than one host took part or O(directory) is given.
+  - After the recap it prints a summary, if more than one host took part or O(directory) is given. Where the stdout
+    callback is made for programs, as C(ansible.posix.json) is, the summary goes to stderr.
   - In O(directory) it writes C(report.html), one page for people that needs no network, C(report.json) with everything,
     and C(report.csv) with a row for each destination of each host. C(docs/report.md) of the collection describes
     them.
@@ -70,6 +71,7 @@ import yaml
 from ansible import constants as C  # noqa: N812 - its usual name
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import callback_loader
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
@@ -90,6 +92,10 @@ if TYPE_CHECKING:
 
 COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLE = "ephemeral_ports_report"
+TITLE = "EPHEMERAL PORTS"
+# Stdout callbacks of ansible-core for people. What derives from one of them is for people, too.
+PACKAGES = ("ansible.plugins.callback", "ansible_collections.ansible.builtin.plugins.callback")
+FOR_PEOPLE = [f"{package}.{name}" for package in PACKAGES for name in ("default", "minimal", "oneline")]
 COLOURS = {NORMAL: None, GOOD: C.COLOR_OK, POOR: C.COLOR_WARN, BAD: C.COLOR_ERROR}
 
 
@@ -105,6 +111,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._started = _now()
         self._playbooks: list[str] = []
         self._directory: object = None
+        self._for_people = _is_for_people(C.DEFAULT_STDOUT_CALLBACK)
         _preload.load()
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
@@ -135,11 +142,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         if len(self._fleet.hosts) == 1 and not self._directory:
             return
         report = make_report(self._fleet.hosts, self._meta())
-        self._display.banner("EPHEMERAL PORTS")
-        for line in summary_lines(report, self._display.columns):
-            self._display.display(line.text, color=COLOURS[line.tone])
+        self._print_summary(report)
         if self._directory:
             self._write(report, self._directory)
+
+    def _print_summary(self, report: Report) -> None:
+        if self._for_people:
+            self._display.banner(TITLE)
+        else:
+            self._print(TITLE)
+        for line in summary_lines(report, self._display.columns):
+            self._print(line.text, COLOURS[line.tone])
+
+    def _print(self, text: str, colour: str | None = None) -> None:
+        self._display.display(text, color=colour, stderr=not self._for_people)
 
     def _find_directory(self, play: Play) -> object:
         """As ansible-core does it for itself from 2.21 on: documented variables are values of options."""
@@ -183,8 +199,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             why = str(getattr(error, "strerror", None) or error).rstrip(".")
             self._display.warning(f"The report could not be written to {path}: {why}.")
             return
-        self._display.display("")
-        self._display.display(f"Report: {written[0]}, {', '.join(file.name for file in written[1:])}")
+        self._print("")
+        self._print(f"Report: {written[0]}, {', '.join(file.name for file in written[1:])}")
+
+
+def _is_for_people(stdout_callback: str) -> bool:
+    """Whether text may follow what that callback prints: a program that reads JSON would trip over it."""
+    kind = callback_loader.get(stdout_callback, class_only=True)
+    return kind is not None and any(base.__module__ in FOR_PEOPLE for base in kind.__mro__)
 
 
 def _parts(result: CallbackTaskResult) -> tuple[Any, Any, Mapping[str, Any]]:

@@ -112,28 +112,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+kind:
+  description: Which kind of result this is, always V(remediation).
+  type: str
+  returned: success
+  sample: remediation
 usage:
   description: What M(netops.ephemeral_ports.port_usage_info) returned, with the most loaded destination only.
   type: dict
-  returned: success, null where the look failed
-  sample: {level: ok, destinations: [], method: netlink}
+  returned: success, null where the host could not be observed
 plan:
   description: What P(netops.ephemeral_ports.remediation_plan#filter) makes of it.
   type: dict
-  returned: success, null where the look failed
-  sample:
-    settings:
-      - key: net.ipv4.tcp_tw_reuse
-        present: "2"
-        wanted: "1"
-        action: set
-        reason: A port is free again 1 s after its connection was closed, not 60 s.
-        purpose: Whether an outgoing connection may take over a port that is in TIME_WAIT.
+  returned: success, null where the host could not be observed
 applied:
-  description: What M(netops.ephemeral_ports.sysctl_dropin) returned; C(skipped=true) where there was nothing to set.
+  description: What M(netops.ephemeral_ports.sysctl_dropin) returned.
   type: dict
-  returned: success, null where something failed
-  sample: {changed: true, path: /etc/sysctl.d/99-zz-ephemeral-ports.conf, file: created}
+  returned: success, null where there was nothing to set, or something failed
 check_mode:
   description: Whether this is a prediction.
   type: bool

@@ -232,6 +232,34 @@ def test_one_host_and_no_directory_print_nothing(controller: Controller) -> None
     assert summary(two) == ["2 hosts: 2 ok."]
 
 
+# As small as a stdout callback for programs can be.
+DOCUMENT = """
+DOCUMENTATION = "name: document\\ntype: stdout\\nshort_description: One document of JSON\\ndescription: Nothing else."
+import json
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "document"
+
+    def v2_playbook_on_stats(self, stats):
+        self._display.display(json.dumps({"hosts": sorted(stats.processed)}))
+"""
+
+
+def test_stdout_stays_what_a_program_reads(controller: Controller) -> None:
+    (controller.home / "callbacks").mkdir()
+    (controller.home / "callbacks/document.py").write_text(DOCUMENT)
+    controller.environment |= {"ANSIBLE_CALLBACK_PLUGINS": str(controller.home / "callbacks")}
+    controller.environment |= {"ANSIBLE_STDOUT_CALLBACK": "document"}
+    done = controller.play("diagnose", hosts={"web01": {}, "web02": {}})
+    assert json.loads(done.stdout) == {"hosts": ["web01", "web02"]}
+    assert "2 hosts: 2 ok." in done.stderr.splitlines()
+
+    controller.environment |= {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+    assert summary(controller.play("diagnose", hosts={"web01": {}, "web02": {}})) == ["2 hosts: 2 ok."]
+
+
 def test_a_run_without_our_tasks_prints_nothing(controller: Controller) -> None:
     controller.environment["ANSIBLE_CALLBACKS_ENABLED"] = f"{COLLECTION}.fleet_report"
     own = controller.write_play({"ansible.builtin.command": "false"})

@@ -24,13 +24,14 @@ class Display:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.errors: list[str] = []
         self.warnings: list[str] = []
 
     def banner(self, text: str) -> None:
         self.lines.append(text)
 
-    def display(self, text: str, **_options: object) -> None:
-        self.lines.append(text)
+    def display(self, text: str, stderr: bool = False, **_options: object) -> None:
+        (self.errors if stderr else self.lines).append(text)
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
@@ -107,3 +108,30 @@ def test_nothing_is_made_of_one_host_without_a_directory(callback: Any, monkeypa
     monkeypatch.delattr(fleet_report, "make_report")
     end(callback)
     assert callback._display.lines == []
+
+
+@pytest.mark.parametrize(
+    ("stdout_callback", "for_people"),
+    [
+        ("default", True),
+        ("minimal", True),
+        ("oneline", True),
+        ("junit", False),
+        ("tree", False),
+        ("no.such.callback", False),
+    ],
+)
+def test_programs_get_nothing_on_stdout_but_what_they_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stdout_callback: str, for_people: bool
+) -> None:
+    monkeypatch.setattr(fleet_report.C, "DEFAULT_STDOUT_CALLBACK", stdout_callback)
+    monkeypatch.setattr(fleet_report.CallbackModule, "_find_directory", lambda _self, play: play)
+    callback = fleet_report.CallbackModule(display=Display())
+    callback.v2_playbook_on_play_start(str(tmp_path))
+    tell(callback, "web1", IDLE)
+    end(callback)
+    told, silent = callback._display.lines, callback._display.errors
+    told, silent = (told, silent) if for_people else (silent, told)
+    assert told[0] == "EPHEMERAL PORTS"
+    assert told[-1].startswith("Report: ")
+    assert silent == []
