@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -34,7 +35,17 @@ def starts(python: Path) -> bool:
 
 
 def make_environment(directory: Path, python: Path, requirements: Path | None = None) -> Path:
-    """The interpreter of an environment with these requirements, which is kept until they change."""
+    """The interpreter of an environment with these requirements, which is kept until they change.
+
+    Tests that run side by side may want the same one: the first makes it, the others wait.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _make_environment(directory, python, requirements)
+
+
+def _make_environment(directory: Path, python: Path, requirements: Path | None) -> Path:
     version = subprocess.run([python, "-VV"], check=True, capture_output=True, text=True).stdout
     wanted = f"{directory}\n{version}{read_requirements(requirements) if requirements else ''}"
     stamp, own = directory / "made-for", directory / "bin" / "python"

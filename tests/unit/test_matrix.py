@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -62,6 +64,19 @@ def test_an_interpreter_that_does_not_start_is_none(tmp_path: Path, monkeypatch:
     assert environments.find_python(["9.9"]) is None
     shim.write_text("#!/bin/sh\n")
     assert environments.find_python(["9.9"]) == shim
+
+
+def test_an_environment_is_made_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "3.9"
+
+    def run(_command: object) -> None:
+        with (tmp_path / "3.9.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        directory.mkdir()
+
+    monkeypatch.setattr(environments, "run", run)
+    for _twice in range(2):
+        assert environments.make_environment(directory, Path(sys.executable)) == directory / "bin" / "python"
 
 
 def test_requirements_are_read_whole(tmp_path: Path) -> None:
