@@ -22,16 +22,15 @@ options:
     description:
       - What M(netops.ephemeral_ports.port_usage_info), M(netops.ephemeral_ports.sysctl_dropin),
         M(netops.ephemeral_ports.remediation), M(netops.ephemeral_ports.curl_stress),
-        P(netops.ephemeral_ports.remediation_plan#filter), P(netops.ephemeral_ports.rollout_outcome#filter) or
-        P(netops.ephemeral_ports.rollout_gate#filter) returned.
+        M(netops.ephemeral_ports.rollout_host) or P(netops.ephemeral_ports.remediation_plan#filter) returned.
       - The filter tells them apart by their field C(kind).
     type: dict
     required: true
   check:
     description:
       - Whether the result comes from check mode, so that it tells what would happen, not what has happened.
-      - Matters for M(netops.ephemeral_ports.sysctl_dropin) and in a rollout only. A result of
-        M(netops.ephemeral_ports.remediation) says so itself.
+      - Matters for M(netops.ephemeral_ports.sysctl_dropin) only. The results of M(netops.ephemeral_ports.remediation)
+        and M(netops.ephemeral_ports.rollout_host) say so themselves.
     type: bool
     default: false
 seealso:

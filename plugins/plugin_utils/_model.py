@@ -338,11 +338,15 @@ class StepResult(HostOutcome):
 
 
 class WaveVerdict(TypedDict):
-    """Whether a wave may stay, and why not."""
+    """Whether a wave may stay, and why not. hosts_lost: those that left the play on the way.
 
+    Ansible takes a field named failed for its own.
+    """
+
+    wave: int
     passed: bool
-    failed: list[str]
-    lost: list[str]
+    hosts_failed: list[str]
+    hosts_lost: list[str]
     reason: str | None
 
 

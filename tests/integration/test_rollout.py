@@ -60,6 +60,7 @@ class Recap(Run):
 
     def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
         super().__init__(done)
+        print(self.text)  # pytest shows it where a test fails
         self.code = done.returncode
         lines = re.findall(r"^(\w+) +: (.+)$", self.text.partition("PLAY RECAP")[2], re.MULTILINE)
         self.counts = {host: {key: int(n) for key, n in re.findall(r"(\w+)=(\d+)", line)} for host, line in lines}
@@ -132,9 +133,9 @@ def test_a_service_that_dies_in_the_second_wave_takes_that_wave_back(fleet: Flee
             service.communicate("\n")
             run = Recap(subprocess.CompletedProcess([], playing.wait(), "".join(lines_of(playing)), ""))
     assert run.code == 2
-    assert run.said("failed listeners-kept: Nobody listens any more on TCP 9000.")
+    assert run.said("failed listeners-kept: Listener gone: TCP 9000.")
     assert run.said("ROLLED BACK in wave 2: this host is as it was before its wave.")
-    assert run.said("The rollout ends with wave 2 which was taken back. two: listeners-kept: Nobody listens")
+    assert run.said("The rollout ends with wave 2 which was rolled back. two: listeners-kept: Listener gone: TCP 9000.")
     assert fleet["one"].sysctls() == FIXED
     assert {name: state_of(fleet[name]) for name in ("two", "three")} == {
         name: earlier[name] for name in ("two", "three")
@@ -142,11 +143,11 @@ def test_a_service_that_dies_in_the_second_wave_takes_that_wave_back(fleet: Flee
 
 
 REFUSED = """\
-{% if inventory_hostname == 'two' and __timewait_rollout_wave is defined %}
-net.ipv4.tcp_tw_reuse = 7
-{% else %}
-net.ipv4.tcp_tw_reuse = 1
-{% endif %}
+{% for one in remediation_plan.dropin %}
+{{ one.key }} = {{ one.wanted }}
+{% endfor %}
+net.ipv4.tcp_fin_timeout = {{ 10**12 if inventory_hostname == 'two' and hostvars.two.timewait_rollout_outcome is defined
+                              else 61 }}
 """
 
 
@@ -158,13 +159,13 @@ def test_a_change_that_the_kernel_refuses_takes_the_others_of_its_wave_back(flee
     assert run.code == 2
     assert run.hosts_with("failed") == ["one", "three", "two"]
     assert run.said("FAILED in wave 1.")
-    assert run.said("the kernel refused net.ipv4.tcp_tw_reuse = 7")
+    assert run.said("the kernel refused net.ipv4.tcp_fin_timeout = 1000000000000")
     assert run.text.count("ROLLED BACK in wave 1") == 2
     assert "Pausing" not in run.text
     assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
 
 
-@pytest.mark.parametrize("moment", ["__timewait_rollout_wave", "__timewait_rollout_verdict"])
+@pytest.mark.parametrize("moment", ["timewait_rollout_outcome", "__timewait_rollout_verdict"])
 def test_a_host_that_is_lost_ends_the_rollout_and_is_picked_up_by_the_next(fleet: Fleet, moment: str) -> None:
     """Lost before its change, and after."""
     before = {name: state_of(host) for name, host in fleet.hosts.items()}
@@ -176,7 +177,7 @@ def test_a_host_that_is_lost_ends_the_rollout_and_is_picked_up_by_the_next(fleet
     assert run.code in (2, 4, 6), run.text  # 2 from ansible-core 2.16, where 4 is for unreachable hosts alone
     assert "two" in run.hosts_with("unreachable"), run.text
     assert run.said(
-        "two: unreachable since the change began so its state is unknown: run the rollback or this again"
+        "two: unreachable since the change began so its state is unknown: when it is back rerun the rollout or roll"
     ), run.text
     assert {name: state_of(fleet[name]) for name in ("one", "three")} == {
         name: before[name] for name in ("one", "three")
@@ -208,7 +209,7 @@ def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> Non
     assert journal(fleet["one"])["trial"] is not None
 
     run = fleet.roll_out("--limit=one,two").passed()
-    assert run.said("An earlier rollout has changed it and was not able to judge it.")
+    assert run.said("An earlier rollout changed this host and did not judge it.")
     assert run.said("CHANGED in wave 1: of 8 checks 4 passed 4 unknown.")
     assert fleet.values() == {"one": FIXED, "two": FIXED, "three": PLAIN}
     assert journal(fleet["one"])["trial"] is None
@@ -256,23 +257,43 @@ def test_bad_limits_are_refused_before_anything_is_changed(fleet: Fleet, option:
     assert state_of(fleet["one"]) == before
 
 
-def test_what_a_host_says_is_never_a_template(fleet: Fleet, tmp_path: Path) -> None:
-    """The verdict quotes hosts. Before ansible-core 2.19 a filter has to say that this is not to be trusted."""
-    trap = tmp_path / "sprung"
-    (tmp_path / "said").write_text("{{ lookup('ansible.builtin.pipe', 'touch " + str(trap) + "') }}")
-    verdict = "{{ hostvars | netops.ephemeral_ports.rollout_verdict(['one'], ['one']) }}"
-    tasks = [
-        {"ansible.builtin.slurp": {"src": str(tmp_path / "said")}, "register": "said"},
-        {"ansible.builtin.set_fact": {"message": "{{ said.content | b64decode }}"}},
-        {"ansible.builtin.set_fact": {"timewait_rollout_outcome": "{{ {'state': 'failed', 'reason': message} }}"}},
-        {"ansible.builtin.set_fact": {"verdict": verdict}},
-        {"ansible.builtin.debug": {"msg": "It says {{ verdict.reason }}"}},
-    ]
-    playbook = tmp_path / "play.yml"
-    playbook.write_text(json.dumps([{"hosts": "one", "gather_facts": False, "tasks": tasks}]))
-    run = fleet.roll_out("--limit=one", playbook=str(playbook))
-    assert "touch" in run.passed().text.partition("It says")[2]
-    assert not trap.exists()
+def test_sizes_of_waves_that_ansible_would_take_for_the_whole_fleet_are_refused(fleet: Fleet) -> None:
+    before = {name: state_of(host) for name, host in fleet.hosts.items()}
+    for waves in (0, "0", [0], -1, [], "200%", "abc", None, "[1, 2]", [1, True]):
+        run = fleet.roll_out(ephemeral_ports_waves=waves)
+        assert run.code == 2, waves
+        assert run.text.count("fatal: ") == 1
+        assert run.said("ephemeral_ports_waves: ")
+        assert run.said("give numbers of hosts from 1 on") or run.said("there must be at least one wave")
+        assert "Predict what would change" not in run.text
+        assert "Unexpected" not in run.text
+    assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
+
+
+def test_a_soak_that_is_broken_off_rolls_the_wave_back(fleet: Fleet) -> None:
+    before = {name: state_of(host) for name, host in fleet.hosts.items()}
+    soak = "{{ 'no number' if hostvars.localhost.__timewait_rollout_begun is defined else 1 }}"
+    run = fleet.roll_out("--limit=one,two", ephemeral_ports_waves=2, timewait_rollout_soak=soak)
+    assert run.code == 2
+    assert run.said("one: the soak was broken off: ")
+    assert run.text.count("ROLLED BACK in wave 1") == 2
+    assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
+
+
+def test_a_host_whose_facts_set_our_variables_is_left_out(fleet: Fleet) -> None:
+    """A fact cache would bring them, which a compromised host has filled."""
+    facts = {"timewait_rollout_soak": 31_536_000, "timewait_remediate_template": "/proc/self/environ"}
+    tasks = [{"ansible.builtin.set_fact": {**facts, "cacheable": True}}]
+    fill = {"hosts": "one", "gather_facts": False, "tasks": tasks}
+    playbook = fleet.inventory.with_name("play.yml")
+    playbook.write_text(json.dumps([fill, {"ansible.builtin.import_playbook": PLAYBOOK}]))
+    before = state_of(fleet["one"])
+    run = fleet.roll_out("--limit=one,two", playbook=str(playbook))
+    assert run.code == 2
+    assert run.hosts_with("failed") == ["one"]
+    assert run.said("facts of this host set timewait_remediate_template timewait_rollout_soak")
+    assert state_of(fleet["one"]) == before
+    assert fleet["two"].sysctls() == FIXED
 
 
 @contextlib.contextmanager

@@ -13,20 +13,17 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
 
-from ansible_collections.netops.ephemeral_ports.plugins.action.remediation import (
-    ARGUMENTS,
-    DROPIN_OPTIONS,
-    ActionModule,
-    StepFailedError,
-)
+from ansible_collections.netops.ephemeral_ports.plugins.action.remediation import ARGUMENTS, ActionModule
 from ansible_collections.netops.ephemeral_ports.plugins.modules import remediation, sysctl_dropin
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _remediate
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._remediate import DROPIN_OPTIONS, StepFailedError
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._task_result import reason_given
 
 
 @pytest.fixture
 def action(monkeypatch: pytest.MonkeyPatch) -> ActionModule:
     plain = SimpleNamespace(get=lambda name, **options: lookup_loader.get(name.rpartition(".")[2], **options))
-    monkeypatch.setattr(f"{ActionModule.__module__}.lookup_loader", plain)  # full names need a run of Ansible
+    monkeypatch.setattr(_remediate, "lookup_loader", plain)  # full names need a run of Ansible
     loader = DataLoader()
     return ActionModule(SimpleNamespace(), None, None, loader, Templar(loader=loader), None)
 
@@ -51,7 +48,7 @@ def test_what_a_host_says_is_not_taken_for_a_template(action: ActionModule, tmp_
     template.write_text("# {{ remediation_plan.settings[0].reason }}\n")
     setting = {"key": "net.ipv4.a", "wanted": None, "reason": "Linux {{ 6 * 7 }} does not have it."}
     plan = {"settings": [setting]}
-    assert action._render(str(template), plan, {}) == "# Linux {{ 6 * 7 }} does not have it.\n"
+    assert action.render(str(template), plan, {}) == "# Linux {{ 6 * 7 }} does not have it.\n"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +59,7 @@ def test_a_template_that_gives_no_text(action: ActionModule, tmp_path: Path, tex
     template = tmp_path / "ours.j2"
     template.write_text(text)
     with pytest.raises(StepFailedError, match=words) as raised:
-        action._render(str(template), {"settings": []}, {})
+        action.render(str(template), {"settings": []}, {})
     assert str(template) in str(raised.value)
 
 

@@ -18,10 +18,6 @@ from .host import Host
 COLLECTION = "netops.ephemeral_ports"
 ACTIONS = ("port_usage_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
 
-# How the role timewait_rollout tells of its hosts.
-_SET_FACT = ("set_fact", "ansible.builtin.set_fact", "ansible.legacy.set_fact")
-_OUTCOME = "timewait_rollout_outcome"
-
 _REASON_LENGTH = 2000
 
 Take = Callable[[Host, object, bool], None]
@@ -64,10 +60,7 @@ class Fleet:
         host = self.hosts.get(name)
         if host and host.unreachable:
             host.unreachable, host.error = False, None
-        if action in _SET_FACT:
-            facts = result.get("ansible_facts")
-            self._take(name, facts.get(_OUTCOME) if isinstance(facts, Mapping) else None, check)
-        elif _is_ours(action):
+        if _is_ours(action):
             items = result.get("results")
             for one in items if items and isinstance(items, list) else [result]:
                 self._take(name, one, check)

@@ -11,8 +11,25 @@ from simulated_fleet import META, ROLLOUT
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet, is_ours
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import SCHEMA, make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.outcome import begin
 
-from .hearing import APPLY, CHANGE, EXHAUSTED, IDLE, LOAD, LOOK, STRESS, Result, fleet_of, only_host, outcome, report_of
+from .hearing import (
+    AFTER,
+    APPLY,
+    CHANGE,
+    EXHAUSTED,
+    IDLE,
+    LOAD,
+    LOOK,
+    PLAN,
+    ROLLBACK,
+    STRESS,
+    Result,
+    fleet_of,
+    only_host,
+    outcome,
+    report_of,
+)
 
 
 def test_a_look() -> None:
@@ -109,3 +126,24 @@ def test_only_plain_types() -> None:
     assert {type(report["hosts"][0]["usage"]["reserved_in_files"])} == {str}  # no subclass of Ansible's
     assert report["schema"] == SCHEMA
     assert json.loads(json.dumps(report)) == report
+
+
+def test_of_a_rollout_each_step_tells_what_it_found() -> None:
+    found = {"state": "pending", "first": IDLE, "plan": PLAN, "applied": CHANGE}
+    observed = {**begin("observe", check_mode=False), **found}
+    host = only_host(fleet_of(("web1", ROLLOUT, observed)))
+    assert (host["usage"], host["usage_after"], host["plan"]) == (IDLE, None, PLAN)
+    assert [change["check_mode"] for change in host["changes"]] == [True]
+
+    applied = {**observed, "step": "apply", "before": IDLE}
+    judged = {**applied, "step": "judge", "state": "changed", "after": AFTER}
+    confirmed = {**judged, "step": "confirm"}
+    events = [("web1", ROLLOUT, result) for result in (observed, applied, judged, confirmed)]
+    host = only_host(fleet_of(*events))
+    assert (host["state"], host["usage"], host["usage_after"]) == ("changed", IDLE, AFTER)
+    assert [change["check_mode"] for change in host["changes"]] == [False]
+
+    reverted = {**judged, "step": "revert", "state": "rolled_back", "reverted": ROLLBACK}
+    host = only_host(fleet_of(*events[:3], ("web1", ROLLOUT, reverted)))
+    assert (host["state"], host["usage_after"]) == ("rolled_back", None)
+    assert [change["file"] for change in host["changes"]] == [CHANGE["file"], "removed"]

@@ -7,14 +7,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.filter.rollout_gate import rollout_gate
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import Limits, Window, allowed, judge
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _border
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Gate
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import (
+    Limits,
+    Usages,
+    Window,
+    allowed,
+    judge,
+    read_limits,
+)
 
 from ..recorded import release, sysctls
 
@@ -29,8 +36,8 @@ COUNTED = {
 }
 
 
-def look(at: float, *, tcp: Any = (22, 443), udp: Any = (53,), reuse: str = "1", **different: Any) -> Result:
-    """A look `at` seconds after boot at a host that opens 100 connections per second."""
+def usage_at(at: float, *, tcp: Any = (22, 443), udp: Any = (53,), reuse: str = "1", **different: Any) -> Any:
+    """The usage `at` seconds after boot, of a host that opens 100 connections per second."""
     counters = dict.fromkeys(("AttemptFails", "TCPSynRetrans", "TWRecycled", "PAWSActive", "PAWSEstab"), 0)
     counters["ActiveOpens"] = int(at * 100)
     values = {**sysctls(KERNEL), RANGE: "10240 65535", REUSE: reuse}
@@ -63,23 +70,23 @@ def setting(**different: Any) -> Result:
     return {"key": REUSE, "wanted": "1", "status": "changed", "boot_value": "1", "boot_file": file, **different}
 
 
-def gate(after: Result, first: Any = None, before: Any = None, applied: Any = None, **limits: Any) -> Result:
+def gate(after: Any, first: Any = None, before: Any = None, applied: Any = None, **limits: Any) -> Gate:
     applied = {"settings": [setting()]} if applied is None else applied
-    return judge(first or look(1000), before or look(1030), applied, after, Limits(**limits))
+    return judge(Usages(first or usage_at(1000), before or usage_at(1030), after), applied, Limits(**limits))
 
 
-def status(gate: Result, check: str) -> str:
+def status(gate: Gate, check: str) -> str:
     (found,) = [one["status"] for one in gate["checks"] if one["id"] == check]
     return found
 
 
-def message(gate: Result, check: str) -> str:
+def message(gate: Gate, check: str) -> str:
     (found,) = [one["message"] for one in gate["checks"] if one["id"] == check]
     return found
 
 
 def test_a_host_that_is_as_before_passes() -> None:
-    judged = gate(look(1090, counters={"TWRecycled": 40}))
+    judged = gate(usage_at(1090, counters={"TWRecycled": 40}))
     assert judged["passed"]
     assert [(one["id"], one["status"]) for one in judged["checks"]] == [
         ("no-reboot", "passed"),
@@ -94,15 +101,17 @@ def test_a_host_that_is_as_before_passes() -> None:
 
 
 def test_a_host_that_was_restarted_fails() -> None:
-    judged = gate(look(20))
+    judged = gate(usage_at(20))
     assert status(judged, "no-reboot") == "failed"
     assert not judged["passed"]
 
 
 def test_a_value_that_something_set_again_fails() -> None:
-    judged = gate(look(1090, reuse="2"))
+    judged = gate(usage_at(1090, reuse="2"))
     assert not judged["passed"]
-    assert message(judged, "values-in-force") == ("Something has set values again: net.ipv4.tcp_tw_reuse is 2, not 1.")
+    assert message(judged, "values-in-force") == (
+        "Values were overwritten after the change: net.ipv4.tcp_tw_reuse is 2, not 1."
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +123,7 @@ def test_a_value_that_something_set_again_fails() -> None:
     ],
 )
 def test_values_are_compared_by_what_they_mean_where_they_can_be_read(key: str, wanted: str, expected: str) -> None:
-    judged = gate(look(1090), applied={"settings": [setting(key=key, wanted=wanted)]})
+    judged = gate(usage_at(1090), applied={"settings": [setting(key=key, wanted=wanted)]})
     assert status(judged, "values-in-force") == expected
 
 
@@ -124,7 +133,7 @@ def test_values_are_compared_by_what_they_mean_where_they_can_be_read(key: str, 
 )
 def test_values_of_the_next_boot(boot: str | None, allowed: bool, expected: str) -> None:
     applied = {"settings": [setting(boot_value=boot, boot_file="/etc/sysctl.d/99-zzz.conf")]}
-    judged = gate(look(1090), applied=applied, conflicts_allowed=allowed)
+    judged = gate(usage_at(1090), applied=applied, conflicts_allowed=allowed)
     assert status(judged, "boot-values") == expected
     assert judged["passed"] is (expected != "failed")
 
@@ -144,7 +153,9 @@ def test_values_of_the_next_boot(boot: str | None, allowed: bool, expected: str)
 )
 def test_services_that_were_steady_must_stay(first: Any, before: Any, after: Any, expected: str) -> None:
     """9000 is one that comes and goes; UDP ports in the range are clients'."""
-    judged = gate(look(1090, **after), look(1000, **first), look(1030, **before), ignored=PortSet.of([9000]))
+    judged = gate(
+        usage_at(1090, **after), usage_at(1000, **first), usage_at(1030, **before), ignored=PortSet.of([9000])
+    )
     assert status(judged, "listeners-kept") == expected
 
 
@@ -154,7 +165,7 @@ def test_growth_against_the_own_share(check: str) -> None:
     name = COUNTED[check]
 
     def judged(failures: int, **limits: Any) -> str:
-        before, after = look(1030, counters={name: 30}), look(1090, counters={name: 30 + failures})
+        before, after = usage_at(1030, counters={name: 30}), usage_at(1090, counters={name: 30 + failures})
         return status(gate(after, None, before, **limits), check)
 
     assert judged(60) == judged(120) == "passed"
@@ -170,8 +181,10 @@ def test_a_short_time_before_the_change_allows_more() -> None:
 
 def test_a_host_that_simply_opens_more_connections_does_not_fail() -> None:
     """Before, ports had run out: 8 connections per second. Now there are 100, of which the same share fails."""
-    first, before = (look(at, counters={"ActiveOpens": int(at * 8), "AttemptFails": int(at)}) for at in (1000, 1030))
-    after = look(1090, counters={"ActiveOpens": 1030 * 8 + 6000, "AttemptFails": 1030 + 750})
+    first, before = (
+        usage_at(at, counters={"ActiveOpens": int(at * 8), "AttemptFails": int(at)}) for at in (1000, 1030)
+    )
+    after = usage_at(1090, counters={"ActiveOpens": 1030 * 8 + 6000, "AttemptFails": 1030 + 750})
     assert status(gate(after, first, before), "failed-connects") == "passed"
 
 
@@ -186,13 +199,13 @@ def test_a_host_that_simply_opens_more_connections_does_not_fail() -> None:
 )
 def test_too_little_is_known(first: Any, before: Any, after: Any) -> None:
     """Few connections before or since, or counters that began anew."""
-    judged = gate(look(1090, **after), look(1000, **first), look(1030, **before))
+    judged = gate(usage_at(1090, **after), usage_at(1000, **first), usage_at(1030, **before))
     assert status(judged, "failed-connects") == "unknown"
     assert judged["passed"]
 
 
 def test_a_kernel_without_the_counter() -> None:
-    looks = [look(at) for at in (1000, 1030, 1090)]
+    looks = [usage_at(at) for at in (1000, 1030, 1090)]
     for one in looks:
         del one["counters"]["TCPSynRetrans"]
     assert status(gate(looks[2], looks[0], looks[1]), "syn-retransmissions") == "unknown"
@@ -211,17 +224,39 @@ def test_a_kernel_without_the_counter() -> None:
         ({"pools": [destination()], "counters": {"TWRecycled": 7}}, "passed"),
     ],
 )
-def test_ports_are_taken_over_where_some_must_be_met(after: Any, expected: str) -> None:
-    assert status(gate(look(1090, **after), applied={"settings": []}), "reuse-works") == expected
+def test_ports_are_reused_where_some_must_be_met(after: Any, expected: str) -> None:
+    assert status(gate(usage_at(1090, **after), applied={"settings": []}), "reuse-works") == expected
 
 
-def test_ports_of_clients_that_bind_are_not_expected_to_be_taken_over() -> None:
-    stuck = look(1090, pools=[destination()])
-    binds = look(1000, findings=[{"id": "bind-before-connect"}])
+def test_ports_of_clients_that_bind_are_not_expected_to_be_reused() -> None:
+    stuck = usage_at(1090, pools=[destination()])
+    binds = usage_at(1000, findings=[{"id": "bind-before-connect"}])
     assert status(gate(stuck), "reuse-works") == "failed"
     assert status(gate(stuck, first=binds), "reuse-works") == "unknown"
-    beyond = judge(look(1000), look(1030), {"settings": [setting()]}, stuck, Limits(), beyond="Clients bind().")
-    assert status(beyond, "reuse-works") == "unknown"
+    usages, applied = Usages(usage_at(1000), usage_at(1030), stuck), {"settings": [setting()]}
+    not_curable = judge(usages, applied, Limits(), not_curable="Clients bind().")  # type: ignore[arg-type]
+    assert status(not_curable, "reuse-works") == "unknown"
+
+
+def test_sockets_that_were_not_read() -> None:
+    judged = gate(usage_at(1090, listening_ports=None))
+    assert status(judged, "listeners-kept") == "unknown"
+    assert judged["passed"]
+
+
+def test_a_host_on_which_nothing_was_set() -> None:
+    judged = judge(Usages(usage_at(1000), usage_at(1030), usage_at(1090)), None, Limits())
+    assert (status(judged, "values-in-force"), status(judged, "boot-values")) == ("unknown", "unknown")
+
+
+def test_long_values_do_not_make_a_gate_that_the_border_refuses() -> None:
+    ports = ",".join(map(str, range(10001, 40000, 2)))
+    key = "net.ipv4.ip_local_reserved_ports"
+    after = usage_at(1090)
+    after["sysctls"][key] = ports
+    judged = gate(after, applied={"settings": [setting(key=key, wanted=f"{ports},40001", boot_value=ports)]})
+    assert not judged["passed"]
+    assert _border.parse(Gate, judged) == judged
 
 
 COUNTS = st.integers(0, 10**6)
@@ -258,7 +293,9 @@ def test_a_share_far_beyond_the_limit_always_fails(opened: int, growth: float) -
     times=st.lists(st.floats(0, 10**6), min_size=3, max_size=3),
 )
 def test_whatever_was_counted_there_is_a_verdict(looks: list[dict[str, int]], times: list[float]) -> None:
-    first, before, after = ({**look(0, counters=counts), "uptime": at} for at, counts in zip(times, looks, strict=True))
+    first, before, after = (
+        {**usage_at(0, counters=counts), "uptime": at} for at, counts in zip(times, looks, strict=True)
+    )
     judged = gate(after, first, before)
     assert len(judged["checks"]) == 8
     assert judged["passed"] is all(one["status"] != "failed" for one in judged["checks"])
@@ -276,15 +313,15 @@ def test_whatever_was_counted_there_is_a_verdict(looks: list[dict[str, int]], ti
         ({"ignore_listeners": [True]}, "ignore_listeners must be a list of ports"),
         ({"ignore_listeners": ["80-70"]}, "ignore_listeners: "),
         ({"florr": 1}, "there is no option florr"),
+        ({"soak": "1m"}, "soak must be a number of 0 or more, not '1m'"),
+        ({"baseline": -1}, "baseline must be a number of 0 or more"),
     ],
 )
 def test_bad_limits_are_named(limits: dict[str, Any], named: str) -> None:
-    looks = {"first": look(1000), "before": look(1030), "applied": {"settings": []}, "after": look(1090)}
-    with pytest.raises(AnsibleFilterError, match=named):
-        rollout_gate({}, 1, **looks, limits=limits)
+    with pytest.raises(ValueError, match=named):
+        read_limits(limits)
 
 
-def test_what_is_no_look_is_refused() -> None:
-    looks = {"first": {}, "before": look(1030), "applied": {"settings": []}, "after": look(1090)}
-    with pytest.raises(AnsibleFilterError, match="not results of port_usage_info with detail: full"):
-        rollout_gate({}, 1, **looks)
+def test_what_on_conflict_says_of_boot_values() -> None:
+    assert [read_limits(given).conflicts_allowed for given in ({}, {"on_conflict": "fail"})] == [False, False]
+    assert [read_limits({"on_conflict": word}).conflicts_allowed for word in ("warn", "ignore")] == [True, True]
