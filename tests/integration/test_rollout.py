@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook rollout over hosts that are sets of private namespaces: waves, gate, taking back, and picking up."""
+"""The playbook rollout over hosts that are sets of private namespaces: waves, gate, rollback, and picking up."""
 
 from __future__ import annotations
 
@@ -111,14 +111,14 @@ def test_check_mode_tells_the_waves_and_changes_nothing(fleet: Fleet) -> None:
     assert "-net.ipv4.tcp_tw_reuse = 2" in run.text.splitlines()
 
 
-def test_observe_is_a_tag_that_only_looks(fleet: Fleet) -> None:
+def test_observe_is_a_tag_that_only_observes(fleet: Fleet) -> None:
     before = {name: state_of(host) for name, host in fleet.hosts.items()}
     run = fleet.roll_out("--tags", "observe").passed()
     assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
     assert run.text.count("PENDING: it will be changed in its wave.") == 3
 
 
-def test_a_service_that_dies_in_the_second_wave_takes_that_wave_back(fleet: Fleet) -> None:
+def test_a_service_that_dies_in_the_second_wave_rolls_that_wave_back(fleet: Fleet) -> None:
     """With a drop-in of an earlier run, which has to be there again afterwards, to the letter."""
     fleet.roll_out("--limit=two", timewait_remediate_tcp_tw_reuse="leave").passed()
     earlier = {name: state_of(host) for name, host in fleet.hosts.items()}
@@ -151,7 +151,7 @@ net.ipv4.tcp_fin_timeout = {{ 10**12 if inventory_hostname == 'two' and hostvars
 """
 
 
-def test_a_change_that_the_kernel_refuses_takes_the_others_of_its_wave_back(fleet: Fleet) -> None:
+def test_a_change_that_the_kernel_refuses_rolls_the_others_of_its_wave_back(fleet: Fleet) -> None:
     before = {name: state_of(host) for name, host in fleet.hosts.items()}
     template = fleet.inventory.with_name("mine.conf.j2")
     template.write_text(REFUSED)
@@ -191,6 +191,27 @@ def test_a_host_that_is_lost_ends_the_rollout_and_is_picked_up_by_the_next(fleet
     assert [journal(host)["trial"] for host in fleet.hosts.values()] == [None] * 3
 
 
+def test_a_host_that_never_ends_its_answer_is_rolled_back_with_its_wave(fleet: Fleet) -> None:
+    """From its change on; what it was asked to do is done when it hangs."""
+    before = {name: state_of(host) for name, host in fleet.hosts.items()}
+    python = fleet["two"].home / "python"
+    hanging = python.with_name("hanging")
+    hanging.write_text(f"#!/bin/sh\n'{python}' \"$@\"\ncase \"$*\" in *sysctl_dropin*) exec sleep 120;; esac\n")
+    hanging.chmod(0o755)
+    known = json.loads(fleet.inventory.read_text())
+    turn = "timewait_rollout_outcome is defined and __timewait_rollout_verdict is not defined"
+    known["all"]["hosts"]["two"] = {
+        "ansible_python_interpreter": f"{{{{ '{hanging}' if {turn} else '{python}' }}}}",
+        "timewait_remediate_timeout": f"{{{{ 45 if {turn} else 300 }}}}",
+    }
+    fleet.inventory.write_text(json.dumps(known))
+    run = fleet.roll_out("--limit=one,two", ephemeral_ports_waves=2)
+    assert run.code == 2
+    assert run.said("two: it did not answer within 45 s")
+    assert run.text.count("ROLLED BACK in wave 1") == 2
+    assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
+
+
 def test_a_confirmation_that_fails_ends_the_rollout(fleet: Fleet) -> None:
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[2], timewait_rollout_soak=3) as playing:
         (name,) = fleet["one"].names(STATE)
@@ -215,7 +236,7 @@ def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> Non
     assert journal(fleet["one"])["trial"] is None
 
 
-def test_what_is_on_trial_can_be_taken_back_by_hand(fleet: Fleet) -> None:
+def test_what_is_on_trial_can_be_rolled_back_by_hand(fleet: Fleet) -> None:
     before = state_of(fleet["one"])
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[1], timewait_rollout_soak=60) as playing:
         kill(playing)

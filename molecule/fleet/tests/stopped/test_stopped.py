@@ -26,7 +26,7 @@ def test_the_gate_stops_the_second_wave_by_what_it_counted(play: Callable[[str],
     assert stopped.status("fleet05", "syn-retransmissions") == "failed"
     assert stopped.status("fleet02", "syn-retransmissions") == "passed"
     message = re.sub(r"\s+", " ", stopped.output)
-    assert "The rollout ends with wave 2, which was taken back. fleet05: syn-retransmissions:" in message
+    assert "The rollout ends with wave 2, which was rolled back. fleet05: syn-retransmissions:" in message
 
 
 def test_the_others_had_no_turn(play: Callable[[str], Any]) -> None:
