@@ -9,7 +9,9 @@ Error                 the text tells the user what is wrong and, where that is k
   ProcfsError         a file of /proc holds something else than what kernels write there
   LoadFailedError     more connections failed than the task allows
   ApplyError          the change was not made                               (in _dropin.dropin)
-  LockedError         somebody else held the lock for too long              (in _dropin.durable_file)
+  LockedError         another run held the lock for too long                (in _dropin.lock)
+  JournalError        a file is not a journal of this collection             (in _dropin.journal)
+  UntrustedError      somebody else could have written the journal          (in _dropin.trust)
 """
 
 from typing import Dict

@@ -25,7 +25,7 @@ def run(arguments: Options, function: Callable[[Dict[str, Any], bool], Dict[str,
         result = function(module.params, module.check_mode)
     except Error as error:
         module.fail_json(msg=str(error), **error.result)
-    except ValueError as error:  # the drop-in still says so of what it does not take
+    except ValueError as error:  # of what cannot be a path, such as one with a NUL in it
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=format_os_error(error))

@@ -66,13 +66,15 @@ options:
     default: fail
   state_dir:
     description:
-      - A directory for the journal. It is created when needed, and removed when it has become empty.
-        The directory above it must exist.
+      - A directory for the journal and a lock. It is created with mode C(0700) when needed, and removed with the last
+        journal. The directory above it must exist. One that other users can read gets mode C(0700).
+      - It, its files and the directories above must belong to root, or to whoever runs this, and others must not be
+        able to write them. Otherwise it is refused, as is a link, because a rollback writes what the journal says.
     type: path
     default: /var/lib/netops.ephemeral_ports
   lock_timeout:
     description:
-      - For how many seconds to wait for another run that changes a file in the same directory.
+      - For how many seconds to wait for another run with the same O(state_dir). No other user can hold this lock.
     type: int
     default: 30
 extends_documentation_fragment:

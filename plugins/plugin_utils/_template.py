@@ -16,6 +16,7 @@ from stat import S_ISREG
 from ansible import constants as C  # noqa: N812 - its usual name
 
 from ..module_utils._dropin import syntax
+from ..module_utils._errors import OptionError
 from ..module_utils._kernel import sysctl
 from ._model import Plan
 
@@ -55,7 +56,10 @@ def check_text(text: object, plan: Plan) -> None:
     """Raises ValueError unless the text carries what was planned: a template may add comments, and keys of its own."""
     if not isinstance(text, str):
         raise ValueError(f"gives {text!r:.60}, which is not a text")
-    values = {one.key: one.value for one in syntax.parse(text)}
+    try:
+        values = {one.key: one.value for one in syntax.parse(text)}
+    except OptionError as error:
+        raise ValueError(str(error)) from error
     for setting in plan["settings"]:
         key, wanted, given = setting["key"], setting["wanted"], values.get(setting["key"])
         if wanted is not None and given is None:

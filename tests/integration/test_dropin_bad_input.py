@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import JournalError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import Error
 
 from .dropin import (
@@ -29,6 +31,7 @@ from .dropin import (
     STATE,
     absent,
     contents,
+    get,
     make_read_only,
     nothing_changes,
     present,
@@ -40,6 +43,12 @@ BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
     "range of one number": ({"content": f"{RANGE} = 1024"}, "give two numbers"),
     "range below the unprivileged ports": ({"content": f"#\n{RANGE} = 1000 65535"}, f"{START}, which is 1024"),
     "range below those to come": ({"content": f"{RANGE} = 2000 65535\n{START} = 3000"}, "which is 3000"),
+    "port of too many digits": ({"content": f"{START} = {'9' * 5000}"}, "this is not a port"),
+    "range below a port of too many digits": (
+        {"content": f"{RANGE} = 2000 3000\n{START} = {'9' * 5000}"},
+        "this is not",
+    ),
+    "no Unicode": ({"content": "# \ud800"}, "content cannot be written as UTF-8: surrogates not allowed"),
     "no port": ({"content": f"{START} = low"}, "this is not a port"),
     "boolean": ({"content": f"{FIN} = 40\n{REUSE} = True"}, f"content line 2: {REUSE} = True: this key holds a number"),
     "no sysctl.d file": ({"content": "hello world"}, "content line 1: 'hello world' is not of the form"),
@@ -86,7 +95,7 @@ def test_bad_input_is_named_and_changes_nothing(case: str, applied_before: bool)
     if applied_before:
         present(OTHER_CONTENT)
     before = contents()
-    with pytest.raises((ValueError, OSError, Error)) as error:
+    with pytest.raises((OSError, Error)) as error:
         present(**{"content": CONTENT, **options})
     assert message in str(error.value)
     assert contents() == before
@@ -155,7 +164,7 @@ def test_damaged_journal_is_named_and_not_guessed(text: str) -> None:
     present()
     JOURNAL.write_bytes(text.encode("latin-1"))
     for run in (present, absent):
-        with nothing_changes(), pytest.raises(ValueError, match="is not a journal of this collection"):
+        with nothing_changes(), pytest.raises(JournalError, match="is not a journal of this collection"):
             run()
 
 
@@ -165,5 +174,18 @@ def test_journal_whose_parts_do_not_match_is_refused() -> None:
     data = json.loads(JOURNAL.read_text())
     del data["history"]["applied"]["values"][REUSE]
     JOURNAL.write_text(json.dumps(data))
-    with nothing_changes(), pytest.raises(ValueError, match="origin and applied do not match"):
+    with nothing_changes(), pytest.raises(JournalError, match="origin and applied do not match"):
         absent()
+
+
+@pytest.mark.parametrize("full", [DROPIN.parent, STATE])
+@private
+def test_full_disk_is_named(full: Path) -> None:
+    (full / "lock").parent.mkdir(exist_ok=True)
+    namespaces.mount("tmpfs", full, "tmpfs", 0, "mode=700,size=4k")
+    with contextlib.suppress(OSError), (full / "filler").open("wb", buffering=0) as stream:
+        while True:
+            stream.write(b"x" * 512)
+    with pytest.raises(ApplyError, match=rf"^{full}/\S*: No space left on device; everything is as it was before$"):
+        present()
+    assert (get(REUSE), DROPIN.exists()) == ("2", False)

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.lock import LOCK_NAME
 
 from .dropin import (
     CONTENT,
@@ -70,7 +71,8 @@ def test_temporary_files_of_a_crash_go() -> None:
     for path in (DROPIN, JOURNAL):
         Path(durable_file.temporary_path(str(path))).write_text("half")
     present()
-    assert {path.name for path in (*DROPIN.parent.iterdir(), *STATE.iterdir())} == {DROPIN.name, JOURNAL.name}
+    left = {path.name for path in (*DROPIN.parent.iterdir(), *STATE.iterdir())}
+    assert left == {DROPIN.name, JOURNAL.name, LOCK_NAME}
 
 
 @private

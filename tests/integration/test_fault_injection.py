@@ -38,6 +38,7 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError, Dropin
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import Journal, load_journal
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.lock import LOCK_NAME
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
 
@@ -163,8 +164,8 @@ SCENARIOS = {
 
 
 class State(NamedTuple):
-    """files: path to (content, mode, uid, gid), a link's target, or None for a directory; without empty state
-    directories, which harm nobody. journal: what it says, as its bytes may differ."""
+    """files: path to (content, mode, uid, gid), a link's target, or None for a directory; without state directory and
+    lock, which harm nobody. journal: what it says, as its bytes may differ."""
 
     files: dict[str, object]
     values: dict[str, str]
@@ -172,8 +173,8 @@ class State(NamedTuple):
 
 
 def look() -> State:
-    journal = dropin().journal
-    files = {str(path): _look_at(path) for path in _paths() if str(path) not in (journal, str(STATE))}
+    journal, lock = dropin().journal, str(STATE / LOCK_NAME)
+    files = {str(path): _look_at(path) for path in _paths() if str(path) not in (journal, str(STATE), lock)}
     return State(files, {key: sysctl.read(key) or "" for key in KEYS}, load_journal(journal))
 
 

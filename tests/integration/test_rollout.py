@@ -85,8 +85,12 @@ def state_of(host: Host) -> object:
     return host.sysctls(), host.text(), {name: host.text(STATE / name) for name in host.names(STATE)}
 
 
+def journals(host: Host) -> list[str]:
+    return [name for name in host.names(STATE) if name.endswith(".json")]
+
+
 def journal(host: Host) -> Any:
-    (name,) = host.names(STATE)
+    (name,) = journals(host)
     return json.loads(host.text(STATE / name) or "")
 
 
@@ -214,7 +218,7 @@ def test_a_host_that_never_ends_its_answer_is_rolled_back_with_its_wave(fleet: F
 
 def test_a_confirmation_that_fails_ends_the_rollout(fleet: Fleet) -> None:
     with roll_out_until(fleet, "Pausing", ephemeral_ports_waves=[2], timewait_rollout_soak=3) as playing:
-        (name,) = fleet["one"].names(STATE)
+        (name,) = journals(fleet["one"])
         fleet["one"].write(STATE / name, "not a journal")
         run = Recap(subprocess.CompletedProcess([], playing.wait(), "".join(lines_of(playing)), ""))
     assert run.code == 2

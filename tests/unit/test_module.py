@@ -14,7 +14,7 @@ import pytest
 from ansible.module_utils import basic
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _errors, _module
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import dropin, durable_file
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import dropin, journal, lock, trust
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import (
     Error,
     LoadFailedError,
@@ -112,7 +112,7 @@ def test_refused(arguments: dict[str, object], message: str) -> None:
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     drawn = re.findall(r"^ *(\w*Error) ", _errors.__doc__ or "", re.MULTILINE)
-    elsewhere = (dropin.ApplyError, durable_file.LockedError)
+    elsewhere = (dropin.ApplyError, journal.JournalError, lock.LockedError, trust.UntrustedError)
     here = [one for one in vars(_errors).values() if inspect.isclass(one) and one.__module__ == _errors.__name__]
     assert sorted(drawn) == sorted(one.__name__ for one in (*here, *elsewhere))
     assert all(issubclass(one, Error) for one in (*here, *elsewhere))

@@ -1,19 +1,16 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are either old or new, whatever happens in between, and a lock on the directory that holds them."""
+"""Files that are either old or new, whatever happens in between."""
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-import time
 from typing import Iterator, NamedTuple, Optional, Union
 
 from .._errors import Error
 
 _SELINUX = "security.selinux"
-_POLL_S = 0.05
 
 
 class FileState(NamedTuple):
@@ -26,18 +23,14 @@ class FileState(NamedTuple):
     context: Optional[bytes]
 
 
-class LockedError(Error):
-    """Somebody else held the lock for too long."""
-
-
 def read(path: str) -> Optional[FileState]:
-    """The state of a file, None where there is none. Raises OSError, or ValueError where it is no regular file."""
+    """The state of a file, None where there is none. Raises OSError, or Error where it is not a regular file."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{path} is not a regular file")
+        raise Error(f"{path} is not a regular file")
     with open(path, "rb") as stream:
         content = stream.read()
     return FileState(content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, _read_context(path))
@@ -48,8 +41,9 @@ def write(path: str, state: FileState) -> None:
     temporary = temporary_path(path)
     remove(temporary)
     try:
-        _create(temporary, state)
-        os.rename(temporary, path)
+        with _naming(path):
+            _create(temporary, state)
+            os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -84,7 +78,7 @@ def remove(path: str) -> None:
 
 def make_directory(path: str, mode: int) -> None:
     """Make a directory unless it exists; it is on the disk when this returns."""
-    if not os.path.isdir(path):
+    with contextlib.suppress(FileExistsError):
         os.mkdir(path, mode)
         sync_directory(os.path.dirname(path))
 
@@ -98,39 +92,22 @@ def temporary_path(path: str) -> str:
 
 
 def sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with _naming(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
-def locked(directory: str, timeout_s: float) -> Iterator[None]:
-    """Hold an exclusive lock on a directory. It leaves no file behind and goes with the process, however that ends.
-
-    Raises LockedError after timeout_s seconds.
-    """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _naming(path: str) -> Iterator[None]:
+    """An error of a call that takes a descriptor names the file, as those of calls that take a path do."""
     try:
-        deadline = time.monotonic() + timeout_s
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise LockedError(
-                    f"another run, or somebody else, has kept {directory} locked for more than {timeout_s:g} s"
-                )
-            time.sleep(_POLL_S)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    except OSError as error:
+        error.filename = path
+        raise
 
 
 def _read_context(path: Union[str, int]) -> Optional[bytes]:

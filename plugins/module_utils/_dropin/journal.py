@@ -6,25 +6,29 @@ It is one file, so that one rename commits a change and its bookkeeping together
 """
 
 import base64
-import contextlib
 import json
 import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import quote
 
+from .._errors import Error
 from .._kernel import sysctl
 from .._kernel.ports import parse_ports
 from . import durable_file, syntax
 from .durable_file import FileState
+from .trust import check_file
 
 _FORMAT = 2
-_DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
 _MAX_MODE = 0o7777
 _MAX_ID = (1 << 32) - 2
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z")
 _PORT = re.compile(r"[0-9]{1,5}\Z")
+
+
+class JournalError(Error):
+    """The file is not a journal; the text says why, and what to do."""
 
 
 class Snapshot(NamedTuple):
@@ -68,14 +72,15 @@ def journal_path(state_dir: str, dropin: str) -> str:
 
 
 def load_journal(path: str) -> Journal:
-    """Raises ValueError where the file is not a journal."""
+    """Raises JournalError where the file is not a journal, UntrustedError where somebody else can have written it."""
+    check_file("journal", path)
     state = durable_file.read(path)
     if state is None:
         return EMPTY_JOURNAL
     try:
         return _journal(json.loads(state.content.decode()))
     except (ValueError, RecursionError) as error:
-        raise ValueError(
+        raise JournalError(
             f"{path} is not a journal of this collection ({error}); move it away to start afresh"
         ) from error
 
@@ -85,13 +90,9 @@ def save_journal(path: str, journal: Journal) -> None:
 
     That a journal in place is not written again matters on a full disk, where it could not be.
     """
-    directory = os.path.dirname(path)
     if journal == EMPTY_JOURNAL:
         durable_file.remove(path)
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)  # unless other drop-ins have theirs in it
     elif journal != load_journal(path):
-        durable_file.make_directory(directory, _DIRECTORY_MODE)
         content = json.dumps(_journal_as_json(journal), indent=1, sort_keys=True).encode() + b"\n"
         durable_file.write(path, FileState(content, _FILE_MODE, os.geteuid(), os.getegid(), None))
 

@@ -4,6 +4,7 @@
 
 from typing import Dict, Iterable, Mapping, Optional, Set
 
+from .._errors import OptionError
 from .._kernel import sysctl
 from .._kernel.ports import parse_ports
 from . import syntax
@@ -69,7 +70,7 @@ def keys_set_by(file: Optional[FileState], keys: Iterable[str]) -> Set[str]:
     """Those of the keys that an edited file may set: all where it cannot be read."""
     try:
         named = {one.key for one in syntax.parse(file.content.decode())} if file else set()
-    except ValueError:
+    except (OptionError, UnicodeDecodeError):
         return set(keys)
     return named.intersection(keys)
 

@@ -3,25 +3,28 @@
 """What would fail, found out before anything is changed."""
 
 import os
+import re
 from typing import Iterable, Mapping, Optional, Sequence
 
+from .._errors import OptionError
 from .._kernel import sysctl
 from .._kernel.ports import parse_ports, parse_range
 from .dropin import ApplyError, Dropin
 from .syntax import Assignment
 
+_PORT = re.compile(r"[0-9]{1,5}\Z")
 _BOOLEAN_WORDS = ("true", "false", "yes", "no", "on", "off")
 
 
 def check_values(
     assignments: Sequence[Assignment], values: Mapping[str, Optional[str]], start: Mapping[str, Optional[str]]
 ) -> None:
-    """Refuse what the kernel would refuse, or worse, take for something else. Raises ValueError that names the line."""
+    """Refuse what the kernel would refuse, or worse, take for something else. Raises OptionError."""
     first_port = {**start, **{one.key: one.value for one in assignments}}.get(sysctl.UNPRIVILEGED_PORT_START) or "0"
     for one in assignments:
-        wrong = _what_is_wrong(one, values[one.key], int(first_port) if first_port.isdigit() else 0)
+        wrong = _what_is_wrong(one, values[one.key], int(first_port) if _PORT.match(first_port) else 0)
         if wrong:
-            raise ValueError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
+            raise OptionError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
 
 
 def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> Optional[str]:
@@ -34,7 +37,7 @@ def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> 
             return f"the range must not begin below {sysctl.UNPRIVILEGED_PORT_START}, which is {first_port}"
         if one.key == sysctl.RESERVED_PORTS:
             parse_ports(one.value)
-        if one.key == sysctl.UNPRIVILEGED_PORT_START and not one.value.isdigit():
+        if one.key == sysctl.UNPRIVILEGED_PORT_START and not _PORT.match(one.value):
             return "this is not a port"
     except ValueError as error:
         return str(error)
@@ -52,7 +55,7 @@ def check_permissions(dropin: Dropin, keys: Iterable[str], writes_file: bool) ->
             )
         if not _may_write(path):
             raise ApplyError(f"no permission to set {key}; run this as root (become: true)")
-    state_directory = os.path.dirname(dropin.journal)
+    state_directory = dropin.state_dir
     if not os.path.isdir(state_directory):
         state_directory = os.path.dirname(state_directory)
     for directory in [state_directory, *([dropin.directory] if writes_file else [])]:

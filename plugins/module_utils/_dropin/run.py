@@ -8,6 +8,7 @@ from .._boot import loaders as boot_loaders
 from .._boot import outlook as boot_outlook
 from .._boot.dialects import Loader
 from .._boot.outlook import BootOutlook
+from .._errors import OptionError
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
 from .result import describe_result
@@ -15,9 +16,9 @@ from .transaction import begin, commit, prepare_apply, prepare_confirmation, pre
 
 
 def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
-    """Raises ValueError for bad options, ApplyError, LockedError or OSError."""
+    """Raises Error or OSError."""
     if params["lock_timeout"] < 0:
-        raise ValueError(f"lock_timeout must not be negative; {params['lock_timeout']} is")
+        raise OptionError(f"lock_timeout must not be negative; {params['lock_timeout']} is")
     dropin = Dropin(params["path"], params["state_dir"])
     loaders = boot_loaders.find_loaders()
     with begin(dropin, params["lock_timeout"], check) as start:

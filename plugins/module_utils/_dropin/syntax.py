@@ -5,6 +5,7 @@
 import re
 from typing import Dict, List, NamedTuple
 
+from .._errors import OptionError
 from .._kernel import sysctl
 
 _GLOB = re.compile(r"[*?\[]")
@@ -25,7 +26,7 @@ class Assignment(NamedTuple):
 def parse(text: str) -> List[Assignment]:
     """Read the assignments of a file in which every line is plain: no patterns, no exclusions.
 
-    Of a key that stands twice the last value counts, as it does for the loaders. Raises ValueError that names the line.
+    Of a key that stands twice the last value counts, as it does for the loaders. Raises OptionError.
     """
     found: Dict[str, Assignment] = {}
     for number, line in enumerate(text.split("\n"), 1):
@@ -48,11 +49,13 @@ def _parse_line(line: str, number: int) -> Assignment:
     if optional:
         name = name[1:].lstrip(_BLANKS)
     if not equals:
-        raise ValueError(f'content line {number}: {line!r} is not of the form "key = value"')
+        raise OptionError(f'content line {number}: {line!r} is not of the form "key = value"')
     if _GLOB.search(name):
-        raise ValueError(f"content line {number}: {name!r} is a pattern; name each key")
+        raise OptionError(f"content line {number}: {name!r} is a pattern; name each key")
     if not _KEY.match(name):
-        raise ValueError(f'content line {number}: {name!r} is not the name of a sysctl such as "net.ipv4.tcp_tw_reuse"')
+        raise OptionError(
+            f'content line {number}: {name!r} is not the name of a sysctl such as "net.ipv4.tcp_tw_reuse"'
+        )
     if not _VALUE.match(value):
-        raise ValueError(f"content line {number}: the value of {name} is not plain ASCII text")
+        raise OptionError(f"content line {number}: the value of {name} is not plain ASCII text")
     return Assignment(sysctl.canonical(name), value, optional, number)

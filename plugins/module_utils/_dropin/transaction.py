@@ -16,13 +16,14 @@ import errno
 import os
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
-from .._errors import format_os_error
+from .._errors import Error, OptionError, format_os_error
 from .._kernel import sysctl
 from .._kernel.ports import parse_ports
 from . import durable_file, syntax
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
-from .journal import EMPTY_JOURNAL, Journal, Snapshot, load_journal, save_journal
+from .journal import Journal, Snapshot, load_journal, save_journal
+from .lock import lock_state
 from .ownership import (
     extend_history,
     extend_trial,
@@ -73,8 +74,8 @@ class Change(NamedTuple):
 
 @contextlib.contextmanager
 def begin(dropin: Dropin, lock_timeout_s: float, check: bool) -> Iterator[Start]:
-    """Hold the lock, with an interrupted run rolled back. Raises LockedError, ApplyError, ValueError, OSError."""
-    with durable_file.locked(dropin.directory, lock_timeout_s):
+    """Hold the lock, with an interrupted run rolled back. Raises Error or OSError."""
+    with lock_state(dropin.state_dir, lock_timeout_s, check):
         yield _assume_recovered(dropin) if check else _recover(dropin)
 
 
@@ -83,7 +84,7 @@ def prepare_apply(start: Start, text: str, trial: bool) -> Change:
 
     A key that an earlier text named and this one does not keeps its running value; a rollback restores it too.
     trial: note a change as one that can be rolled back by itself; otherwise no change is on trial afterwards.
-    Raises ValueError for bad input, ApplyError.
+    Raises OptionError for bad input, ApplyError.
     """
     assignments = syntax.parse(text)
     named = {assignment.key: assignment.value for assignment in assignments}
@@ -142,8 +143,6 @@ def commit(start: Start, change: Change) -> ApplyResult:
         check_permissions(start.dropin, [key for key, _value in writes], change.target.file != now.file)
         if not start.check:
             _carry_out(start, now, change.target, journal)
-    elif journal == EMPTY_JOURNAL and not start.check:
-        save_journal(start.dropin.journal, journal)  # an interrupted run may have left an empty directory
     settings = [
         key_result(key, change.current[key], change.wanted[key], change.target.values.get(key))
         for key in change.current
@@ -185,7 +184,7 @@ def order_writes(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tupl
 
 
 def _recover(dropin: Dropin) -> Start:
-    """Roll back what an interrupted run left half done. Raises ApplyError, ValueError, OSError."""
+    """Roll back what an interrupted run left half done. Raises Error or OSError."""
     journal = load_journal(dropin.journal)
     for path in (dropin.target, dropin.journal):
         durable_file.remove(durable_file.temporary_path(path))
@@ -220,7 +219,10 @@ def _read_values(start: Start, keys: Iterable[str]) -> Dict[str, Optional[str]]:
 
 def _with_content(file: Optional[FileState], text: str) -> FileState:
     """The file with another content; a new one belongs to who runs this and is readable for all."""
-    content = (text if text.endswith("\n") or not text else text + "\n").encode()
+    try:
+        content = (text if text.endswith("\n") or not text else text + "\n").encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(f"content cannot be written as UTF-8: {error.reason}") from error
     if file is not None:
         return file._replace(content=content)
     return FileState(content, _NEW_FILE_MODE, os.geteuid(), os.getegid(), None)
@@ -288,7 +290,7 @@ def _is_committed(dropin: Dropin, target: Snapshot, journal: Journal) -> bool:
     try:
         _verify(dropin, target.values)
         return durable_file.read(dropin.target) == target.file and load_journal(dropin.journal) == journal
-    except (OSError, ValueError):
+    except (OSError, Error):
         return False
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.durable_file import FileState
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import Error
 
 
 def state(content: bytes, mode: int = 0o644, context: bytes | None = None) -> FileState:
@@ -54,17 +56,17 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatc
     path.write_text("old")
 
     def fail(*_: object) -> None:
-        raise OSError("disk")
+        raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="disk"):
+    with pytest.raises(OSError, match=f"full: '{path}'"):
         durable_file.write(str(path), state(b"new"))
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file", "old")]
 
 
 def test_only_files_are_files(tmp_path: Path) -> None:
     assert durable_file.read(str(tmp_path / "missing")) is None
-    with pytest.raises(ValueError, match="is not a regular file"):
+    with pytest.raises(Error, match="is not a regular file"):
         durable_file.read(str(tmp_path))
-    with pytest.raises(ValueError, match="is not a regular file"):
+    with pytest.raises(Error, match="is not a regular file"):
         durable_file.read(os.devnull)

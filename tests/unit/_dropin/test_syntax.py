@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import syntax
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.syntax import Assignment, parse
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
 
 PART = st.text("abcxyz_0123456789", min_size=1, max_size=8)
 KEYS = st.lists(PART, min_size=2, max_size=5).map(".".join)
@@ -62,7 +63,7 @@ def test_read(text: str, expected: list[Assignment]) -> None:
     ],
 )
 def test_named(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="content line") as error:
+    with pytest.raises(OptionError, match="content line") as error:
         parse(text)
     assert message in str(error.value)
 
@@ -75,7 +76,7 @@ def test_what_is_written_is_read(lines: list[tuple[bool, str, str, str]]) -> Non
 
 @given(st.text("ab.*/=-# \t\r\n\0\xa0\ufeff", max_size=40) | st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(OptionError):
         for one in syntax.parse(text):
             path = one.key.replace(".", "\0").replace("/", ".").split("\0")
             assert len(path) > 1
