@@ -199,11 +199,14 @@ def _told(variables: Mapping[str, Any]) -> outcome.Told | None:
 def _go_on(result: StepResult, variables: Result) -> StepResult:
     """From what the steps before have found. Raises ValueError where that is missing."""
     step, told = result["step"], variables.get(outcome.VARIABLE)
-    if step == "observe" or (step == "revert" and told is None):
+    if step == "observe":
         return result
-    if told is None:
-        raise ValueError(f"there is no outcome of this host; register every step as {outcome.VARIABLE}")
-    so_far = _border.parse(StepResult, told)
+    try:
+        so_far = _border.parse(StepResult, told)
+    except _border.NotUnderstoodError as error:
+        if step == "revert":
+            return result  # what is on trial is rolled back, whatever is known of the host
+        raise ValueError(f"register every step as {outcome.VARIABLE}; what is there has no outcome: {error}") from error
     return {**so_far, "step": step, "changed": False, "check_mode": result["check_mode"], "end": None}
 
 

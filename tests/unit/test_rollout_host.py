@@ -5,17 +5,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 import yaml
+from ansible.errors import AnsibleConnectionFailure
+from simulated_fleet import RECORDED
 
 from ansible_collections.netops.ephemeral_ports.plugins.action.rollout_host import (
     _STEPS,
     ARGUMENTS,
     OWN_TEMPLATE,
     REMEDIATION,
+    ActionModule,
+    Turn,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.modules import rollout_host, sysctl_dropin
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import (
@@ -24,6 +30,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model impo
     WaveVerdict,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import read_policy
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._remediate import StepFailedError
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.outcome import LOST, begin
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 ROLLOUT, REMEDIATE = ROLES / "timewait_rollout", ROLES / "timewait_remediate"
@@ -97,3 +105,119 @@ def outcomes() -> list[dict[str, Any]]:
 def test_no_task_that_registers_an_outcome_can_be_skipped() -> None:
     assert len(outcomes()) == 5
     assert [task["name"] for task in outcomes() if "when" in task] == []
+
+
+class TaskTimeoutError(BaseException):
+    """As ansible-core has it."""
+
+
+class Action(ActionModule):
+    """On a host that answers like this. asked: the modules that were called."""
+
+    def __init__(self, answer: object) -> None:
+        self._task = SimpleNamespace(check_mode=False, timeout=300)
+        self.answer = answer
+        self.asked: list[tuple[str, str | None]] = []
+
+    def prepare(self, task_vars: Mapping[str, Any]) -> None:
+        pass
+
+    def ask(self, module: str, arguments: Any, *_more: Any) -> Any:
+        self.asked.append((module, arguments.get("state")))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+USAGE = RECORDED["usage"]["idle"]
+PASSED, FAILED = {"wave": 1, "passed": True, "reason": None}, {"wave": 1, "passed": False, "reason": "b: it did."}
+ROLLED_BACK = {"kind": "apply", "changed": True, "file": "removed", "settings": [{"key": "net.ipv4.tcp_tw_reuse"}]}
+
+
+def take(
+    step: RolloutStep, answer: object, so_far: Any = None, **options: Any
+) -> tuple[Any, list[Any], dict[str, Any]]:
+    """The result, what was asked for, and what ansible-core is told."""
+    given = {"remediation": {}, "limits": {}, "wave": {"number": 1}, "verdict": PASSED, "soak": None, **options}
+    told = {**begin("apply", check_mode=False), "state": "pending", **(so_far or {})}
+    action, turn = Action(answer), Turn(given, {"timewait_rollout_outcome": told}, begin(step, check_mode=False))
+    action._take(turn)
+    return turn.result, action.asked, turn.of_the_task
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (AnsibleConnectionFailure("no route to host"), f"{LOST}."),
+        (StepFailedError("no"), "no"),
+        (TaskTimeoutError(), "it did not answer within 300 s"),
+        (KeyError("sysctls"), "its result makes no sense (KeyError: 'sysctls')"),
+    ],
+)
+@pytest.mark.parametrize("step", ["apply", "judge"])
+def test_whatever_goes_wrong_is_the_outcome_of_the_host(step: RolloutStep, failure: Exception, reason: str) -> None:
+    result, asked, told = take(step, failure, {"first": USAGE, "before": USAGE, "wave": 1})
+    assert asked == [("port_usage_info", None)]
+    assert (result["state"], result["reason"], result["wave"], result["end"]) == ("failed", reason, 1, None)
+    assert told == {}
+
+
+def test_a_host_that_cannot_be_reached_to_be_rolled_back_is_unreachable() -> None:
+    result, _asked, told = take("revert", AnsibleConnectionFailure("no route to host"), verdict=FAILED)
+    assert told == {"unreachable": True, "msg": f"{LOST}."}
+    assert result["end"] == "The rollout ends with wave 1, which was rolled back. b: it did."
+
+
+def test_a_host_that_cannot_be_reached_at_first_leaves_the_rollout() -> None:
+    with pytest.raises(AnsibleConnectionFailure):
+        take("observe", AnsibleConnectionFailure("no route to host"))
+
+
+def test_what_is_no_failure_of_a_host_is_not_caught() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        take("apply", KeyboardInterrupt())
+
+
+@pytest.mark.parametrize("state", ["unchanged", "changed", "failed", "rolled_back"])
+def test_a_host_that_is_not_pending_is_not_changed(state: str) -> None:
+    result, asked, _told = take("apply", StepFailedError("it was asked"), {"state": state})
+    assert (result["state"], asked) == ("failed", [])
+    assert f"a host that is {state} cannot" in result["reason"]
+
+
+def test_a_host_of_a_wave_that_failed_is_not_judged() -> None:
+    result, asked, _told = take("judge", StepFailedError("it was asked"), verdict=FAILED)
+    assert (result["state"], asked) == ("pending", [])
+
+
+def test_a_soak_that_was_broken_off_is_a_failure() -> None:
+    result, asked, _told = take("judge", USAGE, soak={"failed": True, "msg": "user requested abort!"})
+    assert (result["state"], result["reason"]) == ("failed", "the soak was broken off: user requested abort!")
+    assert asked == []
+
+
+def test_a_confirmation_that_fails_ends_the_rollout_and_leaves_the_change_on_trial() -> None:
+    result, asked, _told = take("confirm", StepFailedError("no"), {"state": "changed"})
+    assert asked == [("sysctl_dropin", "confirmed")]
+    assert result["end"] == (
+        "The rollout ends with wave 1: the change could not be confirmed and is still on trial: no"
+    )
+
+
+@pytest.mark.parametrize("so_far", [{}, {"state": "changed"}, {"state": "failed", "reason": "own"}, {"state": "odd"}])
+def test_what_is_on_trial_is_rolled_back_whatever_is_known_of_the_host(so_far: dict[str, str]) -> None:
+    result, asked, _told = take("revert", ROLLED_BACK, so_far, verdict=FAILED)
+    assert asked == [("sysctl_dropin", "absent")]
+    assert (result["state"], result["reason"]) == ("rolled_back", so_far.get("reason", "b: it did."))
+
+
+def test_where_nothing_is_on_trial_nothing_is_rolled_back() -> None:
+    nothing = {**ROLLED_BACK, "changed": False, "settings": []}
+    result, _asked, _told = take("revert", nothing, {"state": "failed", "reason": "own"}, verdict=FAILED)
+    assert (result["state"], result["reason"]) == ("failed", "own")
+
+
+def test_without_an_outcome_no_step_goes_on() -> None:
+    result, asked, _told = take("confirm", ROLLED_BACK, {"state": "odd"})
+    assert (result["state"], asked) == ("failed", [])
+    assert "register every step as timewait_rollout_outcome" in result["reason"]

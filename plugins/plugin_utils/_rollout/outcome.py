@@ -54,6 +54,7 @@ _NAMES_SHOWN = 5
 _REASON, _QUOTED = 2_000, 400
 
 LOST = "unreachable since the change began, so its state is unknown: when it is back, rerun the rollout, or roll back"
+_LEFT = "left the run since the change began, so the state is unknown: rerun the rollout, or roll back"
 
 
 class Told(TypedDict):
@@ -130,7 +131,7 @@ def judged(outcome: HostOutcome, gate: Gate) -> None:
 def wave_verdict(wave: int, outcomes: Mapping[str, Told | None], alive: Sequence[str]) -> WaveVerdict:
     """Whether a wave may stay, and why not. outcomes: of each host that began it. alive: who is still in the play.
 
-    A host that left the play, whatever its outcome was, is lost.
+    A host that left the play, whatever its outcome was, is lost: it was unreachable, or a task failed that is not ours.
     """
     still = frozenset(alive)
     lost = [host for host, outcome in outcomes.items() if host not in still or outcome is None]
@@ -140,7 +141,7 @@ def wave_verdict(wave: int, outcomes: Mapping[str, Told | None], alive: Sequence
         why.append(f"and {len(failed) - _NAMES_SHOWN} more")
     if lost:
         more = f" and {len(lost) - _NAMES_SHOWN} more" if len(lost) > _NAMES_SHOWN else ""
-        why.append(f"{', '.join(lost[:_NAMES_SHOWN])}{more}: {LOST}")
+        why.append(f"{', '.join(lost[:_NAMES_SHOWN])}{more}: {_LEFT}")
     reason = "; ".join(why) or None
     return {"wave": wave, "passed": not why, "hosts_failed": failed, "hosts_lost": lost, "reason": reason}
 

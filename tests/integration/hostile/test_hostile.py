@@ -40,7 +40,7 @@ VOLATILE = {
     "uptime", "counters", "seconds", "rate", "connect_ms", "url", "time_wait", "sockets", "blocked_at_most", "inode",
     "pools", "evidence", "message",
 }  # fmt: skip
-OURS = ("port_usage_info", "sysctl_dropin", "curl_stress", "remediation")
+OURS = ("port_usage_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
 
 
 @pytest.fixture(scope="session")

@@ -205,10 +205,10 @@ def test_too_little_is_known(first: Any, before: Any, after: Any) -> None:
 
 
 def test_a_kernel_without_the_counter() -> None:
-    looks = [usage_at(at) for at in (1000, 1030, 1090)]
-    for one in looks:
+    usages = [usage_at(at) for at in (1000, 1030, 1090)]
+    for one in usages:
         del one["counters"]["TCPSynRetrans"]
-    assert status(gate(looks[2], looks[0], looks[1]), "syn-retransmissions") == "unknown"
+    assert status(gate(usages[2], usages[0], usages[1]), "syn-retransmissions") == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -285,16 +285,16 @@ def test_a_share_far_beyond_the_limit_always_fails(opened: int, growth: float) -
 
 
 @given(
-    looks=st.lists(
+    counted=st.lists(
         st.fixed_dictionaries(dict.fromkeys(("ActiveOpens", *COUNTED.values(), "TWRecycled"), COUNTS)),
         min_size=3,
         max_size=3,
     ),
     times=st.lists(st.floats(0, 10**6), min_size=3, max_size=3),
 )
-def test_whatever_was_counted_there_is_a_verdict(looks: list[dict[str, int]], times: list[float]) -> None:
+def test_whatever_was_counted_there_is_a_verdict(counted: list[dict[str, int]], times: list[float]) -> None:
     first, before, after = (
-        {**usage_at(0, counters=counts), "uptime": at} for at, counts in zip(times, looks, strict=True)
+        {**usage_at(0, counters=counts), "uptime": at} for at, counts in zip(times, counted, strict=True)
     )
     judged = gate(after, first, before)
     assert len(judged["checks"]) == 8

@@ -170,7 +170,7 @@ def test_a_wave_stays_if_no_host_failed_or_was_lost() -> None:
     }  # fmt: skip
     verdict = wave_verdict(2, outcomes(a="changed", b="failed", c="pending"), ["a", "b"])
     assert (verdict["passed"], verdict["hosts_failed"], verdict["hosts_lost"]) == (False, ["b"], ["c"])
-    assert str(verdict["reason"]).startswith("b: b did.; c: unreachable since the change began")
+    assert str(verdict["reason"]).startswith("b: b did.; c: left the run since the change began")
 
 
 def test_a_host_that_failed_and_then_was_lost_is_lost() -> None:
@@ -188,7 +188,7 @@ def test_of_many_the_first_are_named() -> None:
     assert verdict["hosts_failed"] == hosts
     assert str(verdict["reason"]).endswith("h4: h4 did.; and 495 more")
     lost = wave_verdict(1, outcomes(**dict.fromkeys(hosts, None)), [])
-    assert str(lost["reason"]).startswith("h0, h1, h2, h3, h4 and 495 more: unreachable")
+    assert str(lost["reason"]).startswith("h0, h1, h2, h3, h4 and 495 more: left the run")
 
 
 def test_when_the_rollout_ends() -> None:
