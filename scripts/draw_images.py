@@ -210,10 +210,63 @@ def connect_curve(data: dict[str, Any]) -> str:
     return picture(WIDE, 412, "Time of connect() over the share of ports in TIME_WAIT", parts)
 
 
+# --- the way of the data --------------------------------------------------------------------------------------------
+
+HOST, CONTROLLER, BORDER, STEP_WIDTH = 24, 470, 380, 266
+
+
+def data_flow() -> str:
+    """Steps on the host at the left, on the controller at the right, and the types that cross the border."""
+
+    def step(x: int, y: int, name: str, words: str) -> Iterator[str]:
+        yield box(x, y, STEP_WIDTH, 50, "free cell")
+        yield text(x + 12, y + 21, name)
+        yield text(x + 12, y + 39, words, "small")
+
+    def arrow(x: float, y: float, to_x: float, to_y: float) -> Iterator[str]:
+        yield line([(x, y), (to_x, to_y)], "line arrow")
+        along = math.copysign(6, to_x - x) if to_x != x else 0
+        across = 6 if to_x == x else 0
+        yield line(
+            [(to_x - along - (4 if across else 0), to_y - across - (4 if along else 0)), (to_x, to_y),
+             (to_x - along + (4 if across else 0), to_y - across + (4 if along else 0))],
+            "line arrow",
+        )  # fmt: skip
+
+    def crossing(y: int, name: str, back: bool) -> Iterator[str]:
+        ends = (HOST + STEP_WIDTH, CONTROLLER) if not back else (CONTROLLER, HOST + STEP_WIDTH)
+        yield from arrow(ends[0] + (4 if not back else -4), y, ends[1] - (4 if not back else -4), y)
+        yield text(BORDER, y - 8, name, "small middle")
+
+    parts = [
+        text(24, 34, "The way of the data", "title"),
+        text(HOST, 64, "on the managed host (plugins/modules, module_utils)", "small"),
+        text(CONTROLLER, 64, "on the controller (plugins/action, plugin_utils)", "small"),
+        line([(BORDER, 76), (BORDER, 452)], "thin grid"),
+        *step(HOST, 84, "observe", "sockets, sysctls, counters, files"),
+        *crossing(109, "Usage", back=False),
+        *step(CONTROLLER, 84, "check", "_border: types, bounds, no facts"),
+        *arrow(CONTROLLER + 133, 138, CONTROLLER + 133, 158),
+        *step(CONTROLLER, 162, "decide", "_plan: a setting, with a reason, per key"),
+        *arrow(CONTROLLER + 133, 216, CONTROLLER + 133, 236),
+        *step(CONTROLLER, 240, "render", "the role's template; the text is the Plan"),
+        *crossing(265, "text", back=True),
+        *step(HOST, 240, "apply", "_dropin: file and kernel, or neither"),
+        *arrow(HOST + 133, 294, HOST + 133, 314),
+        *step(HOST, 318, "prove", "_stress: real load through libcurl"),
+        *crossing(343, "results", back=False),
+        *step(CONTROLLER, 318, "judge", "_rollout: gate, outcome, roll back"),
+        *arrow(CONTROLLER + 133, 372, CONTROLLER + 133, 392),
+        *step(CONTROLLER, 396, "report", "_report, _text: all hosts, worst first"),
+    ]
+    return picture(WIDE, 472, "From a host to the report: how data moves through the collection", parts)
+
+
 def drawings() -> dict[str, str]:
     """File name to picture, for all of them."""
     return {
         "connect-curve.svg": connect_curve(json.loads(CURVE_DATA.read_text())),
+        "data-flow.svg": data_flow(),
         "port-lifetime.svg": lifetime(),
         "port-search.svg": search(),
     }
