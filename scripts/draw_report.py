@@ -20,7 +20,7 @@ IMAGES = ROOT / "docs" / "images"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTH, HEIGHT = 1240, 980
 # Sections that would not fit, and of which the text tells.
-HIDDEN = ["Failed and unreachable", "Findings by cause", "Destinations"]
+HIDDEN = ["Failed, unreachable, rolled back", "Findings by cause", "Destinations"]
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import write_report
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 
-    report = make_report(simulated_fleet.make_fleet(60, seed=1), simulated_fleet.META)
+    report = make_report(simulated_fleet.make_fleet(60, seed=1).hosts, simulated_fleet.META)
     program = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         write_report(report, Path(directory))

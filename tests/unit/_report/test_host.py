@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from simulated_fleet import REMEDIATION, ROLLOUT, remediation
 
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import HostReport
+
 from .hearing import (
     AFTER,
     APPLY,
@@ -116,6 +118,35 @@ def test_a_confirmation_adds_nothing_to_a_change() -> None:
     assert [change["changed"] for change in host["changes"]] == [True]
     host = only_host(fleet_of(("web1", APPLY, CHANGE, True), ("web1", APPLY, unchanged)))
     assert [change["changed"] for change in host["changes"]] == [False]
+
+
+def step(name: str, state: str, **found: object) -> Result:
+    parts = dict.fromkeys(("first", "before", "after", "plan", "applied", "reverted", "end"))
+    told = {"step": name, "changed": False, "check_mode": False, **parts, **found}
+    return outcome(state, **told)
+
+
+def test_of_each_step_of_a_rollout_what_it_found_is_taken() -> None:
+    observed = step("observe", "pending", first=EXHAUSTED, plan=PLAN, applied=CHANGE)
+    applied = step("apply", "pending", first=IDLE, before=EXHAUSTED, plan=PLAN, applied=CHANGE)
+    judged = step("judge", "changed", first=IDLE, before=IDLE, after=AFTER, plan=PLAN, applied=CHANGE)
+    reverted = step("revert", "rolled_back", first=IDLE, before=IDLE, after=AFTER, applied=CHANGE, reverted=ROLLBACK)
+
+    def after(*steps: Result) -> HostReport:
+        return only_host(fleet_of(*(("web1", ROLLOUT, one) for one in steps)))
+
+    host = after(observed)
+    assert (host["state"], host["usage"], host["plan"]) == ("pending", EXHAUSTED, PLAN)
+    assert host["changes"] == [{**CHANGE, "check_mode": True}]
+    host = after(observed, applied)
+    assert (host["usage"], host["usage_after"], host["changes"]) == (EXHAUSTED, None, [{**CHANGE, "check_mode": False}])
+    host = after(observed, applied, judged)
+    assert (host["state"], host["usage"], host["usage_after"]) == ("changed", EXHAUSTED, AFTER)
+    assert [change["file"] for change in host["changes"]] == ["created"]
+    host = after(observed, applied, judged, reverted)
+    assert (host["state"], host["usage_after"]) == ("rolled_back", None)
+    assert [change["file"] for change in host["changes"]] == ["created", "removed"]
+    assert host["outcome"] == outcome("rolled_back")
 
 
 def test_the_last_outcome_wins() -> None:
