@@ -337,6 +337,12 @@ class StepResult(HostOutcome):
     end: str | None
 
 
+class WaveSizes(TypedDict):
+    """Result of the step check of the action rollout_host."""
+
+    waves: list[str]
+
+
 class WaveVerdict(TypedDict):
     """Whether a wave may stay, and why not. hosts_lost: those that left the play on the way.
 
