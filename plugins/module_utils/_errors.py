@@ -5,6 +5,7 @@
 Error                 the text tells the user what is wrong and, where that is known, what to do
   OptionError         an option has a value that it must not have; the text names the option
   UnsupportedError    this host, or this container, lacks what is needed
+    NotAllowedError   it has it, but not for this user                      (in _sockets.probe)
   SockDiagError       netlink refused the request or broke off
   ProcfsError         a file of /proc holds something else than what kernels write there
   LoadFailedError     more connections failed than the task allows

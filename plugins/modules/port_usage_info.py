@@ -13,7 +13,9 @@ description:
     the ephemeral ports are blocked by live connections and by TIME_WAIT.
   - The limit on new connections is the number of usable ports for each triple of source address, destination address
     and destination port. Saturation is therefore given for each such destination, never for the host.
-  - Nothing is changed, and no privilege is needed.
+  - Where ports run out, the kernel is asked for its own verdict, see O(probe). That needs root (CAP_NET_ADMIN); nothing
+    else does, and without it the level follows from what was counted.
+  - Nothing is changed.
 author:
   - netops.ephemeral_ports contributors (@netops)
 options:
@@ -59,6 +61,21 @@ options:
         see RV(kernel.two_pass_port_search).
     type: float
     default: 0.5
+  probe:
+    description:
+      - Whether to ask the kernel if a connection would get a local port, instead of concluding it from counted sockets.
+      - The question is a dry connect (C(TCP_REPAIR)), a connect() that chooses route, source address and port as any
+        other, and sends nothing. It is in no counter but C(EstabResets). It can do what any connect() can, reuse a port
+        in TIME_WAIT, and so end up to three of those sockets early.
+      - V(auto) asks about the O(destination) that is named, about those that are near the level V(warning) whatever
+        is thought to be reusable, and about the first one where the counters of C(/proc/net/sockstat) do not prove that
+        all is well. These are 10 at most, and no more is asked after 0.1 s. Without the privilege the count decides.
+        Where sockets that called bind() may hold every port, one real connect() to port 0 of 127.0.0.1 tells; where it
+        cannot be told, the level is V(unknown).
+      - V(never) asks nothing.
+    type: str
+    choices: [auto, never]
+    default: auto
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.action_group
@@ -112,7 +129,9 @@ namespace:
   returned: success
   sample: {inode: 4026531840, name: null, owner: null}
 level:
-  description: The worst level of all destinations.
+  description:
+    - The worst level of all destinations, V(exhausted), V(critical), V(warning), V(unknown) or V(ok).
+    - V(unknown) says that connections may fail although ports are left by the count, and that the kernel was not asked.
   type: str
   returned: success
   sample: critical
@@ -231,7 +250,7 @@ pools:
       description: Who takes ports out of it, V(connect) for connect() without bind().
       type: str
     source:
-      description: The local address.
+      description: The local address, null for a O(destination) that no socket belongs to.
       type: str
     address:
       description: The remote address.
@@ -266,8 +285,16 @@ pools:
       description: Blocked ports divided by usable ports, from 0 to 1.
       type: float
     level:
-      description: V(ok), V(warning), V(critical) or V(exhausted).
+      description: V(ok), V(unknown), V(warning), V(critical) or V(exhausted).
       type: str
+    probe:
+      description:
+        - What the kernel said to a dry connect, null where it was not asked. RV(pools[].level) follows it, and what was
+          counted otherwise.
+        - C(errno) is 0 where a port was found; C(source) and C(port) are what was chosen. C(lacks) tells what was not
+          found, V(port), V(address) (there is none to connect from, as where IPv6 is switched off) or V(route).
+        - C(search_us) is how long the search for a port took, in microseconds, the median of C(asked) dry connects.
+      type: dict
     rate:
       description:
         - Connections closed per second in the last second, 10 s and 60 s, as the ages of the TIME_WAIT sockets tell.
@@ -301,6 +328,7 @@ pools:
       hold_seconds: 60.0
       saturation: 0.9506
       level: critical
+      probe: {errno: 0, lacks: null, source: 192.0.2.1, port: 41873, search_us: 4811.3, asked: 1}
       rate: {last_1s: 460.2, last_10s: 452.8, last_60s: 447.2}
       trend: steady
       forecast: {saturation: 0.9626, seconds_to_critical: 0.0, seconds_to_exhausted: null}
@@ -333,6 +361,13 @@ uptime:
   type: float
   returned: success
   sample: 86400.25
+probe:
+  description:
+    - Whether the kernel was asked, V(asked), or why not, V(not_needed), V(not_allowed) without the privilege,
+      V(not_supported) by this kernel, or V(never) as the option says.
+  type: str
+  returned: success
+  sample: asked
 method:
   description: How the sockets were read, V(netlink) or V(procfs), or V(sockstat) where they need not be.
   type: str
@@ -365,6 +400,7 @@ ARGUMENTS: Dict[str, Any] = {
     "destination": {"type": "str"},
     "warning_threshold": {"type": "float", "default": 0.4},
     "critical_threshold": {"type": "float", "default": 0.5},
+    "probe": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
 }
 
 

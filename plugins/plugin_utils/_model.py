@@ -104,11 +104,26 @@ class Forecast(TypedDict):
     seconds_to_exhausted: float | None
 
 
+class Answer(TypedDict):
+    """What the kernel said to dry connects. errno: 0 where a port was found; lacks: what was not found."""
+
+    errno: int
+    lacks: Literal["port", "address", "route"] | None
+    source: str | None
+    port: int | None
+    search_us: float | None
+    asked: int
+
+
 class Pool(TypedDict):
-    """A number of ports that one kind of use can take, and how far it is used up."""
+    """A number of ports that one kind of use can take, and how far it is used up.
+
+    source is None where a destination has no socket. probe is None where the kernel was not asked: then the level
+    follows from what was counted.
+    """
 
     kind: PoolKind
-    source: str
+    source: str | None
     address: str
     port: int
     usable: int
@@ -120,6 +135,7 @@ class Pool(TypedDict):
     hold_seconds: float
     saturation: float
     level: Level
+    probe: Answer | None
     rate: Rate
     trend: Literal["rising", "steady", "falling"] | None
     forecast: Forecast
@@ -148,6 +164,7 @@ class Usage(TypedDict):
     sockets: dict[str, int] | None
     blocked_at_most: int
     pools: Annotated[list[Pool], AtMost(POOLS)]
+    probe: Literal["asked", "not_needed", "not_allowed", "not_supported", "never"]
     method: Method
     complete: bool | None
     uptime: float

@@ -12,8 +12,14 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import private_namespaces as namespaces
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe, options
+from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 
 Endpoint = tuple[str, int]
 
@@ -147,6 +153,19 @@ def connect_for_real(to: Endpoint, source: str | None = None) -> int:
 def bind_for_real(source: str) -> int:
     with socket.socket(family(source)) as client:
         return errno_of(client.bind, (source, 0))
+
+
+def observed(privileged: bool = True, **changed: object) -> dict[str, Any]:
+    """The usage of the network that this process is in, with all sockets read unless options say otherwise."""
+    defaults = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        if not privileged:
+            patch.setattr(probe, "_enter_repair", _refuse)
+        return observe.observe(options.check_options({**defaults, "detail": "full", **changed}))
+
+
+def _refuse(_client: object) -> None:
+    raise probe.NotAllowedError("no privilege")
 
 
 @contextlib.contextmanager

@@ -38,6 +38,8 @@ print(json.dumps([outcome, observe(method="{method}")]))
         "low": 32768, "high": 33267, "size": 500, "reserved": 0, "held": 0, "usable": 500
     }  # fmt: skip
     (pool,) = usage["pools"]
+    answer = pool.pop("probe")
+    assert (answer["errno"], answer["lacks"], answer["port"]) == (99, "port", None)
     # How many of them came in the last second is a matter of this machine's speed.
     rate, forecast, _trend = (pool.pop(name) for name in ("rate", "forecast", "trend"))
     assert pool == {

@@ -169,7 +169,10 @@ def test_nothing_is_sent() -> None:
         assert resets == sum(one.asked for one in answers if not one.errno)
         assert after == before
         assert counters.read_sockstat()["TCP"]["inuse"] == 1  # the server
-        # That a segment would show here: the question without privilege sends one.
+        assert probe.binders_hold_all() is False
+        assert counted()["Tcp:OutSegs"] == before["Tcp:OutSegs"]
+        # That a segment would show here: without privilege one is sent.
+        give_up_privileges()
         assert probe.binders_hold_all() is False
         assert counted()["Tcp:OutSegs"] != before["Tcp:OutSegs"]
 

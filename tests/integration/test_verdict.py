@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
 
 from .inside import private
-from .network import packed
+from .network import observed, packed
 from .random_hosts import UNUSED, Path, has_port, random_hosts
 
 BATCHES = [range(first, first + 80) for first in range(0, 400, 80)]
@@ -43,6 +44,40 @@ def test_the_probe_says_what_programs_meet(seeds: range) -> None:
     # The hosts are of every kind, or the test would not say much.
     assert min(seen[kind] for kind in ("0", "99", "98", "held True", "held False")) > 5, seen
     assert seen["luck"] < 5
+
+
+WAYS = list(itertools.product((True, False), ("netlink", "procfs"), ("auto", "full")))
+
+
+@pytest.mark.parametrize("number", range(len(WAYS)), ids=lambda number: "-".join(map(str, WAYS[number])))
+@private
+def test_the_level_says_what_programs_meet(number: int) -> None:
+    """Never ok, nor warning, where a connect() fails for want of a port; never exhausted where it succeeds."""
+    privileged, method, detail = WAYS[number]
+    first = 1000 + 100 * number
+    seen: Counter[str] = Counter()
+    for host in random_hosts(range(first, first + 100)):
+        story = "\n".join(host.story)
+        usage = observed(privileged=privileged, method=method, detail=detail, max_pools=100)
+        pools = {(one["source"], one["address"], one["port"]): one for one in usage["pools"]}
+        reality = host.meet()
+        failing = {path: failed for path, failed in reality.connects.items() if not has_port(failed)}
+        for path, failed in reality.connects.items():
+            pool = pools.get((path.source or path.to[0], *path.to))
+            level = pool["level"] if pool else usage["level"]
+            seen[level] += 1
+            if privileged:
+                assert level != "unknown", (path, pool, usage, story)
+            if level in ("ok", "warning"):
+                assert has_port(failed) or host.is_odd, (path, pool, usage, story)
+            elif level == "exhausted" and pool:
+                assert not has_port(failed) or host.is_odd, (path, pool, usage, story)
+        if failing:
+            assert usage["level"] in ("exhausted", "critical", "unknown") or host.is_odd, (usage, failing, story)
+        if usage["level"] == "exhausted":
+            assert failing or host.is_odd, (usage, reality, story)
+        seen["unknown host"] += usage["level"] == "unknown"
+    assert min(seen[level] for level in ("ok", "critical", "exhausted")) > 20, seen
 
 
 def _ask(path: Path) -> probe.Answer:

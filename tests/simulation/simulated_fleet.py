@@ -142,7 +142,7 @@ def at_scale(recorded: Mapping[str, Any], chance: random.Random, share: float) -
     pairs = zip(usage["pools"], upstreams, strict=False)
     usage["pools"] = [loaded(one, factor, upstream, chance) for one, upstream in pairs]
     usage["pools"].sort(key=lambda one: -one["saturation"])
-    usage["level"] = usage_pools.worst_level(usage["pools"], PORTS)
+    usage["level"] = usage["pools"][0]["level"] if usage["pools"] else "ok"
     current = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["pools"])
     usage["findings"] = findings.find(Evidence(*current, sockets=None, overflows=0, conntrack=None, recycle_lines=[]))
     return usage
@@ -219,7 +219,7 @@ def afterwards(usage: Mapping[str, Any], plan: Mapping[str, Any]) -> Result:
         forecast = {"saturation": saturation, "seconds_to_critical": None, "seconds_to_exhausted": None}
         level = usage_pools.level_of(saturation, THRESHOLDS)
         one.update(blocked=blocked, saturation=saturation, level=level, hold_seconds=1.0, forecast=forecast)
-    after["level"] = usage_pools.worst_level(after["pools"], WIDE)
+    after["level"] = after["pools"][0]["level"] if after["pools"] else "ok"
     after["findings"] = []
     return after
 

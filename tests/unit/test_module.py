@@ -22,6 +22,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors imp
     SockDiagError,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._module import refuse_booleans
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
 
 SPEC: dict[str, dict[str, Any]] = {
     "count": {"type": "int"},
@@ -112,7 +113,7 @@ def test_refused(arguments: dict[str, object], message: str) -> None:
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     drawn = re.findall(r"^ *(\w*Error) ", _errors.__doc__ or "", re.MULTILINE)
-    elsewhere = (dropin.ApplyError, journal.JournalError, lock.LockedError, trust.UntrustedError)
+    elsewhere = (dropin.ApplyError, journal.JournalError, lock.LockedError, probe.NotAllowedError, trust.UntrustedError)
     here = [one for one in vars(_errors).values() if inspect.isclass(one) and one.__module__ == _errors.__name__]
     assert sorted(drawn) == sorted(one.__name__ for one in (*here, *elsewhere))
     assert all(issubclass(one, Error) for one in (*here, *elsewhere))

@@ -40,6 +40,7 @@ OPTIONS = {
     "destination": None,
     "warning_threshold": 0.4,
     "critical_threshold": 0.5,
+    "probe": "never",  # the kernel that would answer is another one
 }
 
 

@@ -26,6 +26,14 @@ _TWO_PASS_SEARCH = (4, 6, 0)
 RECYCLE_REMOVED = (4, 12, 0)
 
 
+# Since then sockets that are bound and not connected are in a dump (netlink only).
+_SHOWS_BOUND = (6, 8, 0)
+
+
+def shows_bound(text: str) -> bool:
+    return parse_version(text) >= _SHOWS_BOUND
+
+
 def release(root: str = sysctl.PROC_SYS) -> str:
     return sysctl.read("kernel.osrelease", root) or os.uname().release
 

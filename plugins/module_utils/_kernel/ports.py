@@ -144,6 +144,11 @@ def usable_ports(port_range: PortRange, unusable: PortSet) -> int:
     return max(0, free if port_range.is_even else free - 1)
 
 
+def second_half(port_range: PortRange, clients: PortSet) -> int:
+    """How many of the ports are of the parity that connect() tries last: odd, counted from the low end of the range."""
+    return sum((high - port_range.low + 1) // 2 - (low - port_range.low) // 2 for low, high in clients.spans)
+
+
 def client_ports(port_range: PortRange, reserved: PortSet) -> PortSet:
     """The ports that connect() may choose, if nobody holds them. A socket on any other port is a server's, or was bound
     on purpose."""

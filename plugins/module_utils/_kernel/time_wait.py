@@ -15,11 +15,12 @@ class Reuse(NamedTuple):
     """When connect() may reuse the port of a socket in TIME_WAIT (tcp_twsk_unique).
 
     mode: tcp_tw_reuse as this kernel understands it: 0 never, 1 always, 2 for loopback addresses.
-    delay_ms: the age from which on it may.
+    delay_ms: the age from which on it may. never_seen: the kernel has not counted any (TWRecycled).
     """
 
     mode: int
     delay_ms: int
+    never_seen: bool = False
 
     def hold_ms(self, destination: Destination) -> int:
         """How long a closed connection blocks its port for this destination."""

@@ -17,7 +17,7 @@ import sys
 from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Set, Tuple
 
 from .._errors import SockDiagError
-from .._kernel.ports import MAX_PORT, PortSet
+from .._kernel.ports import MAX_PORT, PortRange, PortSet, second_half
 from .._kernel.tcp import CLOSE, LISTEN, TIME_WAIT, Destination, fold
 from .socket_table import MAX_TICK, SocketTable
 
@@ -63,7 +63,7 @@ _TICK, _ABOVE = (1, 2) if sys.byteorder == "little" else (2, 1)
 class Aggregator:
     """Counts batches of messages: all of one length, and about sockets in one state."""
 
-    def __init__(self, clients: PortSet) -> None:
+    def __init__(self, clients: PortSet, port_range: PortRange) -> None:
         self._table = SocketTable()
         is_client = bytearray(MAX_PORT + 1)
         for low, high in clients.spans:
@@ -71,6 +71,10 @@ class Aggregator:
         # By the high byte of a port: whether all of those 256 are clients'. It saves looking up each one.
         self._is_whole_page = bytearray(0 not in is_client[page : page + 256] for page in range(0, MAX_PORT, 256))
         self._is_client = _by_network_order(is_client)
+        # By the low byte of a port: whether it is of the second half. Those in use, and how many there can be.
+        self._is_second = bytes((byte ^ port_range.low) & 1 for byte in range(256))
+        self._second: Set[int] = set()
+        self._most_second = second_half(port_range, clients)
         # By family and by key: a byte for each socket in TIME_WAIT.
         self._ticks: DefaultDict[int, DefaultDict[bytes, bytearray]] = collections.defaultdict(
             functools.partial(collections.defaultdict, bytearray)
@@ -88,13 +92,16 @@ class Aggregator:
             self._add_time_wait(batch, length)
         else:
             for destination, port in self._clients(batch, length):
-                self._table.add_live(destination, port, state)
+                self._table.add_live(destination, state)
+                if self._is_second[socket.ntohs(port) & 255]:
+                    self._second.add(port)
 
     def finish(self) -> SocketTable:
         for family, found in self._ticks.items():
             while found:
                 key, ticks = found.popitem()
                 self._table.time_wait.add(_destination(family, key), ticks)
+        self._table.second_half.update(map(socket.ntohs, self._second))
         return self._table
 
     def _add_holders(self, batch: bytes, length: int, holders: Set[int]) -> None:
@@ -109,26 +116,29 @@ class Aggregator:
         """Each step is one call for the whole batch."""
         families = batch[_FAMILY::length]
         ports = memoryview(batch).cast("H")[_PORT // 2 :: length // 2]
-        columns: List[Iterable[Any]] = [families, _keys_in(len(families), length)(batch), _ticks(batch, length), ports]
+        columns: List[Iterable[Any]] = [families, _keys_in(len(families), length)(batch), _ticks(batch, length)]
+        seconds = batch[_PORT + 1 :: length].translate(self._is_second)
         if 0 in batch[_PORT::length].translate(self._is_whole_page):
             chosen = bytes(map(self._is_client.__getitem__, ports))
             if 1 not in chosen:
                 return
             columns = [itertools.compress(column, chosen) for column in columns]
-        each_family, keys, ticks, clients = columns
+            seconds = bytes(map(operator.and_, chosen, seconds))
+        if 1 in seconds and len(self._second) < self._most_second:
+            self._second.update(itertools.compress(ports, seconds))
+        each_family, keys, ticks = columns
         if count_same(families) == len(families):
             found = map(self._ticks[families[0]].__getitem__, keys)
         else:
             found = map(operator.getitem, map(self._ticks.__getitem__, each_family), keys)
         collections.deque(map(bytearray.append, found, ticks), maxlen=0)
-        self._table.add_sample(map(socket.ntohs, clients))
 
     def _clients(self, batch: bytes, length: int) -> Iterator[Tuple[Destination, int]]:
-        """Destination and local port of the sockets on client ports."""
+        """Destination and local port, in network order, of the sockets on client ports."""
         for offset in range(0, len(batch), length):
             family, port, key = _SOCKET.unpack_from(batch, offset)
             if self._is_client[port]:
-                yield _destination(family, key), socket.ntohs(port)
+                yield _destination(family, key), port
 
 
 def count_same(column: bytes) -> int:

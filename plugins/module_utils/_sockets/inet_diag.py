@@ -121,7 +121,7 @@ def count_sockets(
     kernel: SockDiag, port_range: PortRange, reserved: PortSet, dumps: Sequence[int] = _TWO_DUMPS
 ) -> SocketTable:
     """Ask who holds ports, what is live and what is in TIME_WAIT. dumps: which states to ask for in each."""
-    aggregator = Aggregator(client_ports(port_range, reserved))
+    aggregator = Aggregator(client_ports(port_range, reserved), port_range)
     for states in dumps:
         for batch, length in kernel.dump(states):
             aggregator.add(batch, length)

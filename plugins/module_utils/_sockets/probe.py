@@ -16,7 +16,9 @@ Addresses are 4 or 16 bytes in network order: no name is ever looked up.
 import errno
 import socket
 import time
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from .._errors import UnsupportedError
 
 # Not in the socket module of Python 3.6: include/uapi/linux/tcp.h and in.h.
 _TCP_REPAIR = 19
@@ -29,17 +31,21 @@ PORT, ADDRESS, ROUTE = "port", "address", "route"
 _ASKS = 3
 _ENOUGH_US = 2000.0
 
+_LOOPBACK = socket.inet_aton("127.0.0.1")
 _ANY_PORT = 1
 _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 _NO_FAMILY = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
-class NotAllowedError(Exception):
+# All dry connects of one observation together, in seconds.
+LIMIT_S = 0.1
+
+# Source (None for that of the route), address and port.
+Question = Tuple[Optional[bytes], bytes, int]
+
+
+class NotAllowedError(UnsupportedError):
     """This process lacks the privilege that a dry connect needs."""
-
-
-class NotSupportedError(Exception):
-    """This kernel, or what stands for one in a sandbox, has no dry connect to this destination."""
 
 
 class Answer(NamedTuple):
@@ -67,11 +73,27 @@ class _Attempt(NamedTuple):
 def dry_connect(source: Optional[bytes], address: bytes, port: int) -> Answer:
     """Whether connect() to this destination finds a local port, from this source or from that which the route gives.
 
-    Raises NotAllowedError or NotSupportedError.
+    Raises NotAllowedError, or UnsupportedError where the kernel has no dry connect to this destination.
     """
     attempts = _ask(lambda: _try_connect(source, address, port))
     failed = attempts[-1].errno
     return _answer(attempts, _what_lacks(failed, source, address))
+
+
+def dry_connects(questions: Iterable[Question], limit_s: float = LIMIT_S) -> Dict[Question, Answer]:
+    """Ask one after the other until the time is used up; what is left has no answer. Raises NotAllowedError."""
+    answers: Dict[Question, Answer] = {}
+    end = time.monotonic() + limit_s
+    for question in questions:
+        if time.monotonic() >= end:
+            break
+        try:
+            answers[question] = dry_connect(*question)
+        except NotAllowedError:
+            raise
+        except UnsupportedError:
+            continue
+    return answers
 
 
 def dry_bind(source: bytes) -> Answer:
@@ -84,14 +106,16 @@ def dry_bind(source: bytes) -> Answer:
 def binders_hold_all() -> Optional[bool]:
     """Whether listeners and sockets that called bind() have every port, so that no connect() gets one anywhere.
 
-    This is a real connect(), and a segment over the loopback interface: to port 0 of 127.0.0.1, where nobody can
-    listen. None where there is no loopback interface to ask through.
+    The question is a connect() to port 0 of 127.0.0.1, where nobody can listen: a dry one if that is allowed, else a
+    real one, and so a segment over the loopback interface. None where there is no such interface to ask through.
     """
-    address = socket.inet_aton("127.0.0.1")
-    with socket.socket() as client:
-        client.setblocking(False)
-        failed = client.connect_ex((_text(address), 0))
-    lacks = _what_lacks(failed, None, address)
+    try:
+        failed, lacks = dry_connect(None, _LOOPBACK, 0)[:2]
+    except UnsupportedError:
+        with socket.socket() as client:
+            client.setblocking(False)
+            failed = client.connect_ex((_text(_LOOPBACK), 0))
+        lacks = _what_lacks(failed, None, _LOOPBACK)
     return None if lacks in (ADDRESS, ROUTE) else lacks == PORT
 
 
@@ -109,6 +133,16 @@ def has_source(address: bytes, source: Optional[bytes] = None) -> Optional[bool]
         refused = 0 if source is None else _errno_of(lambda: client.bind((_text(source), 0)))
         refused = refused or client.connect_ex((_text(address), _ANY_PORT))
     return {0: True, errno.EADDRNOTAVAIL: False}.get(refused)
+
+
+def route_source(address: bytes) -> Optional[bytes]:
+    """The source address that the route to this address gives, None where there is none. Nothing is sent."""
+    try:
+        with socket.socket(_family(address), socket.SOCK_DGRAM) as client:
+            client.connect((_text(address), _ANY_PORT))
+            return _name_of(client)[0]
+    except OSError:
+        return None
 
 
 def _ask(attempt: Callable[[], _Attempt]) -> List[_Attempt]:
@@ -136,19 +170,21 @@ def _try_connect(source: Optional[bytes], address: bytes, port: int) -> _Attempt
     with client:
         client.setblocking(False)
         if source is not None:
-            failed = _choose_source(client, source)
+            failed = _choose_source(client, source, address)
             if failed:
                 return _Attempt(failed, None, 0.0)
         _enter_repair(client)
         return _timed(client, lambda: client.connect_ex((_text(address), port)))
 
 
-def _choose_source(client: socket.socket, source: bytes) -> int:
+def _choose_source(client: socket.socket, source: bytes, address: bytes) -> int:
     """The errno of bind() without a port. In repair mode it must not be called: that would share ports."""
     try:
         client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     except OSError as error:
-        raise NotSupportedError(f"a source address without a port: {error.strerror}") from error
+        if route_source(address) == source:  # chosen anyway
+            return 0
+        raise UnsupportedError(f"a source address without a port: {error.strerror}") from error
     return _errno_of(lambda: client.bind((_text(source), 0)))
 
 
@@ -159,9 +195,9 @@ def _enter_repair(client: socket.socket) -> None:
     except OSError as error:
         if error.errno == errno.EPERM:
             raise NotAllowedError("TCP_REPAIR needs CAP_NET_ADMIN") from error
-        raise NotSupportedError(f"TCP_REPAIR: {error.strerror}") from error
+        raise UnsupportedError(f"TCP_REPAIR: {error.strerror}") from error
     if not entered:  # then connect() would be a real one
-        raise NotSupportedError("TCP_REPAIR has no effect")
+        raise UnsupportedError("TCP_REPAIR has no effect")
 
 
 def _try_bind(source: bytes) -> _Attempt:
@@ -179,8 +215,12 @@ def _timed(client: socket.socket, call: Callable[[], int]) -> _Attempt:
     took_us = (time.perf_counter() - start) * 1e6
     if failed:
         return _Attempt(failed, None, took_us)
+    return _Attempt(0, _name_of(client), took_us)
+
+
+def _name_of(client: socket.socket) -> Tuple[bytes, int]:
     name = client.getsockname()
-    return _Attempt(0, (socket.inet_pton(client.family, name[0].partition("%")[0]), name[1]), took_us)
+    return socket.inet_pton(client.family, name[0].partition("%")[0]), name[1]
 
 
 def _what_lacks(failed: int, source: Optional[bytes], address: bytes) -> Optional[str]:

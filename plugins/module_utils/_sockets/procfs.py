@@ -57,9 +57,10 @@ def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> 
         destination = fold(row.source), fold(row.address), row.remote_port
         if row.state == TIME_WAIT:
             table.time_wait.add(destination, (min(row.left_ms >> TICK_SHIFT, MAX_TICK),))
-            table.add_sample((row.port,))
         else:
-            table.add_live(destination, row.port, row.state)
+            table.add_live(destination, row.state)
+        if (row.port - port_range.low) % 2:
+            table.second_half.add(row.port)
     return table
 
 

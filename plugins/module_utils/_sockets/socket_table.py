@@ -7,8 +7,7 @@ destination, sockets in TIME_WAIT also per 256 ms of the time that they have lef
 """
 
 import collections
-import itertools
-from typing import Counter, Dict, Iterable, Iterator, List, Set
+from typing import Counter, Dict, Iterable, Iterator, Set
 
 from .._kernel.tcp import FIN_WAIT2, Destination
 
@@ -17,9 +16,6 @@ TICK_SHIFT = 8
 # What a longer time is taken for: TIME_WAIT lasts for 235 ticks, save on some patched kernels.
 MAX_TICK = 255
 _EVERY_TICK = bytes(range(MAX_TICK + 1))
-
-# Enough to tell how ports were chosen, and small.
-_SAMPLE_SIZE = 8192
 
 
 class TimeWaitExpiries:
@@ -57,7 +53,7 @@ class SocketTable:
     live: sockets of any state but TIME_WAIT per destination, on client ports only.
     fin_wait2: those of them that wait for the peer to close.
     time_wait: sockets in TIME_WAIT per destination, on client ports only.
-    sample: local ports of some of all these sockets.
+    second_half: client ports in use of the parity that bind() tries first, and connect() last.
     complete: whether the kernel reported no gap.
     """
 
@@ -68,14 +64,17 @@ class SocketTable:
         self.live: Counter[Destination] = collections.Counter()
         self.fin_wait2: Counter[Destination] = collections.Counter()
         self.time_wait = TimeWaitExpiries()
-        self.sample: List[int] = []
+        self.second_half: Set[int] = set()
         self.complete = True
 
-    def add_live(self, destination: Destination, port: int, state: int) -> None:
+    def add_live(self, destination: Destination, state: int) -> None:
         self.live[destination] += 1
         if state == FIN_WAIT2:
             self.fin_wait2[destination] += 1
-        self.add_sample((port,))
 
-    def add_sample(self, ports: Iterable[int]) -> None:
-        self.sample.extend(itertools.islice(ports, _SAMPLE_SIZE - len(self.sample)))
+    def count(self, destination: Destination) -> int:
+        """Sockets of a destination in any state."""
+        return self.live[destination] + self.time_wait.count(destination)
+
+    def destinations(self) -> Set[Destination]:
+        return set(self.live) | set(self.time_wait)

@@ -12,8 +12,10 @@ from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import PortRange, PortSet, range_ports
 from .._kernel.time_wait import TIME_WAIT_MS
+from .._sockets.probe import ADDRESS, ROUTE
 from .._sockets.socket_table import SocketTable
 from .._text import format_destination, format_percent
+from .pools import SURE, Doubt, Pool
 
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
@@ -23,9 +25,11 @@ _HALF = 0.5
 # FIN_WAIT_2 is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
 _FIN_WAIT2_SHARE = 0.1
 _LIVE_SHARE = 0.5
-# connect() takes ports of one parity first, bind() to port 0 the other. Fewer ports than this show no preference.
-_PARITY_SAMPLE = 100
-_PARITY_SHARE = 0.9
+# Ports chosen by bind() are worth a word from this number on, if they are this share of the usable ports, or nearly
+# all.
+_BOUND_PORTS = 100
+_BOUND_SHARE = 0.1
+_NEARLY_ALL = 0.45  # of the sockets: half of the ports that bind() chooses may not be told from those of connect()
 _CONNTRACK_SHARE = 0.8
 _TIME_WAIT_S = TIME_WAIT_MS / 1000
 # The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
@@ -36,14 +40,19 @@ _SMALL_TW_BUCKETS = 1024
 
 _IN_THE_CLIENT = "let the client keep its connections (HTTP keep-alive, a pool), or use more destination addresses"
 
+_DO_NOT_BIND = (
+    "let clients set IP_BIND_ADDRESS_NO_PORT before bind(), or not bind() at all. A wider range helps for a while, "
+    "tcp_tw_reuse does not."
+)
+
 Finding = Dict[str, Any]
 
 
 class Evidence(NamedTuple):
     """All that findings are drawn from; kernel, sysctls and pools as port_usage_info returns them.
 
-    sockets: None where they were not read. overflows: TCPTimeWaitOverflow. stale: file and line
-    number of lines that set tcp_tw_recycle where no kernel has it any more.
+    sockets: None where they were not read. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
+    set tcp_tw_recycle. asked: the same pools as they were computed.
     """
 
     kernel: Mapping[str, Any]
@@ -56,6 +65,9 @@ class Evidence(NamedTuple):
     overflows: int
     conntrack: Optional[Conntrack]
     recycle_lines: Sequence[Tuple[str, int]]
+    asked: Sequence[Pool] = ()
+    doubt: Doubt = SURE
+    ipv6_off: bool = False
 
     def value(self, key: str) -> Optional[str]:
         return self.sysctls[key]
@@ -125,6 +137,8 @@ def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
 
 
 def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
+    if one["level"] == "exhausted" and one["blocked"] < one["usable"]:
+        return f"Other clients hold the ports that are left: {_DO_NOT_BIND}"
     if one["live"] >= one["blocked"] * _LIVE_SHARE:
         return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if one["hold_seconds"] < _TIME_WAIT_S:
@@ -175,22 +189,72 @@ def _in_trouble(one: Mapping[str, Any]) -> bool:
     return one["level"] != "ok" or one["forecast"]["seconds_to_critical"] is not None
 
 
+def _reuse_fails(given: Evidence) -> Iterator[Finding]:
+    for pool, one in zip(given.asked, given.pools):
+        if pool.reuse_fails:
+            yield _finding(
+                "reuse-fails",
+                CRITICAL if one["level"] in ("exhausted", "critical") else WARNING,
+                f"tcp_tw_reuse is on, and yet {one['time_wait']} ports towards {format_destination(one)} stay in "
+                "TIME_WAIT: none of them is reused.",
+                "Switch TCP timestamps on at the peer (tcp_timestamps): only ports of connections that had them are "
+                f"reused. If the peer has them, {_DO_NOT_BIND}",
+                format_destination(one),
+                time_wait=one["time_wait"],
+                usable=one["usable"],
+                tcp_tw_reuse=given.number(keys.TW_REUSE),
+            )
+
+
+def _not_for_want_of_a_port(given: Evidence) -> Iterator[Finding]:
+    for one in given.pools:
+        said = one["probe"] or {"lacks": None}
+        name = format_destination(one)
+        if said["lacks"] == ADDRESS:
+            is_off = ":" in one["address"] and given.ipv6_off
+            why = "IPv6 is switched off" if is_off else "this host has no address to connect from"
+            yield _finding(
+                "no-source-address",
+                WARNING,
+                f"connect() to {name} fails with errno {said['errno']}, but not for want of a port: {why}.",
+                "Let the client use an IPv4 address, or switch IPv6 on."
+                if is_off
+                else "Give this host such an address.",
+                name,
+                errno=said["errno"],
+            )
+        elif said["lacks"] == ROUTE:
+            yield _finding(
+                "no-route",
+                WARNING,
+                f"connect() to {name} fails with errno {said['errno']}, but not for want of a port: there is no route.",
+                "Add a route, or let the client use another address.",
+                name,
+                errno=said["errno"],
+            )
+
+
 def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
-    """Ports that bind() chose have the other parity than those that connect() chooses (since Linux 4.6)."""
-    if given.sockets is None or not given.kernel["two_pass_port_search"]["supported"]:
-        return
-    ports = given.sockets.sample
-    others = sum((port - given.port_range.low) % 2 for port in ports)
-    if len(ports) < _PARITY_SAMPLE or others < len(ports) * _PARITY_SHARE:
+    doubt = given.doubt
+    many = doubt.bound >= _BOUND_PORTS and (
+        doubt.bound >= given.usable * _BOUND_SHARE or doubt.bound >= doubt.sockets * _NEARLY_ALL
+    )
+    if doubt.held and doubt.sockets:
+        summary = "Every local port is held by a client that called bind() before connect(): nobody else gets one."
+    elif many:
+        summary = (
+            "Clients bind() before they connect(): a local port then serves one destination only, not all of them."
+        )
+    else:
         return
     yield _finding(
         "bind-before-connect",
-        WARNING,
-        "Clients bind() before they connect(): a local port then serves one destination only, not all of them.",
-        "No sysctl helps. Let the client set IP_BIND_ADDRESS_NO_PORT before bind(), or not bind() at all.",
-        sockets_sampled=len(ports),
-        ports_chosen_by_bind=others,
-        ports_shared=len(ports) - len(set(ports)),
+        CRITICAL if doubt.held else WARNING,
+        summary,
+        _DO_NOT_BIND[0].upper() + _DO_NOT_BIND[1:],
+        sockets=doubt.sockets,
+        ports_chosen_by_bind=doubt.bound,
+        usable=given.usable,
     )
 
 
@@ -322,6 +386,8 @@ _RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _usable,
     _destinations,
     _reuse,
+    _reuse_fails,
+    _not_for_want_of_a_port,
     _bind_before_connect,
     _fin_wait2,
     _buckets,

@@ -50,6 +50,11 @@ class Waiting(NamedTuple):
         least = lowest_blocking_tick(self.hold_ms, self.lasts_ms)
         return sum(number for tick, number in self.ticks.items() if tick >= least)
 
+    def busiest(self, window_ms: int) -> int:
+        """The most connections that were closed within a time of that length."""
+        width = window_ms // _TICK_MS + 2
+        return max((sum(self.ticks.get(tick + more, 0) for more in range(width)) for tick in self.ticks), default=0)
+
     def closed_per_second(self, window_ms: int) -> float:
         """Connections closed per second within the last window_ms (at most lasts_ms), ticks counted in proportion."""
         closed = sum(number * self._share_younger(tick, window_ms) for tick, number in self.ticks.items())

@@ -4,20 +4,27 @@
 
 import contextlib
 import os
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .._boot import files as boot_files
 from .._boot.dialects import Entry, SysctlFile, assignments
 from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, sysctl
 from .._kernel.ports import PortRange, PortSet, parse_ports, ports_in_force
-from .._kernel.time_wait import reuse_in_force
-from .._sockets import inet_diag, procfs
+from .._kernel.tcp import TIME_WAIT
+from .._kernel.time_wait import Reuse, reuse_in_force
+from .._sockets import inet_diag, probe, procfs
+from .._sockets.probe import NotAllowedError
 from .._sockets.socket_table import SocketTable
 from . import findings, pools
 from .findings import Evidence
 from .options import ScanOptions
+from .pools import SURE, Doubt, Pool
 
+_IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
+
+# One observation asks the kernel about so many destinations at most.
+_MOST_ASKED = 10
 _OWN_NAMESPACE = "/proc/self/ns/net"
 
 
@@ -62,25 +69,37 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         raise UnsupportedError(str(error)) from error
     sockstat = counters.read_sockstat(proc)
 
+    counted = counters.read_counters(proc)
+    reuse = reuse_in_force(kernel, sysctls)._replace(never_seen=not counted.get("TWRecycled", 0))
+
     ports = pools.describe_ports(port_range, reserved, None)
     method, table = "sockstat", None
-    found: List[Dict[str, Any]] = []
-    if options.detail == "full" or not pools.sockstat_proves_ok(sockstat, ports["usable"], options.thresholds):
+    asked, doubt, found = "not_needed", SURE, []
+    proven = pools.sockstat_proves_ok(sockstat, ports["usable"], options.thresholds)
+    if options.detail == "full" or options.only or not proven:
         method, table = _read_sockets(options.method, port_range, reserved, proc)
         ports = pools.describe_ports(port_range, reserved, table)
-        reuse = reuse_in_force(kernel, sysctls)
-        found = [
-            pools.describe_pool(pools.connect_pool(one, table, ports["usable"], reuse), options.thresholds)
-            for one in pools.most_blocked(table, reuse, options.max_pools, options.only)
-        ]
-    counted = counters.read_counters(proc)
+        unseen = _unseen(sockstat, table) if method == "procfs" or not features.shows_bound(host.release) else 0
+        doubt = pools.how_sure(
+            table, port_range, reserved, ports["usable"], unseen, kernel["two_pass_port_search"]["supported"]
+        )
+        found = _pools(options, table, ports["usable"], reuse)
+        if options.probe == "never":
+            asked = "never"
+        else:
+            asked, doubt, found = _ask(options, found, doubt, not proven, port_range, reuse)
+        found = pools.by_level((pool._replace(doubt=doubt) for pool in found), options.thresholds)
+    described = [pools.describe_pool(pool, options.thresholds) for pool in found]
     evidence = Evidence(
         kernel=kernel,
         sysctls=sysctls,
         port_range=port_range,
         reserved=reserved,
         usable=ports["usable"],
-        pools=found,
+        pools=described,
+        asked=found,
+        doubt=doubt,
+        ipv6_off=sysctl.read(_IPV6_OFF, f"{proc}/sys") != "0",
         sockets=table,
         overflows=counted.get("TCPTimeWaitOverflow", 0),
         conntrack=counters.read_conntrack(proc),
@@ -89,7 +108,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
     return {
         "kind": "usage",
         "namespace": {"inode": os.stat(_OWN_NAMESPACE).st_ino, "name": None, "owner": None},
-        "level": pools.worst_level(found, ports["usable"]),
+        "level": pools.worst_level(found, ports["usable"], doubt, options.thresholds),
         "findings": findings.find(evidence),
         "kernel": kernel,
         "sysctls": sysctls,
@@ -98,12 +117,52 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         "listening_ports": table and {"tcp": sorted(table.listening), "udp": sorted(procfs.udp_ports(proc))},
         "sockets": table and pools.describe_sockets(table),
         "blocked_at_most": pools.blocked_at_most(sockstat),
-        "pools": found,
+        "pools": described,
+        "probe": asked,
         "counters": counted,
         "uptime": host.uptime,
         "method": method,
         "complete": table.complete if table and method == "netlink" else None,
     }
+
+
+def _pools(options: ScanOptions, table: SocketTable, usable: int, reuse: Reuse) -> List[Pool]:
+    """Those with the most blocked ports; for a named destination without sockets too."""
+    found = [
+        pools.connect_pool(one, table, usable, reuse)
+        for one in pools.most_blocked(table, reuse, options.max_pools, options.only)
+    ]
+    if not found and options.only and options.only.port is not None:
+        found.append(pools.unused_pool(options.only, usable, reuse))
+    return found
+
+
+def _ask(
+    options: ScanOptions, found: List[Pool], doubt: Doubt, suspected: bool, port_range: PortRange, reuse: Reuse
+) -> Tuple[str, Doubt, List[Pool]]:
+    """Whether the kernel was asked, and what it adds to the pools.
+
+    suspected: the counters do not prove that all is well, so that the first pool at least is asked about.
+    """
+    wanted = [pool for pool in found if options.only or doubt.more or pool.is_near(options.thresholds)]
+    wanted = wanted or found[:1] * suspected
+    asked = "not_needed"
+    if wanted:
+        try:
+            answers = probe.dry_connects([pool.key for pool in wanted][:_MOST_ASKED])
+            found = [pools.with_answer(pool, answers.get(pool.key), port_range, reuse) for pool in found]
+            asked = "asked" if answers else "not_supported"
+        except NotAllowedError:
+            asked = "not_allowed"
+    if doubt.more or (suspected and not found):
+        doubt = doubt._replace(held=probe.binders_hold_all())
+    return asked, doubt, found
+
+
+def _unseen(sockstat: Mapping[str, Mapping[str, int]], table: SocketTable) -> int:
+    """Sockets that exist but were not shown: bound ones, on kernels that do not show these. It may be too many."""
+    shown = sum(number for state, number in table.states.items() if state != TIME_WAIT)
+    return max(0, sockstat.get("TCP", {}).get("alloc", 0) - shown)
 
 
 def _reserved_in(files: Sequence[SysctlFile]) -> PortSet:

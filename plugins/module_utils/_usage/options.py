@@ -41,6 +41,7 @@ class ScanOptions(NamedTuple):
     max_pools: int
     only: Optional[Only]
     thresholds: Thresholds
+    probe: str
 
 
 def check_options(options: Mapping[str, Any]) -> ScanOptions:
@@ -53,6 +54,7 @@ def check_options(options: Mapping[str, Any]) -> ScanOptions:
         options["max_pools"],
         parse_only(options["destination"]) if options["destination"] else None,
         check_thresholds(options["warning_threshold"], options["critical_threshold"]),
+        options["probe"],
     )
 
 

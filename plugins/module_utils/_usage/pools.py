@@ -8,11 +8,12 @@ port of a connect() without bind() has to be unique for.
 
 import heapq
 import ipaddress
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel.ports import PortRange, PortSet, range_ports, usable_ports
+from .._kernel.ports import PortRange, PortSet, client_ports, range_ports, second_half, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
+from .._sockets.probe import PORT, Answer, Question
 from .._sockets.socket_table import SocketTable
 from . import forecast
 from .forecast import Waiting
@@ -20,32 +21,126 @@ from .options import Only, Thresholds
 
 CONNECT = "connect"
 
+LEVELS = ("exhausted", "critical", "warning", "unknown", "ok")
+EXHAUSTED, CRITICAL, WARNING, UNKNOWN, OK = LEVELS
+
+# The kernel is asked from this share of the level warning on.
+_NEAR = 0.9
+# By how much numbers of sockets have to differ before anything is concluded from that.
+_CLEARLY = 1.1
+
 Sockstat = Mapping[str, Mapping[str, int]]
+
+
+class Doubt(NamedTuple):
+    """What counting the sockets of one destination does not tell about the ports that are left for it.
+
+    sockets: of all destinations, in any state. bound: ports that only bind() can have chosen, which are of no use to
+    any connect(). more: all ports may be held so. held: whether they are, if the kernel was asked. spare: ports that
+    may be left although none is counted, as one search leaves out a port of an odd range.
+    """
+
+    sockets: int
+    bound: int
+    more: bool
+    held: Optional[bool]
+    spare: int
+
+
+SURE = Doubt(sockets=0, bound=0, more=False, held=None, spare=0)
 
 
 class Pool(NamedTuple):
     """usable: ports that can be taken at all. live: those that connections have. waiting: closed ones that the kernel
-    still knows."""
+    still knows. answer: what the kernel says, if it was asked. doubt: why what was counted may not be all.
+    reuse_fails: ports stay blocked that the sysctls say are reused."""
 
     kind: str
-    key: Destination
+    key: Question
     usable: int
     live: int
     fin_wait2: int
     waiting: Waiting
+    answer: Optional[Answer] = None
+    doubt: Doubt = SURE
+    reuse_fails: bool = False
 
     @property
     def blocked(self) -> int:
         return self.live + self.waiting.blocking
 
     @property
+    def in_use(self) -> int:
+        """Ports of sockets in any state, whether or not they may be reused."""
+        return self.live + self.waiting.number
+
+    @property
     def saturation(self) -> float:
         return min(1.0, self.blocked / self.usable) if self.usable else 1.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is certain, without asking, that no port is left. When a port may be reused is not."""
+        certain = self.live + (self.waiting.number if self.waiting.hold_ms >= self.waiting.lasts_ms else 0)
+        return certain >= self.usable + self.doubt.spare
+
+    def level(self, thresholds: Thresholds) -> str:
+        """As the kernel says where it was asked, and as counted where not."""
+        counted = level_of(self.saturation, thresholds)
+        if self.doubt.held or (self.answer and self.answer.lacks == PORT):
+            return EXHAUSTED
+        if self.answer and not self.answer.errno:
+            return CRITICAL if counted == EXHAUSTED else counted
+        if counted == EXHAUSTED and not self.is_full:
+            return UNKNOWN
+        return UNKNOWN if self.doubt.more and counted in (WARNING, OK) else counted
+
+    def is_near(self, thresholds: Thresholds) -> bool:
+        """Whether it is worth to ask the kernel: at warning or nearly so, whatever is thought to be reusable."""
+        return self.in_use >= self.usable * thresholds.warning * _NEAR
 
 
 def connect_pool(destination: Destination, table: SocketTable, usable: int, reuse: Reuse) -> Pool:
     waiting = Waiting(table.time_wait.histogram(destination), reuse.hold_ms(destination))
-    return Pool(CONNECT, destination, usable, table.live[destination], table.fin_wait2[destination], waiting)
+    pool = Pool(CONNECT, destination, usable, table.live[destination], table.fin_wait2[destination], waiting)
+    return _without_reuse(pool) if reuse.never_seen and _looks_unused(pool) else pool
+
+
+def _looks_unused(pool: Pool) -> bool:
+    """Whether ports stay in TIME_WAIT that reuse would have taken.
+
+    connect() takes what it may reuse in the first half of the ports before it goes on to the second. More than a half
+    are in use, then, only if so many were live or too young at one time.
+    """
+    half = pool.usable / 2
+    waiting = pool.waiting
+    if waiting.hold_ms >= waiting.lasts_ms:
+        return False
+    return pool.in_use > half * _CLEARLY and (pool.live + waiting.busiest(waiting.hold_ms)) * _CLEARLY < half
+
+
+def _without_reuse(pool: Pool) -> Pool:
+    return pool._replace(waiting=pool.waiting._replace(hold_ms=pool.waiting.lasts_ms), reuse_fails=True)
+
+
+def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reuse: Reuse) -> Pool:
+    """What the kernel says tells too whether it reuses ports: whatever is in use, a failing connect() could not."""
+    if answer is None:
+        return pool
+    fails = pool.reuse_fails
+    hold_ms = reuse.hold_ms(answer_key(pool, answer))
+    if answer.lacks == PORT:
+        fails = hold_ms < pool.waiting.lasts_ms and pool.in_use >= pool.usable and pool.waiting.number > 0
+    elif answer.port is not None and fails:
+        fails = bool((answer.port - port_range.low) % 2)
+    pool = pool._replace(answer=answer, reuse_fails=False, waiting=pool.waiting._replace(hold_ms=hold_ms))
+    return _without_reuse(pool) if fails else pool
+
+
+def answer_key(pool: Pool, answer: Answer) -> Destination:
+    """The pool's key with the source that the kernel chose, where no socket of it shows one."""
+    source, address, port = pool.key
+    return source or answer.source or address, address, port
 
 
 def most_blocked(table: SocketTable, reuse: Reuse, number: int, only: Optional[Only] = None) -> List[Destination]:
@@ -56,8 +151,38 @@ def most_blocked(table: SocketTable, reuse: Reuse, number: int, only: Optional[O
         blocked = table.live[destination] + table.time_wait.count(destination, least)
         return -blocked, -table.time_wait.count(destination), destination
 
-    every = set(table.live) | set(table.time_wait)
-    return heapq.nsmallest(number, (one for one in every if only is None or only.matches(one)), key=order)
+    every = (one for one in table.destinations() if only is None or only.matches(one))
+    return heapq.nsmallest(number, every, key=order)
+
+
+def unused_pool(only: Only, usable: int, reuse: Reuse) -> Pool:
+    """That of a named destination that no socket belongs to."""
+    hold_ms = reuse.hold_ms((only.address, only.address, only.port or 0))
+    return Pool(CONNECT, (None, only.address, only.port or 0), usable, 0, 0, Waiting({}, hold_ms))
+
+
+def how_sure(
+    table: SocketTable, port_range: PortRange, reserved: PortSet, usable: int, unseen: int, two_pass: bool
+) -> Doubt:
+    """unseen: sockets that may be bound to ports although the kernel does not show them.
+
+    connect() goes on to the second half of the ports only for a destination that uses up the first; bind() begins with
+    the second. So what is in use there beyond what such destinations explain was chosen by bind(); and where all ports
+    are held so, that half is in use to the last. One-pass kernels show no such thing.
+    """
+    clients = client_ports(port_range, reserved) - PortSet.of(table.listening | table.bound)
+    second = second_half(port_range, clients)
+    first, spare = len(clients) - second, 0 if port_range.is_even else 1
+    counts = [table.count(destination) for destination in table.destinations()]
+    explained = sum(count - first for count in counts if count > first)
+    more = sum(counts) + unseen >= usable and (not two_pass or second - len(table.second_half) <= unseen + spare)
+    bound = max(0, len(table.second_half) - explained) if two_pass else 0
+    return Doubt(sum(counts), bound, more, None, spare)
+
+
+def by_level(pools: Iterable[Pool], thresholds: Thresholds) -> List[Pool]:
+    """The worst first; of the same level, as they came."""
+    return sorted(pools, key=lambda pool: LEVELS.index(pool.level(thresholds)))
 
 
 def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
@@ -66,7 +191,7 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
     waiting = pool.waiting
     return {
         "kind": pool.kind,
-        "source": str(ipaddress.ip_address(source)),
+        "source": source and str(ipaddress.ip_address(source)),
         "address": str(ipaddress.ip_address(address)),
         "port": port,
         "usable": pool.usable,
@@ -77,26 +202,35 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
         "fin_wait2": pool.fin_wait2,
         "hold_seconds": waiting.hold_ms / 1000,
         "saturation": round(pool.saturation, 4),
-        "level": level_of(pool.saturation, thresholds),
+        "level": pool.level(thresholds),
+        "probe": pool.answer and _describe_answer(pool.answer),
         "rate": {f"last_{seconds}s": round(waiting.closed_per_second(seconds * 1000), 1) for seconds in (1, 10, 60)},
         "trend": waiting.trend(),
         "forecast": forecast.forecast(waiting, pool.live, pool.usable, thresholds.critical)._asdict(),
     }
 
 
+def _describe_answer(answer: Answer) -> Dict[str, Any]:
+    return {**answer._asdict(), "source": answer.source and str(ipaddress.ip_address(answer.source))}
+
+
 def level_of(saturation: float, thresholds: Thresholds) -> str:
     if saturation >= 1:
-        return "exhausted"
+        return EXHAUSTED
     if saturation >= thresholds.critical:
-        return "critical"
-    return "warning" if saturation >= thresholds.warning else "ok"
+        return CRITICAL
+    return WARNING if saturation >= thresholds.warning else OK
 
 
-def worst_level(pools: Sequence[Mapping[str, Any]], usable: int) -> str:
+def worst_level(pools: Sequence[Pool], usable: int, doubt: Doubt, thresholds: Thresholds) -> str:
     """The level of the first of the pools, which are sorted. Where no port is usable, no connect() succeeds."""
-    if not usable:
-        return "exhausted"
-    return str(pools[0]["level"]) if pools else "ok"
+    if doubt.held or not usable + doubt.spare:
+        return EXHAUSTED
+    if pools:
+        return pools[0].level(thresholds)
+    if doubt.held is None and doubt.more:
+        return UNKNOWN
+    return OK if usable else CRITICAL
 
 
 def describe_ports(port_range: PortRange, reserved: PortSet, table: Optional[SocketTable]) -> Dict[str, Any]:

@@ -78,6 +78,7 @@ def describe_usage(usage: Usage) -> list[str]:
     if pools:
         lines += labelled("Why", reason(usage, pools[0]))
         lines += labelled("Rate", outlook(pools[0]))
+    lines += labelled("Asked", what_was_asked(usage)) if what_was_asked(usage) else []
     for finding in notable(usage):
         lines += labelled(
             finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']} ({finding['id']})"
@@ -100,13 +101,36 @@ def verdict(usage: Usage) -> str:
     if not usage["pools"]:
         if usage["method"] == "sockstat":
             return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
+        if level == "exhausted":
+            return "EXHAUSTED: no connect() finds a local port, the kernel says: sockets that called bind() hold them."
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
     worst = usage["pools"][0]
     towards = f"towards {format_destination(worst)}"
+    if level == "exhausted" and worst["blocked"] < worst["usable"]:
+        own = f"its own connections block {worst['blocked']} of {worst['usable']}"
+        return f"EXHAUSTED: no local port is left {towards}, the kernel says; {own}."
+    if level == "unknown":
+        return f"UNKNOWN: whether a local port is left {towards} cannot be counted, and the kernel was not asked."
     if level == "exhausted":
         return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
     share = format_percent(worst["saturation"])
     return f"{level.upper()}: {worst['blocked']} of {usable} local ports {towards} are blocked ({share})."
+
+
+def what_was_asked(usage: Usage) -> str:
+    """What the kernel said about the worst destination, or why it was not asked although that would have told more."""
+    if usage["level"] == "unknown" and usage["probe"] == "not_allowed":
+        return "nothing: only root may ask the kernel (become: true)."
+    answer = usage["pools"][0]["probe"] if usage["pools"] else None
+    if not answer:
+        return ""
+    time = f"{answer['search_us']:.0f} us" if answer["search_us"] is not None else ""
+    if not answer["errno"]:
+        return f"a dry connect found port {answer['port']} in {time}."
+    if answer["lacks"] == "port":
+        return f"a dry connect searched for {time} and found no port (errno {answer['errno']})."
+    missing = {"address": ", for want of a local address", "route": ", for want of a route"}
+    return f"a dry connect failed with errno {answer['errno']}{missing.get(answer['lacks'] or '', '')}."
 
 
 def outlook(worst: Pool) -> str:

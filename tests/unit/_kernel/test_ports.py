@@ -11,6 +11,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
     PortSet,
     parse_ports,
     parse_range,
+    range_ports,
+    second_half,
     usable_ports,
 )
 
@@ -96,3 +98,10 @@ def test_membership(spans: list[tuple[int, int]], port: int) -> None:
 )
 def test_usable_ports(port_range: PortRange, unusable: str, expected: int) -> None:
     assert usable_ports(port_range, parse_ports(unusable)) == expected
+
+
+@given(st.integers(1, 60), st.integers(0, 60), st.sets(st.integers(1, 130)))
+def test_the_second_half_is_every_other_port(low: int, more: int, held: set[int]) -> None:
+    port_range = PortRange(low, low + more)
+    clients = range_ports(port_range) - PortSet.of(held)
+    assert second_half(port_range, clients) == len(set(range(low + 1, low + more + 1, 2)) - held)

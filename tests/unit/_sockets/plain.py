@@ -40,8 +40,8 @@ def sockets(batch: bytes, length: int) -> Iterator[Socket]:
         )
 
 
-def count(batches: Iterable[tuple[bytes, int]], clients: PortSet) -> SocketTable:
-    table = SocketTable()
+def count(batches: Iterable[tuple[bytes, int]], clients: PortSet, low: int) -> SocketTable:
+    table, odd = SocketTable(), set(range(low + 1, 65536, 2))
     for one in (one for batch, length in batches for one in sockets(batch, length)):
         table.states[one.state] += 1
         if one.state in (LISTEN, CLOSE):
@@ -50,13 +50,14 @@ def count(batches: Iterable[tuple[bytes, int]], clients: PortSet) -> SocketTable
             pass  # a server's
         elif one.state == TIME_WAIT:
             table.time_wait.add(one.destination, [min(one.left_ms >> 8, 255)])
-            table.add_sample([one.port])
+            table.second_half |= {one.port} & odd
         else:
-            table.add_live(one.destination, one.port, one.state)
+            table.add_live(one.destination, one.state)
+            table.second_half |= {one.port} & odd
     return table
 
 
 def contents(table: SocketTable) -> dict[str, Any]:
     """All that is in a table, whatever the order in which the kernel told of the sockets."""
     time_wait = {destination: table.time_wait.histogram(destination) for destination in table.time_wait}
-    return {**vars(table), "time_wait": time_wait, "sample": sorted(table.sample)}
+    return {**vars(table), "time_wait": time_wait}

@@ -12,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import SockDiagError
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
+    PortRange,
+    PortSet,
+    range_ports,
+)
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.tcp import (
     CLOSE,
     FIN_WAIT2,
@@ -66,21 +70,23 @@ CLIENTS = st.sampled_from([PortSet([(40000, 40199)]), PortSet([(32768, 65535)]),
 def test_columns_count_what_a_plain_loop_counts(
     holders: list[bytes], answers: list[list[bytes]], clients: PortSet
 ) -> None:
-    aggregator = Aggregator(clients)
+    port_range = PortRange(clients.spans[0][0], clients.spans[-1][1])
+    aggregator = Aggregator(clients, port_range)
     batches = [batch for answer in (holders, *answers) for batch in inet_diag.split(b"".join(answer))]
     for batch, length in batches:
         aggregator.add(batch, length)
-    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients))
+    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients, port_range.low))
 
 
 @pytest.mark.parametrize("kernel", recorded.KERNELS)
 def test_recorded_dumps(kernel: str) -> None:
-    clients = PortSet([(40000, 40199)])
+    port_range = PortRange(40000, 40199)
+    clients = range_ports(port_range)
     batches = list(recorded.Playback(kernel).dump(~0))
-    aggregator = Aggregator(clients)
+    aggregator = Aggregator(clients, port_range)
     for batch, length in batches:
         aggregator.add(batch, length)
-    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients))
+    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients, port_range.low))
 
 
 def test_the_layout_is_that_of_the_kernel() -> None:
@@ -92,7 +98,7 @@ def test_the_layout_is_that_of_the_kernel() -> None:
 
 def test_a_short_message_is_refused() -> None:
     with pytest.raises(SockDiagError, match="only 84 bytes"):
-        Aggregator(PortSet()).add(struct.pack("=84x"), 84)
+        Aggregator(PortSet(), PortRange(40000, 40199)).add(struct.pack("=84x"), 84)
 
 
 @given(st.lists(st.integers(0, 255)), st.integers(1, 60000))

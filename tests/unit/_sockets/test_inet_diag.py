@@ -73,12 +73,6 @@ def test_damaged_answers_are_counted_or_refused(answer: bytes, data: st.DataObje
     assert all(number >= 0 for number in table.states.values())
 
 
-def test_a_sample_is_small() -> None:
-    table = count(*(sockets(300) for _answer in range(40)), DONE)
-    assert table.states[6] == 12000
-    assert len(table.sample) == 8192
-
-
 @given(st.binary(max_size=400))
 def test_noise_is_counted_or_refused(answer: bytes) -> None:
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import UnsupportedError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
 
 HOST = socket.inet_aton("198.18.0.1")
@@ -64,6 +65,9 @@ class Kernel:
     def getsockopt(self, _level: int, _option: int) -> int:
         return self.entered
 
+    def connect(self, _address: Any) -> None:
+        raise OSError(errno.ENETUNREACH, "refused")
+
     def connect_ex(self, _address: Any) -> int:
         raise AssertionError("this would be a real connect()")
 
@@ -72,9 +76,9 @@ class Kernel:
     ("refused", "entered", "source", "error"),
     [
         ({probe._TCP_REPAIR: errno.EPERM}, 0, None, probe.NotAllowedError),
-        ({probe._TCP_REPAIR: errno.ENOPROTOOPT}, 0, None, probe.NotSupportedError),
-        ({probe._IP_BIND_ADDRESS_NO_PORT: errno.ENOPROTOOPT}, 1, HOST, probe.NotSupportedError),
-        ({}, 0, None, probe.NotSupportedError),  # taken, but without effect
+        ({probe._TCP_REPAIR: errno.ENOPROTOOPT}, 0, None, UnsupportedError),
+        ({probe._IP_BIND_ADDRESS_NO_PORT: errno.ENOPROTOOPT}, 1, HOST, UnsupportedError),
+        ({}, 0, None, UnsupportedError),  # taken, but without effect
     ],
 )
 def test_a_kernel_that_has_none_is_never_connected_for_real(
@@ -92,3 +96,22 @@ def test_a_family_that_the_kernel_does_not_have(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket, "socket", refuse)
     for answer in (probe.dry_connect(None, bytes(16), 443), probe.dry_bind(bytes(16))):
         assert (answer.errno, answer.lacks, answer.search_us) == (errno.EAFNOSUPPORT, probe.ADDRESS, None)
+
+
+def test_questions_are_asked_until_the_time_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = [(None, HOST, port) for port in range(1, 100)]
+    clock = iter(range(100))
+    monkeypatch.setattr(probe.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(probe, "dry_connect", lambda *question: question)
+    answers = probe.dry_connects(questions, 5)
+    assert answers == {question: question for question in questions[:4]}
+
+
+def test_a_question_that_cannot_be_asked_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_source: object, _address: object, port: int) -> int:
+        if port == 1:
+            raise UnsupportedError("")
+        return port
+
+    monkeypatch.setattr(probe, "dry_connect", ask)
+    assert probe.dry_connects([(None, HOST, 1), (None, HOST, 2)]) == {(None, HOST, 2): 2}

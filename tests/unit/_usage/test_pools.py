@@ -1,14 +1,23 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The short cut around the sockets."""
+"""The short cut around the sockets, and the level of a pool: as the kernel says, or as counted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.time_wait import Reuse
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.probe import ADDRESS, PORT, Answer
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import SocketTable
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import pools
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import Pool
 
 SMALL = st.integers(0, 300)
 
@@ -25,3 +34,120 @@ def test_the_short_cut_is_never_wrong(
     usable = size - listening - bound
     if pools.sockstat_proves_ok(sockstat, size, check_thresholds(warning, 1.0)):
         assert live + live6 + time_wait < usable * warning
+
+
+HOST, PEER = b"\xc6\x12\0\1", b"\xc6\x12\0\2"
+RANGE = PortRange(40000, 40999)
+REUSE = Reuse(mode=1, delay_ms=1000, never_seen=True)
+THRESHOLDS = check_thresholds(0.4, 0.5)
+TICKS_OF_A_MINUTE = 235
+FOUND = Answer(0, None, HOST, 40002, 7.0, 3)
+NONE_FOUND = Answer(99, PORT, None, None, 900.0, 3)
+
+
+def table(live: int = 0, time_wait: Sequence[int] = ()) -> SocketTable:
+    """live: open connections. time_wait: how many were closed in each of the last ticks, the newest first."""
+    found, destination = SocketTable(), (HOST, PEER, 443)
+    found.live[destination] = live
+    for age, number in enumerate(time_wait):
+        found.time_wait.add(destination, [TICKS_OF_A_MINUTE - 1 - age] * number)
+    return found
+
+
+def pool(found: SocketTable, reuse: Reuse = REUSE) -> Pool:
+    return pools.connect_pool((HOST, PEER, 443), found, RANGE.size, reuse)
+
+
+@pytest.mark.parametrize(
+    ("closed", "reuse", "fails"),
+    [
+        ([12] * 50, REUSE, True),  # 47/s for 13 s: reuse would have taken the old ones of the first half
+        ([12] * 50, REUSE._replace(never_seen=False), False),  # the kernel has counted some
+        ([12] * 50, Reuse(0, 1000, True), False),  # nothing is expected to be reused
+        ([12] * 40, REUSE, False),  # less than half of the ports: they need not have been met
+        ([600], REUSE, False),  # all at once, when none was old enough
+        ([0] * 40 + [300, 300], REUSE, False),
+    ],
+)
+def test_ports_that_reuse_would_have_taken_are_blocked(closed: list[int], reuse: Reuse, fails: bool) -> None:
+    one = pool(table(time_wait=closed), reuse)
+    assert one.reuse_fails is fails
+    if fails:
+        assert (one.blocked, one.level(THRESHOLDS)) == (sum(closed), "critical")
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "level", "fails"),
+    [
+        (1000, NONE_FOUND, "exhausted", True),
+        (1000, FOUND, "ok", False),
+        (600, FOUND, "ok", False),  # a port of the first half: it was reused
+        (600, FOUND._replace(port=40003), "critical", True),  # none there, though all of it is in TIME_WAIT
+        (600, NONE_FOUND, "exhausted", False),  # ports are left, and others hold them
+        (600, NONE_FOUND._replace(lacks=ADDRESS), "critical", True),  # nothing was said about ports
+    ],
+)
+def test_the_kernel_has_the_last_word_on_reuse(number: int, answer: Answer, level: str, fails: bool) -> None:
+    one = pools.with_answer(pool(table(time_wait=[0] * 40 + [number // 40] * 40)), answer, RANGE, REUSE)
+    assert (one.level(THRESHOLDS), one.reuse_fails) == (level, fails)
+
+
+@pytest.mark.parametrize(
+    ("live", "answer", "level"),
+    [
+        (1000, None, "exhausted"),
+        (1000, FOUND, "critical"),
+        (999, NONE_FOUND, "exhausted"),
+        (100, NONE_FOUND, "exhausted"),
+        (100, FOUND, "ok"),
+        (450, None, "warning"),
+    ],
+)
+def test_the_level_follows_the_kernel_where_it_was_asked(live: int, answer: Answer | None, level: str) -> None:
+    one = pools.with_answer(pool(table(live=live)), answer, RANGE, REUSE)
+    assert one.level(THRESHOLDS) == level
+    described = pools.describe_pool(one, THRESHOLDS)
+    assert described["level"] == level
+    assert (described["probe"] is None) is (answer is None)
+
+
+@pytest.mark.parametrize(
+    ("live", "doubt", "level"),
+    [
+        (100, {"more": True}, "unknown"),
+        (450, {"more": True}, "unknown"),
+        (600, {"more": True}, "critical"),
+        (100, {"more": True, "held": True}, "exhausted"),
+        (1000, {"spare": 1}, "unknown"),  # an odd range: the last port may be found
+        (1001, {"spare": 1}, "exhausted"),
+    ],
+)
+def test_what_cannot_be_counted_is_unknown(live: int, doubt: dict[str, Any], level: str) -> None:
+    one = pool(table(live=live))._replace(doubt=pools.SURE._replace(**doubt))
+    assert one.level(THRESHOLDS) == level
+
+
+def test_when_ports_may_be_reused_is_not_certain_enough_for_exhausted() -> None:
+    assert pool(table(time_wait=[1000])).level(THRESHOLDS) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("sockets", "second", "unseen", "two_pass", "more", "bound"),
+    [
+        ({443: 999}, 499, 0, True, False, 0),
+        ({443: 1000}, 500, 0, True, True, 0),  # of one destination: whoever chose them
+        ({443: 300, 444: 300, 445: 400}, 500, 0, True, True, 500),
+        ({443: 300, 444: 300, 445: 400}, 300, 0, True, False, 300),
+        ({443: 300, 444: 300, 445: 400}, 0, 0, True, False, 0),  # connect() alone: it keeps to the first half
+        ({443: 600, 444: 300}, 100, 0, True, False, 0),  # that of the first destination
+        ({443: 600, 444: 300}, 250, 0, True, False, 150),
+        ({443: 300}, 0, 700, True, True, 0),  # bound ones, where the kernel does not show them
+        ({443: 500, 444: 500}, 0, 0, False, True, 0),  # one pass: the halves tell nothing
+    ],
+)
+def test_doubt(sockets: dict[int, int], second: int, unseen: int, two_pass: bool, more: bool, bound: int) -> None:
+    found = SocketTable()
+    found.live.update({(HOST, PEER, port): number for port, number in sockets.items()})
+    found.second_half.update(range(40001, 40001 + 2 * second, 2))
+    doubt = pools.how_sure(found, RANGE, PortSet(), RANGE.size, unseen, two_pass)
+    assert (doubt.more, doubt.bound, doubt.held) == (more, bound, None)

@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What operators ran into, on 500 ports: the verdict, the cause and the remedy, as JSON and in words."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
+
+from .inside import private
+from .network import BIND, Network, bind_for_real, connect_for_real, observed, peers_without_timestamps
+from .test_probe import counted
+
+HOST, OTHER, THIRD = "198.18.0.1", "198.18.0.2", "198.18.0.3"
+LOW, HIGH = 40000, 40499
+PORTS = HIGH - LOW + 1
+EXHAUSTED = errno.EADDRNOTAVAIL
+PRIVILEGED = pytest.mark.parametrize("privileged", [True, False], ids=["root", "nobody"])
+
+
+def findings(usage: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["id"]: one for one in usage["findings"]}
+
+
+def said(usage: dict[str, Any]) -> str:
+    return " ".join(" ".join(describe(usage)).split())
+
+
+@PRIVILEGED
+@private
+def test_open_connections_to_many_destinations_from_bound_sockets(privileged: bool) -> None:
+    """Each destination has one connection, and yet nobody gets a port any more."""
+    with Network(LOW, HIGH, HOST, OTHER) as network:
+        for number in range(PORTS):
+            assert len(network.open((HOST, 8000 + number), 1, (HOST, 0), BIND)) == 1
+        assert bind_for_real(HOST) == errno.EADDRINUSE
+        assert connect_for_real((OTHER, 443)) == EXHAUSTED
+        usage = observed(privileged)
+    assert usage["level"] == "exhausted"
+    assert usage["probe"] == ("asked" if privileged else "not_allowed")
+    found = findings(usage)["bind-before-connect"]
+    assert found["severity"] == "critical"
+    assert "A wider range helps for a while" in found["remedy"]
+    assert said(usage).startswith("EXHAUSTED")
+    assert "Nothing to do" not in said(usage)
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.3, "ok"), (0.45, "ok"), (0.6, "ok"), (0.9, "ok"), (1.0, "exhausted")])
+@PRIVILEGED
+@private
+def test_short_connections_from_bound_sockets_to_three_destinations(privileged: bool, share: float, level: str) -> None:
+    """The finding is there all the way, and where all ports are gone the verdict as well."""
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=1) as network:
+        for number in range(int(PORTS * share)):
+            assert network.leave_time_wait((HOST, 8000 + number % 3), 1, (HOST, 0), BIND) == 1
+        met = connect_for_real((OTHER, 443))
+        usage = observed(privileged)
+    assert met == (EXHAUSTED if level == "exhausted" else 0)
+    assert (usage["level"] == "exhausted") is (level == "exhausted")
+    assert findings(usage)["bind-before-connect"]["evidence"]["ports_chosen_by_bind"] >= min(share, 0.5) * PORTS - 1
+
+
+@PRIVILEGED
+@private
+def test_ports_of_binders_are_missing_to_others(privileged: bool) -> None:
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=0) as network:
+        for number in range(320):
+            assert len(network.open((HOST, 8000 + number), 1, (HOST, 0), BIND)) == 1
+        assert network.leave_time_wait((OTHER, 443), PORTS) == 180
+        assert connect_for_real((OTHER, 443)) == EXHAUSTED
+        usage = observed(privileged)
+    assert usage["level"] == ("exhausted" if privileged else "unknown")
+    assert "bind-before-connect" in findings(usage)
+    if privileged:
+        worst = usage["pools"][0]
+        assert (worst["address"], worst["blocked"], worst["usable"]) == (OTHER, 180, 500)
+        assert (worst["probe"]["errno"], worst["probe"]["lacks"]) == (EXHAUSTED, "port")
+        assert "its own connections block 180 of 500" in said(usage)
+        assert "IP_BIND_ADDRESS_NO_PORT" in findings(usage)["destination-exhausted"]["remedy"]
+    else:
+        assert "only root may ask the kernel" in said(usage)
+
+
+@PRIVILEGED
+@private
+def test_a_peer_without_timestamps_where_reuse_is_on(privileged: bool) -> None:
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=1, tcp_tw_reuse_delay=1) as network:
+        with peers_without_timestamps():
+            assert network.leave_time_wait((HOST, 443), PORTS) == PORTS
+        assert connect_for_real((HOST, 443)) == EXHAUSTED
+        usage = observed(privileged)
+    assert usage["level"] == ("exhausted" if privileged else "unknown")
+    if privileged:
+        (pool,) = usage["pools"]
+        assert (pool["blocked"], pool["reusable"], pool["hold_seconds"]) == (PORTS, 0, 60.0)
+        found = findings(usage)["reuse-fails"]
+        assert (found["severity"], found["evidence"]["time_wait"]) == ("critical", PORTS)
+        assert "Switch TCP timestamps on at the peer" in found["remedy"]
+        assert "A closed connection blocks its port for 60 s" in said(usage)
+
+
+@private
+def test_the_same_with_timestamps_is_well() -> None:
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=1, tcp_tw_reuse_delay=1) as network:
+        assert network.leave_time_wait((HOST, 443), PORTS, None) == PORTS
+        usage = observed()
+        assert connect_for_real((HOST, 443)) == 0
+    assert usage["level"] != "exhausted"
+    assert usage["pools"][0]["probe"]["errno"] == 0
+    assert "reuse-fails" not in findings(usage)
+
+
+@private
+def test_errno_99_because_ipv6_is_off() -> None:
+    with Network(LOW, HIGH, HOST):
+        Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+        assert connect_for_real(("::1", 9092)) == EXHAUSTED
+        usage = observed(detail="auto", destination="[::1]:9092")
+    assert usage["level"] == "ok"
+    (pool,) = usage["pools"]
+    assert (pool["source"], pool["probe"]["errno"], pool["probe"]["lacks"]) == (None, EXHAUSTED, "address")
+    assert findings(usage)["no-source-address"]["summary"] == (
+        "connect() to [::1]:9092 fails with errno 99, but not for want of a port: IPv6 is switched off."
+    )
+    assert "Nothing to do" not in said(usage)
+
+
+@private
+def test_no_route_to_a_named_destination() -> None:
+    with Network(LOW, HIGH, HOST):
+        usage = observed(destination="192.0.2.1:80")
+    assert list(findings(usage)) == ["no-route"]
+    assert usage["pools"][0]["probe"]["lacks"] == "route"
+
+
+@private
+def test_a_named_destination_without_sockets_is_asked_about() -> None:
+    with Network(LOW, HIGH, HOST):
+        usage = observed(detail="auto", destination=f"{HOST}:443")
+        (pool,) = usage["pools"]
+        assert (usage["level"], usage["probe"], pool["probe"]["errno"]) == ("ok", "asked", 0)
+        assert "a dry connect found port" in said(usage)
+        never = observed(destination=f"{HOST}:443", probe="never")
+        assert (never["level"], never["probe"], never["pools"][0]["probe"]) == ("ok", "never", None)
+
+
+@pytest.mark.parametrize("detail", ["auto", "full"])
+@private
+def test_a_healthy_host_is_not_asked(detail: str) -> None:
+    with Network(LOW, HIGH, HOST) as network:
+        network.leave_time_wait((HOST, 443), 50)
+        before = counted()
+        usage = observed(detail=detail)
+        assert counted() == before
+    assert (usage["level"], usage["probe"]) == ("ok", "not_needed")
