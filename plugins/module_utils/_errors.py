@@ -1,18 +1,18 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The errors that host code raises on purpose; anything else is a defect, or an OSError.
+"""The errors that host code raises on purpose. Anything else is a defect, or an OSError.
 
-Error                 the text tells the user what is wrong and, where that is known, what to do
-  OptionError         an option has a value that it must not have; the text names the option
+Error                 the text tells the user what is wrong
+  OptionError         an option has a value that it must not have; the text names it
   UnsupportedError    this host, or this container, lacks what is needed
     NotAllowedError   it has it, but not for this user                      (in _sockets.probe)
   SockDiagError       netlink refused the request or broke off
-  ProcfsError         a file of /proc holds something else than what kernels write there
+  ProcfsError         a file of /proc is not as kernels write it
   LoadFailedError     more connections failed than the task allows
-  ApplyError          the change was not made                               (in _dropin.dropin)
-  LockedError         another run held the lock for too long                (in _dropin.lock)
-  JournalError        a file is not a journal of this collection             (in _dropin.journal)
-  UntrustedError      somebody else could have written the journal          (in _dropin.trust)
+  ApplyError          the change was not made
+  LockedError         another run held the lock for too long
+  JournalError        a file is not a journal of this collection
+  UntrustedError      somebody else could have written the journal
 """
 
 from typing import Dict

@@ -35,8 +35,8 @@ options:
       - V(auto) does so only where it must. Where the counters of C(/proc/net/sockstat) prove that no destination can
         have reached the level V(warning), the answer is V(ok) and costs a fraction. RV(pools) is then empty,
         RV(sockets) and RV(listening_ports) are null, and findings that need the sockets are not made.
-      - The proof is on the safe side. It takes all sockets for connections to one destination, and in a container on
-        Linux 4.10 or older the counters are those of the whole host.
+      - The proof takes all sockets for connections to one destination, and in a container on Linux 4.10 or older those
+        of the whole host.
     type: str
     choices: [auto, full]
     default: auto
@@ -117,14 +117,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 kind:
-  description: Which kind of result this is, always V(usage).
+  description: Always V(usage).
   type: str
   returned: success
   sample: usage
 namespace:
   description:
-    - The network namespace that was observed. C(inode) identifies it on its host; C(name) and C(owner) are null for the
-      one that the module runs in.
+    - The network namespace that was observed. C(name) and C(owner) are null for the one that the module runs in.
   type: dict
   returned: success
   sample: {inode: 4026531840, name: null, owner: null}
@@ -240,8 +239,7 @@ blocked_at_most:
   sample: 26861
 pools:
   description:
-    - The pools of local ports with the most blocked ports, one for each destination. Those reached from a v4-mapped
-      socket count as IPv4.
+    - The pools with the most blocked ports, one for each destination. V4-mapped addresses count as IPv4.
   type: list
   elements: dict
   returned: success
@@ -278,8 +276,8 @@ pools:
       type: int
     hold_seconds:
       description:
-        - For how long a closed connection blocks its port, 60 seconds or the reuse delay. Whether a connection had TCP
-          timestamps, without which its port is never reused, cannot be seen; C(net.ipv4.tcp_timestamps) stands for it.
+        - For how long a closed connection blocks its port, 60 seconds or the reuse delay. Without TCP timestamps a port
+          is never reused; C(net.ipv4.tcp_timestamps) stands for those of each connection.
       type: float
     saturation:
       description: Blocked ports divided by usable ports, from 0 to 1.
@@ -298,8 +296,7 @@ pools:
     rate:
       description:
         - Connections closed per second in the last second, 10 s and 60 s, as the ages of the TIME_WAIT sockets tell.
-        - Where ports are reused after C(hold_seconds), older sockets are missing, so that averages over longer
-          times are too low.
+        - Where ports are reused after C(hold_seconds), averages over longer times are too low.
       type: dict
     trend:
       description:
@@ -336,26 +333,13 @@ counters:
   description:
     - What the kernel has counted since this network namespace was made. Two results of a host give rates, with
       RV(uptime) for the time between them.
-    - Only those counters that the kernel has are returned. C(ActiveOpens) are connections opened from here,
-      C(AttemptFails) those that were refused or given up. C(TCPSynRetrans) are SYNs sent again, C(TWRecycled) ports
-      taken out of TIME_WAIT early. What PAWS dropped begins with C(PAWS).
+    - Only those that the kernel has. C(ActiveOpens) are connections opened from here, C(AttemptFails) those that were
+      refused or given up, C(TCPSynRetrans) SYNs sent again, C(TWRecycled) ports reused. What PAWS dropped begins with
+      C(PAWS).
     - A connect() that finds no local port (errno 99) is in none of them.
   type: dict
   returned: success
-  sample:
-    ActiveOpens: 180233
-    PassiveOpens: 4120
-    AttemptFails: 12
-    EstabResets: 40
-    RetransSegs: 181
-    TCPSynRetrans: 31
-    TCPTimeouts: 55
-    TW: 175010
-    TWRecycled: 0
-    TWKilled: 0
-    TCPTimeWaitOverflow: 0
-    PAWSActive: 0
-    PAWSEstab: 2
+  sample: {ActiveOpens: 180233, AttemptFails: 12, TCPSynRetrans: 31, TW: 175010, TWRecycled: 0, PAWSEstab: 2}
 uptime:
   description: Seconds since the host was booted.
   type: float
@@ -380,8 +364,7 @@ reserved_in_files:
   sample: 15432,30000-32767
 complete:
   description:
-    - False where the kernel reported several times that sockets changed while it listed them. Null for V(procfs), which
-      does not tell, and for V(sockstat).
+    - False where sockets changed in each of several dumps. Null for V(procfs), which does not tell, and V(sockstat).
   type: bool
   returned: success
   sample: true

@@ -17,6 +17,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin imp
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import journal_path
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.run import run
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sysctl_write import write_sysctl
 
 from .inside import in_child, namespaces
 
@@ -67,7 +68,7 @@ def get(key: str) -> str:
 
 
 def put(key: str, value: str) -> None:
-    sysctl.write(key, value)
+    write_sysctl(key, value)
 
 
 def statuses(result: Result) -> dict[str, str]:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import dialects, precedence
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import files as boot_files
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import Loader
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import ports, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sysctl_write import write_sysctl
 
 COMMANDS = {dialects.SYSTEMD: ["/lib/systemd/systemd-sysctl"], dialects.PROCPS: ["/sbin/sysctl", "--system"]}
 
@@ -88,7 +88,7 @@ def grow(tree: dict[str, dict[str, Any]]) -> None:
 
 def load(loader: Loader) -> dict[str, str | None]:
     for key, (value, _pattern) in KEYS.items():
-        sysctl.write(key, value)
+        write_sysctl(key, value)
     subprocess.run(
         COMMANDS[loader.name],
         check=False,
@@ -102,7 +102,7 @@ def load(loader: Loader) -> dict[str, str | None]:
 
 
 def predict(loader: Loader) -> dict[str, str | None]:
-    files = boot_files.read_files(loader)
+    files = boot_loaders.read_files(loader)
     values = precedence.boot_values(loader, files, KEYS, lambda key, value: taken(key, value) is not None)
     return {
         key: start if values[key].value is None else taken(key, values[key].value)

@@ -41,6 +41,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.jou
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.lock import LOCK_NAME
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sysctl_write import write_sysctl
 
 from .dropin import break_off
 from .inside import REFUSED, in_children, namespaces
@@ -218,9 +219,9 @@ def put_back(image: Image) -> None:
             path.write_bytes(content)
             os.chown(path, uid, gid)
             path.chmod(mode & 0o7777)
-    sysctl.write(START, "0")
+    write_sysctl(START, "0")
     for key in reversed(KEYS):
-        sysctl.write(key, image.values[key])
+        write_sysctl(key, image.values[key])
 
 
 # Faults

@@ -1,32 +1,39 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sysctl files of a host, in the order in which a loader reads them."""
+"""The sysctl files of a host, in the order in which they are read."""
 
 import os
 import stat
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set
 
-from .dialects import PROCPS, SYSTEMD, Loader, SysctlFile
+from .lines import SysctlFile
 
 # Of files with the same name, the one in the earlier directory is read alone.
-_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 _LAST_OF_PROCPS = "/etc/sysctl.conf"
 
 Changes = Mapping[str, Optional[str]]
 
 
-def read_files(loader: Loader, root: str = "/", changes: Optional[Changes] = None) -> List[SysctlFile]:
-    """Read every file that the loader would read; the paths in the result are without the root.
+def read_files(directories: Sequence[str], as_systemd: bool, root: str, changes: Changes) -> List[SysctlFile]:
+    """Read the files of these directories in order; the paths in the result are without the root.
 
-    changes: files to imagine, real path to text, or to None where there is no file. A file that cannot be read counts
-    as empty, as it does for the loaders. Links are followed from "/", whatever the root.
+    as_systemd: without hidden files and /etc/sysctl.conf. changes: files to imagine, real path to text, or to None
+    where there is none. A file that cannot be read is empty, as for the loaders. Links are followed from "/".
     """
-    return _read(_directories(loader), loader.name == SYSTEMD, root, changes or {})
+    found: Dict[str, str] = {}
+    for directory in directories:
+        for name in _names(_below(root, directory), changes):
+            if name.endswith(".conf") and not (as_systemd and name.startswith(".")):
+                found.setdefault(name, os.path.join(directory, name))
+    paths = [found[name] for name in sorted(found, key=os.fsencode)]
+    paths += [] if as_systemd else [_LAST_OF_PROCPS]
+    return [SysctlFile(path, read_text(_below(root, path), changes)) for path in paths]
 
 
 def read_every_file(root: str = "/") -> List[SysctlFile]:
     """Read every file that some loader reads: procps reads hidden files and /etc/sysctl.conf too."""
-    return _read(_DIRECTORIES, False, root, {})
+    return read_files(DIRECTORIES, False, root, {})
 
 
 def read_text(path: str, changes: Optional[Changes] = None) -> str:
@@ -42,24 +49,6 @@ def read_text(path: str, changes: Optional[Changes] = None) -> str:
             return stream.read().decode("utf-8", "surrogateescape")
     except OSError:
         return ""
-
-
-def _read(directories: Sequence[str], as_systemd: bool, root: str, changes: Changes) -> List[SysctlFile]:
-    found: Dict[str, str] = {}
-    for directory in directories:
-        for name in _names(_below(root, directory), changes):
-            if name.endswith(".conf") and not (as_systemd and name.startswith(".")):
-                found.setdefault(name, os.path.join(directory, name))
-    paths = [found[name] for name in sorted(found, key=os.fsencode)]
-    paths += [] if as_systemd else [_LAST_OF_PROCPS]
-    return [SysctlFile(path, read_text(_below(root, path), changes)) for path in paths]
-
-
-def _directories(loader: Loader) -> Tuple[str, ...]:
-    if loader.name == PROCPS and loader.version < (3, 3, 17):
-        etc, run, *others = _DIRECTORIES
-        return (run, etc, *others)
-    return _DIRECTORIES
 
 
 def _names(directory: str, changes: Changes) -> Set[str]:

@@ -1,13 +1,16 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs of this host that apply sysctl files."""
+"""The programs of this host that apply sysctl files, and which files each of them reads."""
 
 import os
 import re
 import subprocess
 from typing import List, Optional, Sequence
 
+from . import files
 from .dialects import PROCPS, SYSTEMD, Loader
+from .files import Changes
+from .lines import SysctlFile
 
 _PROGRAMS = (
     (SYSTEMD, ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl"), re.compile(r"systemd (\d+)")),
@@ -20,6 +23,15 @@ def find_loaders() -> List[Loader]:
     """The loaders that are installed; the first one works at boot. A sysctl that is not of procps counts for none."""
     found = (_find(name, paths, pattern) for name, paths, pattern in _PROGRAMS)
     return [loader for loader in found if loader is not None]
+
+
+def read_files(loader: Loader, root: str = "/", changes: Optional[Changes] = None) -> List[SysctlFile]:
+    """Every file that the loader would read, in its order. changes as for files.read_files()."""
+    directories: Sequence[str] = files.DIRECTORIES
+    if loader.name == PROCPS and loader.version < (3, 3, 17):
+        etc, run, *others = directories
+        directories = (run, etc, *others)
+    return files.read_files(directories, loader.name == SYSTEMD, root, changes or {})
 
 
 def _find(name: str, paths: Sequence[str], pattern: "re.Pattern[str]") -> Optional[Loader]:

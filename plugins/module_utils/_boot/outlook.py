@@ -9,7 +9,9 @@ from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports, parse_range
 from . import files as boot_files
 from . import late_writers, precedence
-from .dialects import PROCPS, Loader, SysctlFile
+from .dialects import PROCPS, Loader
+from .lines import SysctlFile
+from .loaders import read_files
 from .precedence import UNSET, BootValue
 
 # Where tuned looks for files to apply again.
@@ -40,7 +42,7 @@ def predict_boot(
         return BootOutlook(dict.fromkeys(wanted, UNSET), [], [unknown] if any(wanted.values()) else [])
     results = []
     for loader in loaders:
-        files = boot_files.read_files(loader, changes={target: text})
+        files = read_files(loader, changes={target: text})
         values = precedence.boot_values(loader, files, wanted, page_size=os.sysconf("SC_PAGE_SIZE"))
         is_read = any(os.path.realpath(file.path) == target for file in files)
         results.append((values, list(_differences(loader, values, wanted, target, is_read))))

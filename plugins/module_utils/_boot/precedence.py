@@ -8,7 +8,8 @@ from collections import OrderedDict
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from .._kernel.keys import RESERVED_PORTS
-from .dialects import SYSTEMD, Entry, Loader, SysctlFile, parse_files, simplify
+from .dialects import SYSTEMD, Loader, parse_files
+from .lines import Entry, SysctlFile, simplify
 
 _GLOB = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"\{([^{}]*)\}")

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import quote
 
 from .._errors import Error
-from .._kernel import sysctl
+from .._kernel import keys
 from .._kernel.ports import parse_ports
 from . import durable_file, syntax
 from .durable_file import FileState
@@ -174,9 +174,9 @@ def _value(key: str, value: object) -> str:
         raise ValueError("a key is not the name of a sysctl")
     if not isinstance(value, str) or any(ord(char) > 0xFF for char in value):
         raise ValueError(f"the value of {key} is not one that a kernel prints")
-    if key == sysctl.RESERVED_PORTS:
+    if key == keys.RESERVED_PORTS:
         parse_ports(value)
-    if key == sysctl.UNPRIVILEGED_PORT_START and not _PORT.match(value):
+    if key == keys.UNPRIVILEGED_PORT_START and not _PORT.match(value):
         raise ValueError(f"the value of {key} is not a port")
     return value
 

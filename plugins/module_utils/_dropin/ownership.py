@@ -5,7 +5,7 @@
 from typing import Dict, Iterable, Mapping, Optional, Set
 
 from .._errors import OptionError
-from .._kernel import sysctl
+from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports
 from . import syntax
 from .durable_file import FileState
@@ -29,7 +29,7 @@ def _original_value(history: History, key: str, current: str, wanted: str) -> st
     origin, applied = history.origin.values[key], history.applied.values[key]
     if sysctl.same(key, current, applied):
         return origin
-    if key == sysctl.RESERVED_PORTS:
+    if key == keys.RESERVED_PORTS:
         return str(parse_ports(origin) | (parse_ports(current) - parse_ports(applied)))
     return current if sysctl.same(key, current, wanted) else origin
 

@@ -7,7 +7,7 @@ import re
 from typing import Iterable, Mapping, Optional, Sequence
 
 from .._errors import OptionError
-from .._kernel import sysctl
+from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports, parse_range
 from .dropin import ApplyError, Dropin
 from .syntax import Assignment
@@ -20,7 +20,7 @@ def check_values(
     assignments: Sequence[Assignment], values: Mapping[str, Optional[str]], start: Mapping[str, Optional[str]]
 ) -> None:
     """Refuse what the kernel would refuse, or worse, take for something else. Raises OptionError."""
-    first_port = {**start, **{one.key: one.value for one in assignments}}.get(sysctl.UNPRIVILEGED_PORT_START) or "0"
+    first_port = {**start, **{one.key: one.value for one in assignments}}.get(keys.UNPRIVILEGED_PORT_START) or "0"
     for one in assignments:
         wrong = _what_is_wrong(one, values[one.key], int(first_port) if _PORT.match(first_port) else 0)
         if wrong:
@@ -33,11 +33,11 @@ def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> 
     if one.value.lower() in _BOOLEAN_WORDS and current.replace("-", "").isdigit():
         return "this key holds a number, not a boolean; write 0 or 1"
     try:
-        if one.key == sysctl.PORT_RANGE and parse_range(one.value).low < first_port:
-            return f"the range must not begin below {sysctl.UNPRIVILEGED_PORT_START}, which is {first_port}"
-        if one.key == sysctl.RESERVED_PORTS:
+        if one.key == keys.PORT_RANGE and parse_range(one.value).low < first_port:
+            return f"the range must not begin below {keys.UNPRIVILEGED_PORT_START}, which is {first_port}"
+        if one.key == keys.RESERVED_PORTS:
             parse_ports(one.value)
-        if one.key == sysctl.UNPRIVILEGED_PORT_START and not _PORT.match(one.value):
+        if one.key == keys.UNPRIVILEGED_PORT_START and not _PORT.match(one.value):
             return "this is not a port"
     except ValueError as error:
         return str(error)

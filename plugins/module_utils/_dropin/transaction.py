@@ -17,8 +17,9 @@ import os
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._errors import Error, OptionError, format_os_error
-from .._kernel import sysctl
+from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports
+from .._kernel.sysctl_write import write_sysctl
 from . import durable_file, syntax
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
@@ -89,7 +90,7 @@ def prepare_apply(start: Start, text: str, trial: bool) -> Change:
     assignments = syntax.parse(text)
     named = {assignment.key: assignment.value for assignment in assignments}
     current = _read_values(start, named)
-    check_values(assignments, current, _read_values(start, [sysctl.UNPRIVILEGED_PORT_START]))
+    check_values(assignments, current, _read_values(start, [keys.UNPRIVILEGED_PORT_START]))
     values = {key: value for key, value in named.items() if current[key] is not None}
     target = Snapshot(_with_content(start.file, text), values)
     now = _now(start, current, target)
@@ -170,13 +171,13 @@ def order_writes(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tupl
     for key, value in target.items():
         if sysctl.same(key, now[key], value):
             continue
-        if key == sysctl.RESERVED_PORTS:
+        if key == keys.RESERVED_PORTS:
             old, new = parse_ports(now[key]), parse_ports(value)
             if new - old:
                 early.append((key, str(old | new) if old - new else value))
             if old - new:
                 late.append((key, value))
-        elif key == sysctl.UNPRIVILEGED_PORT_START:
+        elif key == keys.UNPRIVILEGED_PORT_START:
             (early if int(value) < int(now[key]) else late).append((key, value))
         else:
             middle.append((key, value))
@@ -269,7 +270,7 @@ def _write(dropin: Dropin, target: Snapshot) -> None:
 
 def _set_value(dropin: Dropin, key: str, value: str) -> None:
     try:
-        sysctl.write(key, value, dropin.root)
+        write_sysctl(key, value, dropin.root)
     except OSError as error:
         raise OSError(error.errno, f"the kernel refused {key} = {value}: {error.strerror}") from error
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel has counted: sockets in use, events of TCP, entries of connection tracking, seconds since boot."""
+"""What the kernel has counted: sockets, events of TCP, connections tracked, seconds since boot."""
 
 import os
 from typing import Dict, NamedTuple, Optional

@@ -150,8 +150,7 @@ def second_half(port_range: PortRange, clients: PortSet) -> int:
 
 
 def client_ports(port_range: PortRange, reserved: PortSet) -> PortSet:
-    """The ports that connect() may choose, if nobody holds them. A socket on any other port is a server's, or was bound
-    on purpose."""
+    """The ports that connect() may choose, if nobody holds them; who has any other port did not get it from there."""
     return range_ports(port_range) - reserved
 
 

@@ -1,14 +1,12 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read and write the running values of sysctls."""
+"""Names and running values of sysctls: read, compared, spelled as the kernel spells them."""
 
 import os
-from typing import Dict, Iterable, Iterator, Optional
+from typing import Dict, Iterable, Optional
 
 from . import ports
-from .keys import PORT_RANGE as PORT_RANGE
-from .keys import RESERVED_PORTS as RESERVED_PORTS
-from .keys import UNPRIVILEGED_PORT_START as UNPRIVILEGED_PORT_START
+from .keys import RESERVED_PORTS
 
 PROC_SYS = "/proc/sys"
 
@@ -17,11 +15,8 @@ PROC_SYS = "/proc/sys"
 _LIST_SIZE = 1 << 18
 _READ_SIZE = 4096
 
-# One write() takes at most a page, and kernels before 5.2 drop the rest of a longer one without a word.
-_WRITE_SIZE = 4000
-
 # Every byte is a character, so that any value comes back as it was.
-_ENCODING = "latin-1"
+ENCODING = "latin-1"
 
 
 def canonical(name: str) -> str:
@@ -50,7 +45,7 @@ def read(key: str, root: str = PROC_SYS) -> Optional[str]:
         return None
     try:
         size = _LIST_SIZE if key == RESERVED_PORTS else _READ_SIZE
-        return os.read(descriptor, size).decode(_ENCODING).rstrip("\n")
+        return os.read(descriptor, size).decode(ENCODING).rstrip("\n")
     except IsADirectoryError:
         return None
     finally:
@@ -66,48 +61,6 @@ def read_all(keys: Iterable[str], root: str = PROC_SYS) -> Dict[str, Optional[st
 def with_blanks(value: str) -> str:
     """One blank between numbers, where the kernel prints tabs."""
     return " ".join(value.split())
-
-
-def write(key: str, value: str, root: str = PROC_SYS) -> None:
-    """Set a running value; raises OSError as the kernel answers.
-
-    A line end is added because a write of nothing would leave the old list of reserved ports in force.
-    """
-    descriptor = os.open(path_of(key, root), os.O_WRONLY)
-    try:
-        if key == RESERVED_PORTS and len(value) > _WRITE_SIZE:
-            _write_long_list(descriptor, value, ports.parse_ports(read(key, root) or ""))
-        else:
-            os.write(descriptor, _line(value))
-    finally:
-        os.close(descriptor)
-
-
-def _write_long_list(descriptor: int, value: str, present: ports.PortSet) -> None:
-    """Set a list of ports that does not fit into one write.
-
-    A write at the start replaces the list, a write anywhere else adds to it. So everything is added first, which never
-    lifts a reservation. Only if there was something to drop, the list is then built anew, piece by piece.
-    """
-    pieces = list(_pieces(value))
-    for piece in pieces:
-        os.pwrite(descriptor, _line(piece), 1)
-    if present - ports.parse_ports(value):
-        for number, piece in enumerate(pieces):
-            os.pwrite(descriptor, _line(piece), number)
-
-
-def _pieces(value: str) -> Iterator[str]:
-    """A list cut at commas into lists that are short enough for one write."""
-    while len(value) > _WRITE_SIZE:
-        comma = value.rindex(",", 0, _WRITE_SIZE)
-        yield value[:comma]
-        value = value[comma + 1 :]
-    yield value
-
-
-def _line(value: str) -> bytes:
-    return value.encode(_ENCODING) + b"\n"
 
 
 def same(key: str, left: str, right: str) -> bool:

@@ -5,24 +5,9 @@
 from typing import Tuple
 
 # include/net/tcp_states.h
-STATES = {
-    1: "ESTABLISHED",
-    2: "SYN_SENT",
-    3: "SYN_RECV",
-    4: "FIN_WAIT1",
-    5: "FIN_WAIT2",
-    6: "TIME_WAIT",
-    7: "CLOSE",
-    8: "CLOSE_WAIT",
-    9: "LAST_ACK",
-    10: "LISTEN",
-    11: "CLOSING",
-}
-SYN_RECV = 3
-FIN_WAIT2 = 5
-TIME_WAIT = 6
-CLOSE = 7
-LISTEN = 10
+_NAMES = "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"
+STATES = dict(enumerate(_NAMES.split(), 1))
+SYN_RECV, FIN_WAIT2, TIME_WAIT, CLOSE, LISTEN = 3, 5, 6, 7, 10
 
 # Source address, destination address (4 or 16 bytes, network order), destination port.
 Destination = Tuple[bytes, bytes, int]

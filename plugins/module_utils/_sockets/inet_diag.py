@@ -33,8 +33,7 @@ _BOUND_INACTIVE = 1 << 13  # since Linux 6.8; older kernels ignore the bit
 _EVERYTHING = _EVERY_STATE | _BOUND_INACTIVE
 _ONE_DUMP = (_EVERYTHING,)
 _TWO_DUMPS = (_EVERYTHING & ~(1 << TIME_WAIT), 1 << TIME_WAIT)
-# A live socket between others that are in TIME_WAIT ends a batch. That costs about as much as the kernel needs to dump
-# 100 sockets once more.
+# A live socket between others in TIME_WAIT ends a batch, which costs as much as 100 more sockets of a second dump.
 _RARE = 100
 
 # The kernel fills at most 32,448 bytes of a larger buffer.

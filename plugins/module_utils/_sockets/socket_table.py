@@ -1,10 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All TCP sockets of a network namespace, counted, in the form that both readers deliver.
-
-Only what the diagnosis needs is kept, so that a million sockets fit into a megabyte: sockets are counted per
-destination, sockets in TIME_WAIT also per 256 ms of the time that they have left.
-"""
+"""All TCP sockets of a network namespace, counted. A million of them fit into a megabyte."""
 
 import collections
 from typing import Counter, Dict, Iterable, Iterator, Set

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Observe a host: read what there is to read, in three scopes, and put together what port_usage_info returns."""
+"""Read a host in three scopes, and put together what port_usage_info returns."""
 
 import contextlib
 import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .._boot import files as boot_files
-from .._boot.dialects import Entry, SysctlFile, assignments
+from .._boot.lines import Entry, SysctlFile, assignments
 from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, sysctl
 from .._kernel.ports import PortRange, PortSet, parse_ports, ports_in_force

@@ -11,13 +11,13 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import files as boot_files
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import late_writers, precedence
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import (
     PROCPS,
     SYSTEMD,
     Loader,
-    SysctlFile,
-    assignments,
 )
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.lines import SysctlFile, assignments
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import BootValue
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import RESERVED_PORTS as RESERVED
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
@@ -185,7 +185,7 @@ def grow(root: Path, tree: dict[str, str]) -> None:
 
 
 def decide(loader: Loader, root: Path, key: str = REUSE) -> BootValue:
-    return precedence.boot_values(loader, boot_files.read_files(loader, str(root)), [key])[key]
+    return precedence.boot_values(loader, boot_loaders.read_files(loader, str(root)), [key])[key]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -237,7 +237,7 @@ def test_imagined_files(tmp_path: Path) -> None:
     etc = tmp_path.resolve() / "etc"
 
     def value(changes: dict[str, str | None]) -> str | None:
-        files = boot_files.read_files(
+        files = boot_loaders.read_files(
             SYSTEMDS[0], str(tmp_path), {str(etc / name): text for name, text in changes.items()}
         )
         return precedence.boot_values(SYSTEMDS[0], files, [REUSE])[REUSE].value

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.transaction import order_writes
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
     PortSet,
     parse_ports,
@@ -16,7 +16,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
     range_ports,
 )
 
-RANGE, RESERVED, START = sysctl.PORT_RANGE, sysctl.RESERVED_PORTS, sysctl.UNPRIVILEGED_PORT_START
+RANGE, RESERVED, START = keys.PORT_RANGE, keys.RESERVED_PORTS, keys.UNPRIVILEGED_PORT_START
 REUSE = "net.ipv4.tcp_tw_reuse"
 
 Values = dict[str, str]

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl, sysctl_write
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import RESERVED_PORTS as RESERVED
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sysctl_write import write_sysctl
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,13 @@ def test_any_bytes_come_back_as_they_were(tmp_path_factory: pytest.TempPathFacto
     text = sysctl.read("kernel.pattern", str(root))
     assert text is not None
     (root / "kernel" / "pattern").write_bytes(b"")
-    sysctl.write("kernel.pattern", text, str(root))
+    write_sysctl("kernel.pattern", text, str(root))
     assert (root / "kernel" / "pattern").read_bytes() == value + b"\n"
 
 
 @given(st.sets(st.integers(0, 65535), max_size=3000))
 def test_pieces_of_a_list_are_short_and_make_the_list(ports: set[int]) -> None:
     value = str(PortSet.of(ports))
-    pieces = list(sysctl._pieces(value))
+    pieces = list(sysctl_write._pieces(value))
     assert ",".join(pieces) == value
     assert all(len(piece) < 4095 for piece in pieces)
