@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sysctls that are read, a row a key: to read one more, add its row. What the code mentions has a constant.
+"""The sysctls that are read, a row a key: to read one more, add its row.
 
 Sources are the kernel trees of these versions; distributions may have a key earlier.
 """

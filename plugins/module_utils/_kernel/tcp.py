@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What TCP sockets are: their states, and which connections compete for the same local ports."""
+"""States of TCP sockets, and what competes for the same local ports."""
 
 from typing import Tuple
 

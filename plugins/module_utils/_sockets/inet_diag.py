@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Count TCP sockets by asking the kernel through NETLINK_SOCK_DIAG (include/uapi/linux/inet_diag.h).
 
-No privilege is needed for the own network namespace. What costs is the dump that the kernel makes of its table of
-sockets, so one dump is for IPv4 and IPv6 together.
+No privilege is needed. What costs is the kernel's dump of its sockets, so one is for IPv4 and IPv6 together.
 """
 
 import errno

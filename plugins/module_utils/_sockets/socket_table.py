@@ -36,7 +36,7 @@ class TimeWaitExpiries:
         return len(ticks.translate(None, _EVERY_TICK[: max(0, least)]))
 
     def histogram(self, destination: Destination) -> Counter[int]:
-        """Sockets of a destination per tick left; it is built anew by each call."""
+        """Sockets of a destination per tick left, counted anew."""
         return collections.Counter(self._ticks.get(destination, b""))
 
 
