@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import Usages, judge, read_limits
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
 from .inside import private
-from .network import BIND, Network, bind_for_real, connect_for_real, observed, peers_without_timestamps
+from .network import BIND, Network, bind_for_real, connect_for_real, observed, peers_without_timestamps, set_sysctls
 from .test_probe import counted
 
 HOST, OTHER, THIRD = "198.18.0.1", "198.18.0.2", "198.18.0.3"
@@ -102,6 +103,21 @@ def test_a_peer_without_timestamps_where_reuse_is_on(privileged: bool) -> None:
         assert (found["severity"], found["evidence"]["time_wait"]) == ("critical", PORTS)
         assert "Switch TCP timestamps on at the peer" in found["remedy"]
         assert "A closed connection blocks its port for 60 s" in said(usage)
+
+
+@private
+def test_the_gate_sees_that_reuse_did_nothing() -> None:
+    """Switched on for a peer without timestamps: no connection gets through, before the change and after it."""
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=2, tcp_tw_reuse_delay=1) as network:
+        with peers_without_timestamps():
+            network.leave_time_wait((HOST, 443), PORTS)
+        before = observed()
+        set_sysctls(tcp_tw_reuse=1)
+        after = observed()
+    judged = judge(Usages(before, before, after), None, read_limits({}))
+    failed = {check["id"]: check["message"] for check in judged["checks"] if check["status"] == "failed"}
+    assert sorted(failed) == ["connects-possible", "reuse-works"]
+    assert "none of them is reused" in failed["reuse-works"]
 
 
 @private

@@ -133,6 +133,7 @@ def judge(usages: Usages, applied: ApplyResult | None, limits: Limits, not_curab
         _listeners_kept(usages, limits),
         *(_not_grown(counted, usages, limits) for counted in _COUNTED),
         _reuse_works(usages, not_curable),
+        _connects_possible(usages.after, not_curable),
     ]
     return {"passed": all(check["status"] != "failed" for check in checks), "checks": checks}
 
@@ -274,6 +275,10 @@ def _reuse_works(usages: Usages, not_curable: str | None) -> Check:
     if window.count:
         words = f"{window.count} ports were reused out of TIME_WAIT in {window.seconds:.0f} s."
         return _check("reuse-works", "passed", words, evidence)
+    failing = next((one for one in after["findings"] if one["id"] == "reuse-fails"), None)
+    if failing:
+        evidence["destination"] = failing["destination"]
+        return _check("reuse-works", "unknown" if not_curable else "failed", failing["summary"], evidence)
     usable = after["port_range"]["usable"]
     crowded = [pool for pool in after["pools"] if _must_meet_some(pool, usable, window.seconds)]
     if not crowded:
@@ -285,6 +290,20 @@ def _reuse_works(usages: Usages, not_curable: str | None) -> Check:
     )
     binds = any(finding["id"] == "bind-before-connect" for usage in usages.all() for finding in usage["findings"])
     return _check("reuse-works", "unknown" if not_curable or binds else "failed", message, evidence)
+
+
+def _connects_possible(after: Usage, not_curable: str | None) -> Check:
+    """Whether connections get a local port after the change: as the kernel says where it was asked, else as counted."""
+    level, worst = after["level"], after["pools"][0] if after["pools"] else None
+    evidence: dict[str, Any] = {"level": level, "probe": after["probe"], "destination": None}
+    if level == "unknown":
+        message = "Whether ports are left could not be counted, and the kernel was not asked."
+        return _check("connects-possible", "unknown", message, evidence)
+    if level != "exhausted":
+        return _check("connects-possible", "passed", "A new connection gets a local port.", evidence)
+    towards = evidence["destination"] = format_destination(worst) if worst else None
+    message = f"No local port is left{f' towards {towards}' if towards else ''}: the change did not help."
+    return _check("connects-possible", "unknown" if not_curable else "failed", message, evidence)
 
 
 def _must_meet_some(pool: Pool, usable: int, seconds: float) -> bool:

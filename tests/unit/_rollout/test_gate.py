@@ -50,6 +50,8 @@ def usage_at(at: float, *, tcp: Any = (22, 443), udp: Any = (53,), reuse: str = 
         "port_range": {"usable": 500},
         "pools": [],
         "findings": [],
+        "level": "ok",
+        "probe": "not_needed",
         **different,
     }
 
@@ -97,6 +99,7 @@ def test_a_host_that_is_as_before_passes() -> None:
         ("syn-retransmissions", "passed"),
         ("paws-drops", "passed"),
         ("reuse-works", "passed"),
+        ("connects-possible", "passed"),
     ]
 
 
@@ -238,6 +241,31 @@ def test_ports_of_clients_that_bind_are_not_expected_to_be_reused() -> None:
     assert status(not_curable, "reuse-works") == "unknown"
 
 
+def test_reuse_that_was_seen_to_fail() -> None:
+    """With all ports in TIME_WAIT no connection is closed any more, which the rate would show."""
+    fails = {"id": "reuse-fails", "summary": "None of them is reused.", "destination": "192.0.2.10:443"}
+    stuck = usage_at(1090, findings=[fails], pools=[destination(hold_seconds=60.0, reusable=0, rate={"last_1s": 0.0})])
+    judged = gate(stuck)
+    assert status(judged, "reuse-works") == "failed"
+    assert "None of them is reused." in [check["message"] for check in judged["checks"]]
+
+
+@pytest.mark.parametrize(
+    ("after", "not_curable", "expected"),
+    [
+        ({"level": "ok"}, None, "passed"),
+        ({"level": "critical", "pools": [destination()]}, None, "passed"),
+        ({"level": "unknown", "pools": [destination()]}, None, "unknown"),
+        ({"level": "exhausted", "pools": [destination()]}, None, "failed"),
+        ({"level": "exhausted"}, None, "failed"),
+        ({"level": "exhausted", "pools": [destination()]}, "Clients bind().", "unknown"),
+    ],
+)
+def test_connections_have_to_be_possible_afterwards(after: Any, not_curable: str | None, expected: str) -> None:
+    usages = Usages(usage_at(1000), usage_at(1030), usage_at(1090, **after))
+    assert status(judge(usages, None, Limits(), not_curable), "connects-possible") == expected
+
+
 def test_sockets_that_were_not_read() -> None:
     judged = gate(usage_at(1090, listening_ports=None))
     assert status(judged, "listeners-kept") == "unknown"
@@ -297,7 +325,7 @@ def test_whatever_was_counted_there_is_a_verdict(counted: list[dict[str, int]], 
         {**usage_at(0, counters=counts), "uptime": at} for at, counts in zip(times, counted, strict=True)
     )
     judged = gate(after, first, before)
-    assert len(judged["checks"]) == 8
+    assert len(judged["checks"]) == 9
     assert judged["passed"] is all(one["status"] != "failed" for one in judged["checks"])
 
 
