@@ -44,7 +44,7 @@ options:
   limits:
     description:
       - How much worse is worse. C(growth), C(floor), C(ignore_listeners), C(soak) and C(baseline) are what the
-        variables C(timewait_rollout_*) of the role are; the times are only checked.
+        variables C(timewait_rollout_*) of the role are; these times, and C(timeout), are only checked.
       - C(on_conflict) says whether values may fail to survive a reboot, as in O(remediation).
       - For V(judge); V(observe) checks them early.
     type: dict
