@@ -68,6 +68,15 @@ def printable(text: str) -> str:
     return plain if plain.isprintable() else _STEERING.sub(_STAND_IN, plain)
 
 
+def printable_throughout(value: object) -> object:
+    """The same for every string of what JSON holds. Raises RecursionError where it is deep."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(name): printable_throughout(one) for name, one in value.items()}
+    return [printable_throughout(one) for one in value] if isinstance(value, list) else value
+
+
 def clean(text: str, most: int = TEXT) -> str:
     """A plain string that does not steer a terminal; too long a one loses its middle."""
     plain = printable(text)

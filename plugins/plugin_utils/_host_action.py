@@ -8,6 +8,7 @@ file of the controller is rendered. So no module of ours is called but through h
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import sys
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
@@ -86,14 +88,13 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             return self._refused(f"its answer is no result of a module ({type(error).__name__})")
         return self._checked(returned, kind)
 
-    def _parse_returned_data(self, res: Result, *profile: Any) -> Result:  # noqa: ANN401 - ansible-core's
-        """Of what a host printed, only what is printable, and no key that ansible-core would act on or warn of: its
-        warnings quote the host."""
+    def _parse_returned_data(self, res: Result, *profile: Any) -> Any:  # noqa: ANN401 - ansible-core's
+        """Of what a host printed, ansible-core gets only what is printable, and no key that it would act on or warn of:
+        its warnings quote the host."""
         printed = str(res.get("stdout", ""))
         if len(printed) > PRINTED:
             raise _border.NotUnderstoodError(f"it printed more than {PRINTED} characters")
-        parsed = super()._parse_returned_data({**res, "stdout": _border.printable(printed)}, *profile)
-        return {name: parsed[name] for name in parsed if not name.startswith("_ansible") and name not in ACTED_ON}
+        return super()._parse_returned_data({**res, "stdout": _plain_answer(_border.printable(printed))}, *profile)
 
     def _checked(self, returned: Mapping[str, Any], kind: type[T]) -> Answer[T]:
         result, odd = None, None
@@ -137,6 +138,16 @@ class ModuleAction(HostAction):
         if answer.error is not None:
             result |= {"failed": True, "msg": answer.error, **answer.of_a_crash}
         return result
+
+
+def _plain_answer(printed: str) -> str:
+    """The object in it, without what surrounds it and without those keys; as it is where there is none."""
+    try:
+        answer = json.loads(_filter_non_json_lines(printed, objects_only=True)[0])
+    except ValueError:
+        return printed
+    kept = {name: answer[name] for name in answer if name[:1] != "_" and name not in ACTED_ON}
+    return json.dumps(_border.printable_throughout(kept))
 
 
 @contextmanager
