@@ -271,9 +271,9 @@ pools:
     live:
       description: Connections in any other state.
       type: int
-    fin_wait2:
-      description: Those of them that were closed here and wait for the peer to close too.
-      type: int
+    states:
+      description: Those of them by state, as C(CLOSE_WAIT) or C(SYN_SENT). States that none is in are missing.
+      type: dict
     hold_seconds:
       description:
         - For how long a closed connection blocks its port, 60 seconds or the reuse delay. Without TCP timestamps a port
@@ -321,7 +321,7 @@ pools:
       time_wait: 26830
       reusable: 0
       live: 7
-      fin_wait2: 0
+      states: {ESTABLISHED: 7}
       hold_seconds: 60.0
       saturation: 0.9506
       level: critical

@@ -131,7 +131,7 @@ class Pool(TypedDict):
     time_wait: int
     reusable: int
     live: int
-    fin_wait2: int
+    states: dict[str, int]
     hold_seconds: float
     saturation: float
     level: Level

@@ -131,6 +131,30 @@ def test_the_same_with_timestamps_is_well() -> None:
     assert "reuse-fails" not in findings(usage)
 
 
+@pytest.mark.parametrize(
+    ("state", "identifier", "words"),
+    [
+        ("close_wait", "close-wait-leak", "a program on this host has not"),
+        ("syn_sent", "syn-sent-unanswered", "neither the peer nor a firewall"),
+        ("fin_wait2", "fin-wait2-held", "for the peer to close"),
+    ],
+)
+@private
+def test_states_are_told_apart(state: str, identifier: str, words: str) -> None:
+    """Keep-alive cures none of them, tcp_tw_reuse neither, and neither is advised."""
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=2) as network:
+        assert getattr(network, f"leave_{state}")((HOST, 443), 465) == 465
+        usage = observed()
+    found = findings(usage)
+    assert usage["level"] == "critical"
+    assert words in found[identifier]["summary"]
+    assert words in found["destination-critical"]["remedy"]
+    assert sorted(found) == sorted(["destination-critical", identifier])
+    assert "(HTTP keep-alive, a pool)" not in said(usage)
+    assert f"{state.upper()}" in said(usage)
+    assert "connect() takes long to find a free one" in said(usage)
+
+
 @private
 def test_errno_99_because_ipv6_is_off() -> None:
     with Network(LOW, HIGH, HOST):

@@ -52,7 +52,7 @@ print(json.dumps([outcome, observe(method="{method}")]))
         "time_wait": 500,
         "live": 0,
         "reusable": 0,
-        "fin_wait2": 0,
+        "states": {},
         "hold_seconds": 60.0,
         "saturation": 1.0,
         "level": "exhausted",

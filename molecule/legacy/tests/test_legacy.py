@@ -72,7 +72,7 @@ def test_the_recorded_sockets_are_counted(observed: Any, kernel: str) -> None:
     assert usage["listening_ports"] == {"tcp": [8080, 9090, 40050], "udp": []}
     worst = usage["pools"][0]
     assert (worst["address"], worst["port"]) == ("127.0.0.1", 8080)
-    assert (worst["time_wait"], worst["live"], worst["fin_wait2"]) == (31, 5, 2)
+    assert (worst["time_wait"], worst["live"], worst["states"]["FIN_WAIT2"]) == (31, 5, 2)
 
 
 @pytest.mark.parametrize("kernel", OLD_KERNELS)

@@ -3,9 +3,9 @@
 """All TCP sockets of a network namespace, counted. A million of them fit into a megabyte."""
 
 import collections
-from typing import Counter, Dict, Iterable, Iterator, Set
+from typing import Counter, Dict, Iterable, Iterator, Set, Tuple
 
-from .._kernel.tcp import FIN_WAIT2, Destination
+from .._kernel.tcp import Destination
 
 # A tick is what remains of a timer in milliseconds, shifted right by this.
 TICK_SHIFT = 8
@@ -47,7 +47,7 @@ class SocketTable:
     listening: local ports of listeners.
     bound: local ports of sockets that are bound but neither listen nor are connected, where the kernel tells (6.8).
     live: sockets of any state but TIME_WAIT per destination, on client ports only.
-    fin_wait2: those of them that wait for the peer to close.
+    live_states: the same per state.
     time_wait: sockets in TIME_WAIT per destination, on client ports only.
     second_half: client ports in use of the parity that bind() tries first, and connect() last.
     complete: whether the kernel reported no gap.
@@ -58,15 +58,14 @@ class SocketTable:
         self.listening: Set[int] = set()
         self.bound: Set[int] = set()
         self.live: Counter[Destination] = collections.Counter()
-        self.fin_wait2: Counter[Destination] = collections.Counter()
+        self.live_states: Counter[Tuple[Destination, int]] = collections.Counter()
         self.time_wait = TimeWaitExpiries()
         self.second_half: Set[int] = set()
         self.complete = True
 
     def add_live(self, destination: Destination, state: int) -> None:
         self.live[destination] += 1
-        if state == FIN_WAIT2:
-            self.fin_wait2[destination] += 1
+        self.live_states[destination, state] += 1
 
     def count(self, destination: Destination) -> int:
         """Sockets of a destination in any state."""

@@ -22,8 +22,8 @@ CRITICAL, WARNING, INFO = SEVERITIES
 
 # From here on connect() finds no port in the half that it searches first.
 _HALF = 0.5
-# FIN_WAIT_2 is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
-_FIN_WAIT2_SHARE = 0.1
+# A state is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
+_STUCK_SHARE = 0.1
 _LIVE_SHARE = 0.5
 # Ports chosen by bind() are worth a word from this number on, if they are this share of the usable ports, or nearly
 # all.
@@ -139,6 +139,9 @@ def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
 def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
     if one["level"] == "exhausted" and one["blocked"] < one["usable"]:
         return f"Other clients hold the ports that are left: {_DO_NOT_BIND}"
+    stuck = max(_STUCK, key=lambda kind: _number_in(one, kind))
+    if _number_in(one, stuck) >= one["blocked"] * _LIVE_SHARE:
+        return f"{_number_in(one, stuck)} of these connections {stuck.what}. {stuck.remedy}."
     if one["live"] >= one["blocked"] * _LIVE_SHARE:
         return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if one["hold_seconds"] < _TIME_WAIT_S:
@@ -171,7 +174,11 @@ def _reuse(given: Evidence) -> Iterator[Finding]:
             kernel=given.kernel["release"],
         )
     elif value == 2:
-        missed = [one for one in given.pools if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one)]
+        missed = [
+            one
+            for one in given.pools
+            if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one) and one["time_wait"] > one["live"]
+        ]
         if missed:
             worst = format_destination(missed[0])
             yield _finding(
@@ -258,19 +265,61 @@ def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
     )
 
 
-def _fin_wait2(given: Evidence) -> Iterator[Finding]:
+class _Stuck(NamedTuple):
+    """A state in which connections stay when something is wrong, what that is, and what helps."""
+
+    id: str
+    states: Tuple[str, ...]
+    what: str
+    remedy: str
+
+
+_STUCK = (
+    _Stuck(
+        "close-wait-leak",
+        ("CLOSE_WAIT",),
+        "are in CLOSE_WAIT: the peer has closed, a program on this host has not",
+        "Fix or restart the program (ss -tnp state close-wait names it). No sysctl and no keep-alive helps",
+    ),
+    _Stuck(
+        "syn-sent-unanswered",
+        ("SYN_SENT",),
+        "are in SYN_SENT: neither the peer nor a firewall before it answers",
+        "Find out where these packets stay; tcp_syn_retries bounds how long such a port is held",
+    ),
+    _Stuck(
+        "fin-wait2-held",
+        ("FIN_WAIT2",),
+        "wait in FIN_WAIT_2 for the peer to close",
+        "Fix the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held",
+    ),
+    _Stuck(
+        "closing-unanswered",
+        ("FIN_WAIT1", "LAST_ACK", "CLOSING"),
+        "wait for the peer to acknowledge that they are closed",
+        "Find out why the peer, or the network, no longer answers; tcp_orphan_retries bounds how long it lasts",
+    ),
+)
+
+
+def _number_in(pool: Mapping[str, Any], stuck: _Stuck) -> int:
+    return sum(pool["states"].get(state, 0) for state in stuck.states)
+
+
+def _stuck(given: Evidence) -> Iterator[Finding]:
     for one in given.pools:
-        if one["fin_wait2"] and one["fin_wait2"] >= given.usable * _FIN_WAIT2_SHARE:
-            yield _finding(
-                "fin-wait2-held",
-                WARNING,
-                f"{one['fin_wait2']} ports towards {format_destination(one)} wait in FIN_WAIT_2 for the peer to close.",
-                "Fix the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held.",
-                format_destination(one),
-                fin_wait2=one["fin_wait2"],
-                usable=given.usable,
-                tcp_fin_timeout=given.number(keys.FIN_TIMEOUT),
-            )
+        for stuck in _STUCK:
+            number = _number_in(one, stuck)
+            if number and number >= given.usable * _STUCK_SHARE:
+                yield _finding(
+                    stuck.id,
+                    WARNING,
+                    f"{number} connections to {format_destination(one)} {stuck.what}.",
+                    f"{stuck.remedy}.",
+                    format_destination(one),
+                    number=number,
+                    usable=given.usable,
+                )
 
 
 def _buckets(given: Evidence) -> Iterator[Finding]:
@@ -389,7 +438,7 @@ _RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _reuse_fails,
     _not_for_want_of_a_port,
     _bind_before_connect,
-    _fin_wait2,
+    _stuck,
     _buckets,
     _range_size,
     _unreserved_listeners,

@@ -51,15 +51,16 @@ SURE = Doubt(sockets=0, bound=0, more=False, held=None, spare=0)
 
 
 class Pool(NamedTuple):
-    """usable: ports that can be taken at all. live: those that connections have. waiting: closed ones that the kernel
-    still knows. answer: what the kernel says, if it was asked. doubt: why what was counted may not be all.
-    reuse_fails: ports stay blocked that the sysctls say are reused."""
+    """usable: ports that can be taken at all. live: those that connections have; states: how many in each state.
+    waiting: closed ones that the kernel still knows. answer: what the kernel says, if it was asked. doubt: why what was
+    counted may not be all. reuse_fails: ports stay blocked that the sysctls say are reused.
+    """
 
     kind: str
     key: Question
     usable: int
     live: int
-    fin_wait2: int
+    states: Mapping[str, int]
     waiting: Waiting
     answer: Optional[Answer] = None
     doubt: Doubt = SURE
@@ -102,7 +103,9 @@ class Pool(NamedTuple):
 
 def connect_pool(destination: Destination, table: SocketTable, usable: int, reuse: Reuse) -> Pool:
     waiting = Waiting(table.time_wait.histogram(destination), reuse.hold_ms(destination))
-    pool = Pool(CONNECT, destination, usable, table.live[destination], table.fin_wait2[destination], waiting)
+    each = {name: table.live_states[destination, number] for number, name in STATES.items()}
+    states = {name: number for name, number in each.items() if number}
+    pool = Pool(CONNECT, destination, usable, table.live[destination], states, waiting)
     return _without_reuse(pool) if reuse.never_seen and _looks_unused(pool) else pool
 
 
@@ -158,7 +161,7 @@ def most_blocked(table: SocketTable, reuse: Reuse, number: int, only: Optional[O
 def unused_pool(only: Only, usable: int, reuse: Reuse) -> Pool:
     """That of a named destination that no socket belongs to."""
     hold_ms = reuse.hold_ms((only.address, only.address, only.port or 0))
-    return Pool(CONNECT, (None, only.address, only.port or 0), usable, 0, 0, Waiting({}, hold_ms))
+    return Pool(CONNECT, (None, only.address, only.port or 0), usable, 0, {}, Waiting({}, hold_ms))
 
 
 def how_sure(
@@ -199,7 +202,7 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
         "time_wait": waiting.number,
         "reusable": waiting.number - waiting.blocking,
         "live": pool.live,
-        "fin_wait2": pool.fin_wait2,
+        "states": pool.states,
         "hold_seconds": waiting.hold_ms / 1000,
         "saturation": round(pool.saturation, 4),
         "level": pool.level(thresholds),

@@ -177,7 +177,7 @@ def _too_much(pool: Pool, usable: int, hold_seconds: float) -> str | None:
     """What a destination needs beyond the ports that it will have, if it does."""
     ports = f"of the {usable} ports that there will be towards {format_destination(pool)}"
     if pool["live"] >= usable * _CRITICAL:
-        waiting = pool["fin_wait2"]
+        waiting = pool["states"].get("FIN_WAIT2", 0)
         if waiting * 2 >= pool["live"]:
             return f"{waiting} {ports} wait in FIN_WAIT_2 for the peer to close. Fix the peer, it keeps its end open."
         return f"{pool['live']} {ports} carry open connections. Use fewer of them, or more destination addresses."

@@ -186,19 +186,21 @@ def names(pools: Sequence[Pool]) -> list[str]:
 
 def reason(usage: Usage, worst: Pool) -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
+    slow = ""
+    if 0.5 <= worst["saturation"] < 1:
+        slow = " With half of the ports blocked, connect() takes long to find a free one."
     if worst["live"] > worst["time_wait"]:
+        states = Counter(worst["states"]).most_common()
+        each = ", ".join(f"{number} {state}" for state, number in states)
         return (
-            f"{worst['live']} of the blocked ports carry open connections, {worst['time_wait']} are in TIME_WAIT: "
-            "mostly not a matter of closed connections."
+            f"{worst['live']} of the blocked ports carry connections that have not ended ({each}), "
+            f"{worst['time_wait']} are in TIME_WAIT: mostly not a matter of closed connections.{slow}"
         )
     hold = max(worst["hold_seconds"], 0.001)  # the kernel counts no finer
     mode = usage["sysctls"].get(TW_REUSE) or "not visible in this namespace"
     rate = f"{format_at_most(usage['port_range']['usable'] / hold)} new connections per second"
     hold_time = f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode})"
-    text = f"{hold_time}, so one destination takes at most {rate}."
-    if 0.5 <= worst["saturation"] < 1:
-        return f"{text} With half of the ports blocked, connect() takes long to find a free one."
-    return text
+    return f"{hold_time}, so one destination takes at most {rate}.{slow}"
 
 
 def next_steps(usage: Usage) -> list[str]:

@@ -208,7 +208,7 @@ SAID = {
     ),
     "live connections are not TIME_WAIT": (
         usage(destination(live=400, time_wait=100)),
-        "400 of the blocked ports carry open connections, 100 are in TIME_WAIT",
+        "400 of the blocked ports carry connections that have not ended",
     ),
     "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() takes long to find a free one."),
     "next step": (

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel imp
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import ports_in_force
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import Waiting
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, Pool, describe_pool
 
 from .. import recorded
 from ..recorded import KERNELS, OLD_KERNELS
@@ -20,7 +24,12 @@ from ..recorded import KERNELS, OLD_KERNELS
 ROOT = Path(__file__).parents[3]
 
 
-def find(kernel: str, recycle_lines: tuple[tuple[str, int], ...] = (), **sysctls: str) -> dict[str, Finding]:
+def find(
+    kernel: str,
+    recycle_lines: tuple[tuple[str, int], ...] = (),
+    pools: tuple[dict[str, Any], ...] = (),
+    **sysctls: str,
+) -> dict[str, Finding]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
     port_range, reserved = ports_in_force(values)
     evidence = Evidence(
@@ -29,7 +38,7 @@ def find(kernel: str, recycle_lines: tuple[tuple[str, int], ...] = (), **sysctls
         port_range=port_range,
         reserved=reserved,
         usable=port_range.size,
-        pools=(),
+        pools=pools,
         sockets=None,
         overflows=0,
         conntrack=None,
@@ -62,9 +71,23 @@ def test_stale_line() -> None:
     assert list(found) == ["recycle-line-stale"]
 
 
+@pytest.mark.parametrize(
+    ("states", "identifiers"),
+    [
+        ({"LAST_ACK": 10, "FIN_WAIT1": 5, "CLOSING": 5, "ESTABLISHED": 9}, ["closing-unanswered"]),
+        ({"LAST_ACK": 10, "FIN_WAIT1": 5, "CLOSING": 4, "ESTABLISHED": 90}, []),
+        ({"CLOSE_WAIT": 20, "SYN_SENT": 20}, ["close-wait-leak", "syn-sent-unanswered"]),
+    ],
+)
+def test_states_from_a_tenth_of_the_ports_on(states: dict[str, int], identifiers: list[str]) -> None:
+    key = (b"\xc6\x12\0\1", b"\xc6\x12\0\2", 443)
+    pool = Pool(CONNECT, key, 1000, sum(states.values()), states, Waiting({}, 60000))
+    assert list(find("6.18.44", pools=(describe_pool(pool, check_thresholds(0.4, 0.5)),))) == identifiers
+
+
 def test_every_finding_is_documented_and_provoked() -> None:
     source = Path(findings.__file__).read_text()
-    identifiers = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source))
+    identifiers = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source)) | {kind.id for kind in findings._STUCK}
     assert len(identifiers) >= 18
     documented = set(re.findall(r"^## ([a-z0-9-]+)$", (ROOT / "docs/findings.md").read_text(), re.MULTILINE))
     assert documented == identifiers
