@@ -96,7 +96,7 @@ def load(loader: Loader) -> dict[str, str | None]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={},
-        timeout=20,
+        timeout=120,
     )
     return sysctl.read_all(KEYS)
 

@@ -53,7 +53,7 @@ class Loaders:
     def close(self) -> None:
         assert self.process.stdin
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ with keep_alive_server("127.0.0.1", 0):
 
 def connect(url: str) -> socket.socket:
     parts = urlsplit(url)
-    return socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=5)
+    return socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=60)
 
 
 def receive(client: socket.socket, size: int) -> bytes:

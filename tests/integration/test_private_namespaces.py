@@ -43,7 +43,7 @@ def launcher(request: pytest.FixtureRequest) -> list[str]:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd="/")
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd="/")
 
 
 def test_inside_is_private(launcher: list[str]) -> None:
@@ -93,7 +93,7 @@ def test_where_user_namespaces_are_switched_off() -> None:
             pass
         for kind in ("uid_map", "gid_map"):
             Path(f"/proc/{process.pid}/{kind}").write_text("0 0 65536\n")
-        _output, errors = process.communicate("go\n", timeout=60)
+        _output, errors = process.communicate("go\n", timeout=300)
     assert process.returncode == 1
     assert "User namespaces are switched off for ordinary users here (user.max_user_namespaces = 0)." in errors
     assert "as root instead" in errors

@@ -47,7 +47,7 @@ class Fleet:
     def roll_out(self, *options: str, playbook: str = PLAYBOOK, **variables: object) -> Recap:
         done = subprocess.run(
             self.command(*options, playbook=playbook, **variables),
-            capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=900, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Recap(done)
 

@@ -32,7 +32,7 @@ CORES = ROOT / "build" / "cores"
 PYTHONS = {"2.16": ("3.11", "3.10", "3.12"), "2.19": ("3.11", "3.12", "3.13"), "2.21": ("3.13", "3.12")}
 SECRET = "the-secret-of-the-controller"
 # Seconds. Only a pause that a host has chosen takes longer.
-PATIENCE = 600
+PATIENCE = 1800
 FIRST, LAST = "aa-honest", "zz-honest"
 
 # Ordinary users set these in their inventory, where facts outrank them.
