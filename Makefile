@@ -24,7 +24,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it taken back (no root needed)
+demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it rolled back (no root needed)
 	@.venv/bin/python scripts/demo.py
 
 # Elsewhere a test that lacks something that has to be fetched first is skipped.

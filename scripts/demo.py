@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole story on this machine, without touching it: ports run out, are diagnosed, fixed, proven, and taken back.
+"""The whole story on this machine, without touching it: ports run out, are diagnosed, fixed, proven, and rolled back.
 
 `make demo` sets up what this needs and runs it. The script starts itself again in private namespaces (see
 scripts/private_namespaces.py), runs playbooks/demo.yml there, tells what happens, and checks that it is as promised.

@@ -223,7 +223,7 @@ def test_their_own_way(their_own: tuple[Controller, dict[str, Host]], environmen
 
     done = user.play("site.yml", *options, **environment).passed()
     assert ("TASK [Gathering Facts]" in done.text) == facts
-    assert done.text.count(f"[{FQCN}.timewait_diagnose : Read which destinations") == 2
+    assert done.text.count(f"[{FQCN}.timewait_diagnose : Observe how many ports") == 2
     assert done.said("method procfs")
     assert done.said("told web1")
     assert done.said("told web2")
