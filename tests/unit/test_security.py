@@ -38,6 +38,5 @@ def test_it_names_every_test_with_hostile_hosts() -> None:
 
 def test_nothing_listens_to_events() -> None:
     """Who builds a rulebook has to say in SECURITY.md what an event of somebody hostile can do."""
-    found = [path for path in ROOT.glob("**/rulebooks") if "build" not in path.parts]
-    assert found == []
     assert not (ROOT / "extensions" / "eda").exists()
+    assert [path for path in ROOT.glob("*/rulebooks") if path.parent.name not in ("build", ".venv")] == []
