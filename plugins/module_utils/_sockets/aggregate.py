@@ -59,6 +59,10 @@ _SOCKET = struct.Struct(f"={_FAMILY}xB{_PORT - _FAMILY - 1}xH{_KEY_END - _KEY}s"
 _TICK, _ABOVE = (1, 2) if sys.byteorder == "little" else (2, 1)
 
 
+# So many sockets for each port tell all ports in use, but for a few in a thousand.
+_ENOUGH = 6
+
+
 class Aggregator:
     """Counts batches of messages: all of one length, and about sockets in one state."""
 
@@ -70,10 +74,10 @@ class Aggregator:
         # By the high byte of a port: whether all of those 256 are clients'. It saves looking up each one.
         self._is_whole_page = bytearray(0 not in is_client[page : page + 256] for page in range(0, MAX_PORT, 256))
         self._is_client = _by_network_order(is_client)
-        # By the low byte of a port: whether it is of the second half. Those in use, and how many there can be.
+        # By the low byte of a port: whether it is of the second half. Those in use, and of how many sockets to learn.
         self._is_second = bytes((byte ^ port_range.low) & 1 for byte in range(256))
         self._second: Set[int] = set()
-        self._most_second = second_half(port_range, clients)
+        self._second_left = _ENOUGH * second_half(port_range, clients)
         # By family and by key: a byte for each socket in TIME_WAIT.
         self._ticks: DefaultDict[int, DefaultDict[bytes, bytearray]] = collections.defaultdict(
             functools.partial(collections.defaultdict, bytearray)
@@ -122,9 +126,9 @@ class Aggregator:
             if 1 not in chosen:
                 return
             columns = [itertools.compress(column, chosen) for column in columns]
-            seconds = bytes(map(operator.and_, chosen, seconds))
-        if 1 in seconds and len(self._second) < self._most_second:
-            self._second.update(itertools.compress(ports, seconds))
+        if 1 in seconds and self._second_left > 0:
+            self._second_left -= seconds.count(1)
+            self._second.update(filter(self._is_client.__getitem__, itertools.compress(ports, seconds)))
         each_family, keys, ticks = columns
         if count_same(families) == len(families):
             found = map(self._ticks[families[0]].__getitem__, keys)

@@ -26,6 +26,8 @@ EXHAUSTED, CRITICAL, WARNING, UNKNOWN, OK = LEVELS
 
 # The kernel is asked from this share of the level warning on.
 _NEAR = 0.9
+# Of so many sockets one may come, go or be passed over while they are counted.
+_CHURN = 4096
 # By how much numbers of sockets have to differ before anything is concluded from that.
 _CLEARLY = 1.1
 
@@ -178,7 +180,8 @@ def how_sure(
     first, spare = len(clients) - second, 0 if port_range.is_even else 1
     counts = [table.count(destination) for destination in table.destinations()]
     explained = sum(count - first for count in counts if count > first)
-    more = sum(counts) + unseen >= usable and (not two_pass or second - len(table.second_half) <= unseen + spare)
+    missed = unseen + spare + sum(counts) // _CHURN
+    more = sum(counts) + unseen >= usable and (not two_pass or second - len(table.second_half) <= missed)
     bound = max(0, len(table.second_half) - explained) if two_pass else 0
     return Doubt(sum(counts), bound, more, None, spare)
 
