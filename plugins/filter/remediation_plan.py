@@ -126,7 +126,7 @@ _value:
         wanted: "1"
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.
-        purpose: Whether an outgoing connection may take over a port that is in TIME_WAIT.
+        purpose: Whether an outgoing connection may reuse a port that is in TIME_WAIT.
       - key: net.ipv4.tcp_tw_recycle
         current: null
         wanted: null
@@ -139,7 +139,7 @@ _value:
         wanted: "1"
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.
-        purpose: Whether an outgoing connection may take over a port that is in TIME_WAIT.
+        purpose: Whether an outgoing connection may reuse a port that is in TIME_WAIT.
     sustainable_rate:
       before: 470.5
       usable_before: 28232

@@ -37,7 +37,7 @@ PURPOSES = {
     RESERVED_PORTS: "Ports that belong to services: no outgoing connection takes them.",
     PORT_RANGE: "Local ports for outgoing connections; this many for each destination.",
     TIMESTAMPS: "tcp_tw_reuse works for connections that have timestamps only.",
-    TW_REUSE: "Whether an outgoing connection may take over a port that is in TIME_WAIT.",
+    TW_REUSE: "Whether an outgoing connection may reuse a port that is in TIME_WAIT.",
     TW_RECYCLE: "1 drops connections of clients behind NAT, 0 is safe.",
 }
 
@@ -302,7 +302,7 @@ def _plan_timestamps(host: Host, wish: Policy) -> Decision:
     if wish.tcp_timestamps != AUTO:
         return _fixed(key, current, wish.tcp_timestamps)
     if current == "0":
-        reason = "Without timestamps no port in TIME_WAIT can be taken over, so they are switched on again."
+        reason = "Without timestamps no port in TIME_WAIT can be reused, so they are switched on again."
         return Decision(key, current, "1", "set", reason)
     return Decision(key, current, current, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
 

@@ -40,7 +40,7 @@ net.ipv4.ip_local_port_range = 10240 65535
 # tcp_tw_reuse works for connections that have timestamps only.
 net.ipv4.tcp_timestamps = 1
 
-# Whether an outgoing connection may take over a port that is in TIME_WAIT.
+# Whether an outgoing connection may reuse a port that is in TIME_WAIT.
 net.ipv4.tcp_tw_reuse = 1
 """
 

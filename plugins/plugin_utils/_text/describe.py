@@ -66,7 +66,7 @@ def describe_remediation(result: Remediation) -> list[str]:
     if applied:
         return lines + describe_apply(applied, result["check_mode"])
     if plan and not plan["dropin"]:
-        what = "The policy leaves every setting alone. Use the rollback playbook to undo earlier runs."
+        what = "The policy leaves every setting alone. The playbook rollback rolls earlier runs back."
         lines += labelled("Note", what)
     return lines
 
