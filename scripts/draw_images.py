@@ -126,7 +126,7 @@ def search() -> str:
     """The range below and past half: where the search begins, and what it has to pass."""
     parts = [text(24, 34, "How connect() looks for a local port (Linux 4.6 and newer)", "title")]
     below = "Pass 1 tries every second port from a random start, and soon meets a free one."
-    past = "Pass 1 walks through all of them in vain; then pass 2 tries the others."
+    past = "Pass 1 tries all of them in vain; then pass 2 tries the others."
     parts += strip(60, "Below half", below, 0.6, 0.0)
     parts += strip(196, "Past half", past, 1.0, 0.25)
     entries = (("free", "free"), ("wait", "TIME_WAIT towards this destination"), ("skip", "reserved: never tried"))
