@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - netops.ephemeral_ports contributors (@netops)
 description:
-  - Gathers what the modules and roles of this collection returned for each host, and says it once for all of them, the
-    worst first. It runs on the controller, adds no task, and reads nothing from the hosts.
+  - Collects what the modules and roles of this collection returned for each host, and makes one report of it, the worst
+    first. It runs on the controller, adds no task, and reads nothing from the hosts.
   - After the recap it prints a summary, if more than one host took part or O(directory) is given. Where the stdout
     callback is made for programs, as C(ansible.posix.json) is, the summary goes to stderr.
   - In O(directory) it writes C(report.html), one page for people that needs no network, C(report.json) with everything,
@@ -25,7 +25,7 @@ description:
 options:
   directory:
     description:
-      - Where to write the three files. The directory is made where it is missing, and files in it are replaced. A
+      - Where to write the three files. The directory is created where it is missing, and files in it are replaced. A
         relative path starts at the working directory.
       - As a variable it may stand in the play or on the command line, not in the inventory.
       - Where it cannot be written, a warning says why, and the run goes on.
@@ -54,7 +54,7 @@ EXAMPLES = r"""
 # [callback_fleet_report]
 # directory = ~/reports/ports
 
-# The playbooks of the collection want nothing but the directory:
+# The playbooks of the collection need nothing but the directory:
 #
 # ansible-playbook netops.ephemeral_ports.diagnose -i inventory -e ephemeral_ports_report=~/reports/ports
 """

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: describe
-short_description: Say a result of this collection in plain words
+short_description: Describe a result of this collection in plain words
 version_added: 0.1.0
 author:
   - netops.ephemeral_ports contributors (@netops)
 description:
-  - Describes a diagnosis, a plan, what was applied, a stress run, or what became of a host in a rollout, as lines of
+  - Describes a diagnosis, a plan, what was applied, a stress run, or the outcome of a host in a rollout, as lines of
     plain text without colours.
   - The verdict comes first, then the destinations and the numbers, then why, then the next step.
   - Lines are wrapped so that Ansible's default output can be read at 100 columns. The verdict is always one line.
@@ -30,7 +30,7 @@ options:
     description:
       - Whether the result comes from check mode, so that it tells what would happen, not what has happened.
       - Matters for M(netops.ephemeral_ports.sysctl_dropin) only. The results of M(netops.ephemeral_ports.remediation)
-        and M(netops.ephemeral_ports.rollout_host) say so themselves.
+        and M(netops.ephemeral_ports.rollout_host) name their mode themselves.
     type: bool
     default: false
 seealso:
@@ -47,7 +47,7 @@ EXAMPLES = r"""
   netops.ephemeral_ports.port_usage_info:
   register: usage
 
-- name: Say what it means
+- name: Describe it
   ansible.builtin.debug:
     msg: "{{ usage | netops.ephemeral_ports.describe }}"
 
@@ -78,7 +78,7 @@ EXAMPLES = r"""
     state: absent
   register: rollback
 
-- name: Say what was, or in check mode would be, rolled back
+- name: Describe what was, or in check mode would be, rolled back
   ansible.builtin.debug:
     msg: "{{ rollback | netops.ephemeral_ports.describe(check=ansible_check_mode) }}"
 """

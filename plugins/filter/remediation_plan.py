@@ -13,9 +13,9 @@ author:
 description:
   - Decides from the result of M(netops.ephemeral_ports.port_usage_info) and a policy what to set, what to keep, what to
     refuse, and what the kernel does not support, with a reason for each.
-  - A pure function of its input. It regards the configuration of the host, not its load, so that a second run finds
-    nothing to do. The one exception protects services. Ports on which they listen are reserved before the range is
-    widened over them.
+  - A pure function of its input. It decides from the configuration of the host, not its load, so that a second run
+    finds nothing to do. The one exception protects services. Ports on which they listen are reserved before the range
+    is widened over them.
   - It never narrows a range, never drops a reservation, and never asks for C(tcp_tw_recycle) unless the user does.
   - For C(ip_local_port_range), C(ip_local_reserved_ports), C(tcp_tw_reuse) and C(tcp_timestamps), V(auto) lets the
     filter decide. V(leave) leaves the running value alone and the key out of the drop-in, except that a list of
@@ -36,14 +36,14 @@ options:
       ip_local_port_range:
         description:
           - V(auto) widens to C(10240 65535), of even size, and not below C(ip_unprivileged_port_start).
-          - A value is two numbers such as V(20000 65535). One that would narrow the range in force is refused.
+          - A value is two numbers such as V(20000 65535). One that would narrow the current range is refused.
         type: raw
         default: auto
       ip_local_reserved_ports:
         description:
-          - V(auto) adds to the list in force what sysctl files reserve, the services that the wider range would newly
+          - V(auto) adds to the current list what sysctl files reserve, the services that the wider range would newly
             cover, and O(policy.reserve).
-          - A value is a list such as V(8080,9000-9010). One that lacks a port that is reserved today is refused.
+          - A value is a list such as V(8080,9000-9010). One that lacks a currently reserved port is refused.
         type: raw
         default: auto
       tcp_tw_reuse:

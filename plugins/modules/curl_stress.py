@@ -20,8 +20,8 @@ description:
 notes:
   - This is load. It uses up ports of the host towards the destination for at least a minute, other clients on the
     host included. Aim it only where that is acceptable.
-  - Exhaustion is per destination, address and port. What one run leaves in TIME_WAIT weighs on the next run to the
-    same port for 60 seconds, and not at all on a run to another port, so give each run its own O(serve_port).
+  - Exhaustion is per destination, address and port. Sockets that one run leaves in TIME_WAIT block ports for the next
+    run to the same port for 60 seconds, and none for a run to another port, so give each run its own O(serve_port).
   - To see exhaustion with default kernel settings, serve on a local address outside C(127.0.0.0/8). With
     C(tcp_tw_reuse=2), the default since Linux 4.18, connections to C(127.0.0.0/8) and C(::1) may reuse ports in
     TIME_WAIT.
@@ -97,13 +97,13 @@ seealso:
   - module: netops.ephemeral_ports.port_usage_info
     description: Shows which destination uses up the ports.
   - module: netops.ephemeral_ports.sysctl_dropin
-    description: Applies the settings that remedy it.
+    description: Applies the settings that fix it.
 author:
   - netops.ephemeral_ports contributors (@netops)
 """
 
 EXAMPLES = r"""
-- name: See whether this host can keep up 300 new connections per second for a minute
+- name: Check whether this host can keep up 300 new connections per second for a minute
   netops.ephemeral_ports.curl_stress:
     serve: 198.18.0.1
     serve_port: 8080
@@ -112,7 +112,7 @@ EXAMPLES = r"""
     time_limit: 90
   register: stress
 
-- name: Say what failed, if anything
+- name: Report what failed, if anything
   ansible.builtin.debug:
     msg: "{{ stress.failures }} of {{ stress.attempted }} failed, {{ stress.port_exhaustion }} for lack of a free port"
 
@@ -185,8 +185,8 @@ errors:
       meaning: no free local port towards this destination (ephemeral port exhaustion)
 port_exhaustion:
   description:
-    - Connections that failed with curl error 7 and errno 99 for want of a local port. Where the kernel says that it is
-      an address to connect from that is missing, as where IPv6 is switched off, these are not counted.
+    - Connections that failed with curl error 7 and errno 99 because no local port was free. They are not counted where
+      the kernel says that a source address is missing instead, as where IPv6 is switched off.
   returned: always
   type: int
   sample: 1000

@@ -6,10 +6,10 @@
 DOCUMENTATION = r"""
 ---
 module: port_usage_info
-short_description: Tell which destinations use up the ephemeral ports of a host
+short_description: Report which destinations use up the ephemeral ports of a host
 version_added: 0.1.0
 description:
-  - Counts the TCP sockets of the network namespace that it runs in and tells, for each destination, how many of
+  - Counts the TCP sockets of the network namespace that it runs in and reports, for each destination, how many of
     the ephemeral ports are blocked by live connections and by TIME_WAIT.
   - The limit on new connections is the number of usable ports for each triple of source address, destination address
     and destination port. Saturation is therefore given for each such destination, never for the host.
@@ -23,9 +23,9 @@ options:
     description:
       - How to read the sockets.
       - V(netlink) asks the kernel through NETLINK_SOCK_DIAG, which is several times faster than the alternative and
-        also sees ports that are bound but not yet connected (since Linux 6.8).
+        also returns ports that are bound but not yet connected (since Linux 6.8).
       - V(procfs) reads C(/proc/net/tcp) and C(/proc/net/tcp6).
-      - V(auto) takes netlink, and procfs where netlink is refused, as in some sandboxes.
+      - V(auto) uses netlink, and procfs where netlink is refused, as in some sandboxes.
     type: str
     choices: [auto, netlink, procfs]
     default: auto
@@ -42,7 +42,7 @@ options:
     default: auto
   max_pools:
     description:
-      - How many destinations to return, the most loaded first, at most 1000. RV(level) regards all of them.
+      - How many destinations to return, the most loaded first, at most 1000. RV(level) is computed from all of them.
     type: int
     default: 10
   destination:
@@ -167,7 +167,7 @@ findings:
       destination: 192.0.2.10:8080
       evidence: {tcp_tw_reuse: 2, destinations: 1}
 kernel:
-  description: What the running kernel can do, and how that was found out.
+  description: What the running kernel can do, and how that was determined.
   type: dict
   returned: success
   contains:
@@ -216,8 +216,8 @@ sysctls:
     net.ipv4.tcp_tw_recycle: null
 port_range:
   description:
-    - The range of ephemeral ports. C(reserved) and C(held) count ports inside of the range that connect() passes
-      over, because they are reserved, or because a listener or another socket was bound to them.
+    - The range of ephemeral ports. C(reserved) and C(held) count ports inside of the range that connect() skips,
+      because they are reserved, or because a listener or another socket was bound to them.
     - C(usable) is what remains, less one where the size is odd. Where RV(method) is V(sockstat), C(held) is null.
   type: dict
   returned: success

@@ -11,7 +11,7 @@ module: remediation
 short_description: Give a host enough ephemeral ports, in one task
 version_added: 0.1.0
 description:
-  - Looks at the host with M(netops.ephemeral_ports.port_usage_info), decides as
+  - Observes the host with M(netops.ephemeral_ports.port_usage_info), decides as
     P(netops.ephemeral_ports.remediation_plan#filter) does, renders a sysctl.d file from a template, and applies it with
     M(netops.ephemeral_ports.sysctl_dropin).
   - Costs two module calls, and one task where these steps by themselves take three. The role
@@ -24,7 +24,7 @@ options:
   policy:
     description:
       - What you want of each setting, as the filter P(netops.ephemeral_ports.remediation_plan#filter) takes it. What is
-        left out is decided from what the host has. It is checked before the host is looked at.
+        left out is decided from what the host has. It is checked before the host is observed.
     type: dict
     default: {}
   template:
@@ -35,9 +35,9 @@ options:
     required: true
   on_error:
     description:
-      - What to do when the look, the template or the apply fails.
-      - V(fail) fails the task with the error alone. V(return) returns it as RV(error), with what was seen and decided
-        until then, for a later task to fail with.
+      - What to do when observing, the template or the apply fails.
+      - V(fail) fails the task with the error alone. V(return) returns it as RV(error), with what was observed and
+        decided until then, so that a later task can fail with it.
     type: str
     choices: [fail, return]
     default: fail
@@ -47,20 +47,20 @@ options:
     type: str
   on_conflict:
     description:
-      - What to do when a value would not survive a reboot, as M(netops.ephemeral_ports.sysctl_dropin) has it.
+      - What to do when a value would not survive a reboot, as of M(netops.ephemeral_ports.sysctl_dropin).
     type: str
     choices: [fail, warn, ignore]
   state_dir:
     description:
-      - Where the host keeps what was there before the first apply, as M(netops.ephemeral_ports.sysctl_dropin) has it.
+      - The directory of the journal, as of M(netops.ephemeral_ports.sysctl_dropin).
     type: str
   lock_timeout:
     description:
-      - For how many seconds to wait for another run, as M(netops.ephemeral_ports.sysctl_dropin) has it.
+      - For how many seconds to wait for another run, as of M(netops.ephemeral_ports.sysctl_dropin).
     type: int
   trial:
     description:
-      - Whether a change is on trial until it is confirmed, as M(netops.ephemeral_ports.sysctl_dropin) has it.
+      - Whether a change is on trial until it is confirmed, as of M(netops.ephemeral_ports.sysctl_dropin).
     type: bool
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
@@ -97,7 +97,7 @@ EXAMPLES = r"""
 # {{ setting.key }} = {{ setting.wanted }}
 # {% endfor %}
 
-- name: See what would become of node ports, without an error where another file decides
+- name: Predict the settings with node ports reserved, without an error where another file decides
   netops.ephemeral_ports.remediation:
     template: 99-zz-ephemeral-ports.conf.j2
     policy:
@@ -106,7 +106,7 @@ EXAMPLES = r"""
   check_mode: true
   register: predicted
 
-- name: Say it
+- name: Describe it
   ansible.builtin.debug:
     msg: "{{ predicted | netops.ephemeral_ports.describe }}"
 """
@@ -122,7 +122,7 @@ usage:
   type: dict
   returned: success, null where the host could not be observed
 plan:
-  description: What P(netops.ephemeral_ports.remediation_plan#filter) makes of it.
+  description: What P(netops.ephemeral_ports.remediation_plan#filter) decided from it.
   type: dict
   returned: success, null where the host could not be observed
 applied:

@@ -12,7 +12,7 @@ short_description: Take a step of a rollout on a host
 version_added: 0.1.0
 description:
   - The role C(netops.ephemeral_ports.timewait_rollout) consists of it, and is the usual way to use it.
-  - Each step returns what has become of the host so far. Register every step as C(timewait_rollout_outcome), where the
+  - Each step returns the outcome of the host so far. Register every step as C(timewait_rollout_outcome), where the
     next step finds it; a skipped task would overwrite it.
   - A step does not fail for what goes wrong on a host. RV(state) is then V(failed), and RV(reason) says why, so that
     the wave can be judged by all of its hosts.
@@ -24,12 +24,12 @@ options:
   step:
     description:
       - V(check) checks O(waves) and nothing else, and fails where they cannot be used. It needs no host.
-      - V(observe) finds out whether the host needs a change. It changes nothing.
+      - V(observe) observes the host and decides whether it needs a change. It changes nothing.
       - V(apply) observes again and applies, on trial. In check mode it only notes the wave.
       - V(judge) observes after the soak, and compares with before. It does nothing where O(verdict) has failed.
-      - V(verdict) says whether the wave may stay, from the outcomes of its hosts. It needs no host; run it once.
-      - V(confirm) lets the change stay.
-      - V(revert) takes the host back to how it was before its wave, where a change is on trial.
+      - V(verdict) decides from the outcomes of its hosts whether the wave may stay. It needs no host; run it once.
+      - V(confirm) confirms the change, so that it stays.
+      - V(revert) rolls the host back to before its wave, where a change is on trial.
     type: str
     choices: [check, observe, apply, verdict, judge, confirm, revert]
     required: true
@@ -43,7 +43,7 @@ options:
     default: {}
   limits:
     description:
-      - How much worse is worse. C(growth), C(floor), C(ignore_listeners), C(soak) and C(baseline) are what the
+      - How much worse it may get. C(growth), C(floor), C(ignore_listeners), C(soak) and C(baseline) are what the
         variables C(timewait_rollout_*) of the role are; these times, and C(timeout), are only checked.
       - C(on_conflict) says whether values may fail to survive a reboot, as in O(remediation).
       - For V(judge); V(observe) checks them early.
@@ -93,12 +93,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find out what a rollout has to do on the host
+- name: Observe the host and predict what a rollout would change
   netops.ephemeral_ports.rollout_host:
     step: observe
   register: timewait_rollout_outcome
 
-- name: Say it
+- name: Describe it
   ansible.builtin.debug:
     msg: "{{ timewait_rollout_outcome | netops.ephemeral_ports.describe }}"
 """
@@ -106,13 +106,13 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - What has become of the host, V(unchanged), V(pending), V(changed), V(rolled_back) or V(failed).
+    - The outcome of the host, V(unchanged), V(pending), V(changed), V(rolled_back) or V(failed).
     - A host is V(pending) from V(observe) until V(judge).
   type: str
   returned: all steps but V(check) and V(verdict)
   sample: changed
 reason:
-  description: Why it has, in words; null where there is nothing to say.
+  description: Why, in words; null where there is nothing to explain.
   type: str
   returned: all steps but V(check)
   sample: null
@@ -122,7 +122,7 @@ wave:
   returned: all steps but V(check)
   sample: 1
 not_curable:
-  description: Why sysctls cannot cure this host; null where they can, or where nothing is wrong.
+  description: Why sysctls cannot fix this host; null where they can, or where nothing is wrong.
   type: str
   returned: all steps but V(check) and V(verdict)
   sample: null
@@ -173,7 +173,7 @@ after:
   returned: all steps but V(check) and V(verdict)
   sample: {kind: usage, level: ok}
 plan:
-  description: What P(netops.ephemeral_ports.remediation_plan#filter) made of RV(first), and then of RV(before).
+  description: What P(netops.ephemeral_ports.remediation_plan#filter) decided from RV(first), and then from RV(before).
   type: dict
   returned: all steps but V(check) and V(verdict)
   sample: {kind: plan}
@@ -204,7 +204,7 @@ hosts_failed:
   returned: step V(verdict)
   sample: []
 hosts_lost:
-  description: The hosts that left the play on the way.
+  description: The hosts that left the play during the wave.
   type: list
   elements: str
   returned: step V(verdict)

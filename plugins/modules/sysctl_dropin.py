@@ -6,13 +6,13 @@
 DOCUMENTATION = r"""
 ---
 module: sysctl_dropin
-short_description: Make a sysctl.d file and the running kernel say the same
+short_description: Apply a sysctl.d file and its running values in one transaction
 version_added: 0.1.0
 description:
   - Writes a sysctl.d file and sets the running values of all keys in it, in one transaction. Afterwards file and
     running kernel agree, or both are as they were before.
-  - A journal on the host says how things were before they are changed. If a run is killed, the next one first rolls
-    back what it left half done.
+  - A journal on the host keeps how things were before each change. If a run is killed, the next one first rolls back
+    what it left half done.
   - The journal keeps the file and the running values from before the first run. O(state=absent) restores exactly those.
   - Ports are reserved before C(ip_local_port_range) is widened over them.
 author:
@@ -26,7 +26,7 @@ options:
     default: /etc/sysctl.d/99-zz-ephemeral-ports.conf
   content:
     description:
-      - What the file shall contain, in the syntax of sysctl.d(5). Each line sets one key; patterns are not taken.
+      - What the file shall contain, in the syntax of sysctl.d(5). Each line sets one key; patterns are refused.
       - A key that the kernel lacks is an error unless a C(-) stands before it. Then it is skipped. A value that the
         kernel refuses is an error in any case.
       - A key that an earlier run has set and that is no longer named keeps its running value. O(state=absent) restores
@@ -58,7 +58,8 @@ options:
       - What to do when a value would not survive a reboot, because another sysctl file decides, because no loader reads
         O(path), or because the loader writes only part of a long list. Found out by the rules of the loader of this
         host, in check mode too, before anything is changed.
-      - V(fail) refuses and names key, values and deciding line, V(warn) goes on with warnings, V(ignore) goes on.
+      - V(fail) refuses, and names the key, the values and the line that decides. V(warn) goes on with warnings,
+        V(ignore) without.
       - The loader is C(systemd-sysctl) where it is installed. Where C(sysctl --system), ufw or tuned would later set
         another value, that is a warning only.
     type: str
@@ -118,11 +119,11 @@ EXAMPLES = r"""
       net.ipv4.tcp_tw_reuse = 1
     trial: true
 
-- name: Keep it
+- name: Confirm it
   netops.ephemeral_ports.sysctl_dropin:
     state: confirmed
 
-- name: Roll it all back
+- name: Roll everything back
   netops.ephemeral_ports.sysctl_dropin:
     state: absent
 """
@@ -139,7 +140,7 @@ path:
   returned: success
   sample: /etc/sysctl.d/99-zz-ephemeral-ports.conf
 settings:
-  description: What became of each key.
+  description: The result for each key.
   type: list
   elements: dict
   returned: success
@@ -177,7 +178,7 @@ settings:
       boot_file: /etc/sysctl.d/99-zz-ephemeral-ports.conf
 file:
   description:
-    - What became of the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), V(kept) (not
+    - The result for the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), V(kept) (not
       rolled back, because somebody else has changed it since), or V(unmanaged) (without a journal there is nothing to
       roll back).
   type: str
@@ -185,7 +186,7 @@ file:
   sample: created
 late_writers:
   description:
-    - Who sets sysctls once more after the loader of the boot, V(tuned) where a profile is active and V(ufw) where it is
+    - Who sets sysctls again after the loader of the boot, V(tuned) where a profile is active and V(ufw) where it is
       enabled and has a sysctl file. A warning tells where that would change a value.
   type: list
   elements: str
@@ -193,8 +194,8 @@ late_writers:
   sample: [tuned]
 on_trial:
   description:
-    - Whether the journal says, after this run, that a change is on trial. In check mode, whether it would say so after
-      a run without check mode.
+    - Whether a change is on trial after this run, by the journal. In check mode, whether one would be after a run
+      without check mode.
   type: bool
   returned: success
   sample: false
