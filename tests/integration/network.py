@@ -68,7 +68,7 @@ class Network:
         """Connections to a server that is made if need be, as many as succeed: client and peer of each."""
         server = self._servers.get(to) or self.listen(*to)
         pairs = []
-        for _ in range(number):
+        for _turn in range(number):
             client = client_socket(to, source, how)
             target = (f"::ffff:{to[0]}", to[1]) if how == MAPPED else to
             if client is None or errno_of(client.connect, target):
@@ -111,7 +111,7 @@ class Network:
         """Connects that nobody answers: the server there has no room for any. The first one is accepted."""
         self.listen(*to, backlog=0)
         done = 0
-        for _ in range(number):
+        for _turn in range(number):
             client = socket.socket(family(to[0]))
             client.setblocking(False)
             self.kept.append(client)

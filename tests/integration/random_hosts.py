@@ -65,7 +65,7 @@ class RandomHost:
 
     def build(self) -> None:
         self._set()
-        for _ in range(self.dice.randint(1, 5)):
+        for _turn in range(self.dice.randint(1, 5)):
             self._add(self.dice.choice(_WAYS))
         time.sleep(OLD_MS * 3 / 1000)  # what may be reused at once is by now
         anywhere = [(address, UNUSED) for address in (*IPV4, *IPV6)]
@@ -141,7 +141,7 @@ class RandomHost:
         """To one source or to several, which may share ports."""
         sources = [to[0], *self.dice.sample(IPV4, self.dice.randint(0, 2))]
         self.sources.update(sources)
-        return sum(self.network.bind(self.dice.choice(sources)) == 0 for _ in range(number))
+        return sum(self.network.bind(self.dice.choice(sources)) == 0 for _turn in range(number))
 
     def _listening(self, to: Endpoint, number: int, _how: str) -> int:
         ports = self.dice.sample(range(self.network.low, self.network.high + 1), min(number, 10))

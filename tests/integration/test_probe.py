@@ -192,7 +192,7 @@ def test_without_privilege() -> None:
 def test_the_order_of_questions_does_not_matter_to_who_asks_next() -> None:
     """A dry bind leaves nothing behind that would keep connect() off the port."""
     with Network(LOW, LOW + 1, *ADDRESSES):
-        for _ in range(20):
+        for _turn in range(20):
             assert probe.dry_bind(packed(HOST)).errno == 0
             assert ask(HOST, 443).errno == 0
         assert connect_for_real((HOST, 443)) == 0
@@ -215,7 +215,7 @@ def test_where_udp_ports_are_used_up_too_the_cause_is_left_open() -> None:
     with Network(LOW, LOW + 1, *ADDRESSES, tcp_tw_reuse=0) as network:
         network.leave_time_wait((HOST, 443), 2)
         assert ask(HOST, 443).lacks == PORT
-        udp = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
+        udp = [socket.socket(type=socket.SOCK_DGRAM) for _turn in range(2)]
         for port, one in enumerate(udp, LOW):
             one.bind(("0.0.0.0", port))
         answer = ask(HOST, 443)

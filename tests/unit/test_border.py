@@ -122,7 +122,7 @@ def test_long_text_loses_its_middle() -> None:
 
 def test_size_is_bounded_and_depth_costs_nothing() -> None:
     deep: list[Any] = []
-    for _ in range(100_000):
+    for _turn in range(100_000):
         deep = [deep]
     assert _border.weigh({"a": deep}) < 100_010
     for huge in ({"a": "x" * _border.IN_ALL}, [["x"] * 1000] * 2200):

@@ -135,7 +135,7 @@ def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
 
 
 def _journal(data: object) -> Journal:
-    if not isinstance(data, dict) or type(data.get("format")) is not int or data["format"] != _FORMAT:
+    if not isinstance(data, dict) or repr(data.get("format")) != repr(_FORMAT):  # neither 2.0 nor true
         raise ValueError(f"its format is not {_FORMAT}")
     _format, history, pending, trial = _fields("it", data, "format", "history", "pending", "trial")
     journal = Journal(
@@ -213,6 +213,6 @@ def _bytes(what: str, data: object) -> bytes:
 
 
 def _number(what: str, data: object, most: int) -> int:
-    if type(data) is not int or not 0 <= data <= most:
+    if not isinstance(data, int) or isinstance(data, bool) or not 0 <= data <= most:
         raise ValueError(f"{what} is not a number from 0 to {most}")
     return data

@@ -251,21 +251,21 @@ class Bar:
 
 def _chart(hosts: Sequence[HostReport], ids: Mapping[str, str], rows: int) -> View:
     """A bar for each host, the highest first; where there are many, for the highest of neighbours."""
-    all_bars = [bar for host in hosts if (bar := _bar(host, ids[host["name"]]))]
-    all_bars.sort(key=lambda bar: (-max(bar.before, bar.after), -bar.after))
+    all_bars = [one for host in hosts if (one := _bar(host, ids[host["name"]]))]
+    all_bars.sort(key=lambda one: (-max(one.before, one.after), -one.after))
     step = -(-len(all_bars) // BARS) or 1
     bars = all_bars[::step]
     width = 100 / max(len(bars), 12)
     linked = set(list(ids.values())[:rows])
-    for index, bar in enumerate(bars):
-        bar.x, bar.link = round(index * width, 4), bar.id in linked
+    for index, one in enumerate(bars):
+        one.x, one.link = round(index * width, 4), one.id in linked
     return {
         "bars": bars,
-        "highest": max((bar.after for bar in bars), default=0.0),
+        "highest": max((one.after for one in bars), default=0.0),
         "width": round(width * (0.8 if len(bars) <= 200 else 1.1), 4),
         "step": step,
-        "with_before": any(bar.before > bar.after for bar in bars),
-        "with_forecast": any(bar.rises for bar in bars),
+        "with_before": any(one.before > one.after for one in bars),
+        "with_forecast": any(one.rises for one in bars),
         "unseen": len(hosts) - len(all_bars),
     }
 

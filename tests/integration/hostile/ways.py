@@ -233,18 +233,18 @@ def every_fact() -> Result:
 
 
 @way("facts-of-a-failure", refused=True)
-def _(_call: Call) -> object:
+def answer_facts_of_a_failure(_call: Call) -> object:
     return {"failed": True, "msg": "no", "ansible_facts": every_fact()}
 
 
 @way("facts-in-results")
-def _(call: Call) -> object:
+def answer_facts_in_results(call: Call) -> object:
     one = {**honest(call), "ansible_facts": every_fact(), "_ansible_item_label": "x", "ansible_loop_var": "item"}
     return {**honest(call), "results": [one, one], "ansible_facts": every_fact()}
 
 
 @way("facts-nested")
-def _(call: Call) -> object:
+def answer_facts_nested(call: Call) -> object:
     def nest(value: Any) -> Any:
         if isinstance(value, dict):
             return {**{key: nest(one) for key, one in value.items()}, "ansible_facts": every_fact()}
@@ -254,7 +254,7 @@ def _(call: Call) -> object:
 
 
 @way("facts-of-a-job")
-def _(call: Call) -> object:
+def answer_facts_of_a_job(call: Call) -> object:
     job = {"ansible_job_id": "../../j1", "started": 1, "finished": 0, "results_file": attack().secret}
     return {**honest(call), **job, "ansible_facts": every_fact()}
 
@@ -264,7 +264,7 @@ def _(call: Call) -> object:
 
 def gathers(name: str, facts: Callable[[], Result]) -> None:
     @way(f"gathers-{name}", gathers=True)
-    def _(call: Call) -> object:
+    def answer(call: Call) -> object:
         if call.module == "setup":
             return {"changed": False, "ansible_facts": facts()}
         return honest(call)
@@ -289,29 +289,29 @@ def evil_host() -> Result:
 
 
 @adds("adds-a-host")
-def _() -> Result:
+def answer_adds_a_host() -> Result:
     groups = ["timewait_rollout_pending"]
     return {"add_host": {"host_name": "added", "groups": groups, "host_vars": evil_host()}, "changed": True}
 
 
 @adds("takes-the-neighbour")
-def _() -> Result:
+def answer_takes_the_neighbour() -> Result:
     return {"add_host": {"host_name": "aa-honest", "groups": [], "host_vars": evil_host()}}
 
 
 @adds("stats")
-def _() -> Result:
+def answer_stats() -> Result:
     data = {"failures": template("stats"), ESCAPES: 1}
     return {"ansible_stats": {"data": data, "per_host": False, "aggregate": True}}
 
 
 @adds("adds-a-group")
-def _() -> Result:
+def answer_adds_a_group() -> Result:
     return {"ansible_stats": ["x"], "add_group": "timewait_rollout_pending", "parent_groups": ["all", "owned"]}
 
 
 @adds("underscores")
-def _() -> Result:
+def answer_underscores() -> Result:
     return {
         "_ansible_notify": ["all"],
         "_ansible_no_log": True,
@@ -333,19 +333,19 @@ def _() -> Result:
 
 
 @adds("underscores-loudly")
-def _() -> Result:
+def answer_underscores_loudly() -> Result:
     """Ansible warns of such keys, with their values."""
     return {"_ansible_item_label": f"{ESCAPES}{BIDI}", "add_group": ESCAPES, "results": ESCAPES}
 
 
 @way("noise-around")
-def _(call: Call) -> object:
+def answer_noise_around(call: Call) -> object:
     """Ansible warns of that, too."""
     return raw(f"{ESCAPES}{BIDI}\n{json.dumps(honest(call))}\n{ESCAPES}{BIDI}owned")
 
 
 @way("long-sysctls", refused=True)
-def _(call: Call) -> object:
+def answer_long_sysctls(call: Call) -> object:
     """Text that a message about it would quote."""
     result = honest(call)
     for key in result.get("sysctls", {}):
@@ -354,7 +354,7 @@ def _(call: Call) -> object:
 
 
 @adds("loud")
-def _() -> Result:
+def answer_loud() -> Result:
     noise = f"{ESCAPES}{BIDI}\nok: [aa-honest]\nPLAY RECAP {template('loud')}"
     diff = {"before_header": noise, "after_header": noise, "before": noise, "after": f"x{noise}"}
     return {
@@ -370,7 +370,7 @@ def _() -> Result:
 
 
 @adds("loud-without-shape")
-def _() -> Result:
+def answer_loud_without_shape() -> Result:
     return {
         "msg": {"a": [1]},
         "warnings": {"a": 1},
@@ -383,38 +383,38 @@ def _() -> Result:
 
 
 @way("failed-silently", refused=True)
-def _(_call: Call) -> object:
+def answer_failed_silently(_call: Call) -> object:
     return {"failed": True}
 
 
 @way("loud-failure", refused=True)
-def _(_call: Call) -> object:
+def answer_loud_failure(_call: Call) -> object:
     noise = f"{ESCAPES}{BIDI}\nok: [aa-honest]\n{template('loud-failure')}{MARKUP}"
     return {"failed": True, "msg": noise, "exception": noise, "module_stderr": noise, "module_stdout": noise, "rc": 1}
 
 
 @way("unreachable")
-def _(call: Call) -> object:
+def answer_unreachable(call: Call) -> object:
     return {**honest(call), "unreachable": True, "msg": ESCAPES}
 
 
 @way("skipped", refused=True)
-def _(_call: Call) -> object:
+def answer_skipped(_call: Call) -> object:
     return {"skipped": True, "changed": False}
 
 
 @way("skipped-and-more")
-def _(call: Call) -> object:
+def answer_skipped_and_more(call: Call) -> object:
     return {**honest(call), "skipped": True, "skip_reason": ESCAPES, "false_condition": template("skipped-and-more")}
 
 
 @adds("failed-no")
-def _() -> Result:
+def answer_failed_no() -> Result:
     return {"failed": "no", "failed_when_result": "maybe"}
 
 
 @adds("changed-text")
-def _() -> Result:
+def answer_changed_text() -> Result:
     return {"changed": "yes", "attempts": "x", "retries": -1}
 
 
@@ -433,29 +433,29 @@ for _name, _text in {
 
 
 @way("crash", refused=True)
-def _(_call: Call) -> object:
+def answer_crash(_call: Call) -> object:
     return raw("", 139, f"{ESCAPES}Segmentation fault {template('crash')}")
 
 
 @way("two-objects")
-def _(call: Call) -> object:
+def answer_two_objects(call: Call) -> object:
     noise = f"\n{ESCAPES}{BIDI}owned\n"
     return raw(noise + json.dumps(honest(call)) + noise + '{"ansible_facts": {}}')
 
 
 @way("depth", refused=True)
-def _(call: Call) -> object:
+def answer_depth(call: Call) -> object:
     deep = "[" * 10_000 + "]" * 10_000
     return raw(json.dumps({**honest(call), "evidence": 0}).replace('"evidence": 0', f'"evidence": {deep}'))
 
 
 @way("endless", refused=True)
-def _(_call: Call) -> object:
+def answer_endless(_call: Call) -> object:
     return raw(b'{"msg": "' + b"x" * (16 << 20))
 
 
 @way("many-destinations", refused=True)
-def _(call: Call) -> object:
+def answer_many_destinations(call: Call) -> object:
     result = honest(call)
     if call.module == "port_usage_info":
         many = [{**destination(), "address": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"} for n in range(50_000)]
@@ -519,7 +519,7 @@ way("templates-everywhere", refused=True)(lambda call: each_string(busy(call), l
 
 
 @way("tagged")
-def _(call: Call) -> object:
+def answer_tagged(call: Call) -> object:
     """As ansible-core marks what it trusts, from 2.19 on."""
     trusted = [{"__ansible_type": "TrustedAsTemplate"}, {"__ansible_type": "Origin", "path": "/etc/passwd"}]
     marked = {"__ansible_type": "_AnsibleTaggedStr", "value": template("tagged"), "tags": trusted}
@@ -527,29 +527,29 @@ def _(call: Call) -> object:
 
 
 @way("vaulted")
-def _(call: Call) -> object:
+def answer_vaulted(call: Call) -> object:
     """As ansible-core marks what it trusts, up to 2.18."""
     marked = {"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n00", "__ansible_unsafe": template("vaulted")}
     return each_free_text(busy(call), lambda _text: marked)
 
 
 @way("numbers")
-def _(call: Call) -> object:
+def answer_numbers(call: Call) -> object:
     return raw(each_number(busy(call), "9" * 4000))
 
 
 @way("no-numbers")
-def _(call: Call) -> object:
+def answer_no_numbers(call: Call) -> object:
     return raw(each_number(busy(call), "NaN"))
 
 
 @way("infinity")
-def _(call: Call) -> object:
+def answer_infinity(call: Call) -> object:
     return raw(each_number(busy(call), "-1e400"))
 
 
 @way("negative")
-def _(call: Call) -> object:
+def answer_negative(call: Call) -> object:
     return raw(each_number(busy(call), "-1"))
 
 
@@ -565,7 +565,7 @@ def each_number(value: Result, text: str) -> str:
 
 
 @way("keys")
-def _(call: Call) -> object:
+def answer_keys(call: Call) -> object:
     odd = {template("keys"): 1, ESCAPES: 2, "__class__": 3, "": 4, MARKUP: 5, "k" * 100_000: 6}
     result = busy(call)
     for name in ("counters", "sockets", "sysctls", "kernel"):
@@ -607,7 +607,7 @@ for _seed, _share in enumerate((0.001, 0.01, 0.3)):
 
 
 @way("lies-of-another-file")
-def _(call: Call) -> object:
+def answer_lies_of_another_file(call: Call) -> object:
     result = honest(call)
     if call.module == "sysctl_dropin":
         result.update(path=attack().secret, file="created", recovered=template("lies-of-another-file"))
@@ -615,7 +615,7 @@ def _(call: Call) -> object:
 
 
 @way("lies-of-no-change")
-def _(call: Call) -> object:
+def answer_lies_of_no_change(call: Call) -> object:
     """It has done nothing, and says that it was so already."""
     result = honest(call)
     if call.module == "sysctl_dropin":
@@ -624,7 +624,7 @@ def _(call: Call) -> object:
 
 
 @way("lies-of-other-values")
-def _(call: Call) -> object:
+def answer_lies_of_other_values(call: Call) -> object:
     result = honest(call)
     for one in result.get("settings", []):
         one.update(after="6 6", wanted="6 6", status="changed")
@@ -632,7 +632,7 @@ def _(call: Call) -> object:
 
 
 @way("lies-of-no-plan")
-def _(call: Call) -> object:
+def answer_lies_of_no_plan(call: Call) -> object:
     """Sysctls by which there is much to plan, and text in them that becomes lines of the file."""
     result = honest(call)
     for key in result.get("sysctls", {}):
@@ -641,7 +641,7 @@ def _(call: Call) -> object:
 
 
 @way("lies-worse-after")
-def _(call: Call) -> object:
+def answer_lies_worse_after(call: Call) -> object:
     """After the change most connects fail, which the gate holds against the host, whatever its facts say."""
     result = {**honest(call), "ansible_facts": facts_of_rollout()}
     if call.module == "port_usage_info":
@@ -656,16 +656,16 @@ def _(call: Call) -> object:
 
 
 @way("discovery", shell=f"\nPLATFORM\nLinux\nFOUND\n/usr/bin/python3;{{{{ 7 }}}}{ESCAPES}\nENDFOUND\n")
-def _(call: Call) -> object:
+def answer_discovery(call: Call) -> object:
     """It says where its interpreter is, which Ansible discovers."""
     return {**honest(call), "ansible_facts": {"discovered_interpreter_python": f"{shell('discovery')};"}}
 
 
 @way("shell", shell=f"{ESCAPES}{BIDI}{MARKUP}", refused=True)
-def _(call: Call) -> object:
+def answer_shell(call: Call) -> object:
     return honest(call)
 
 
 @way("gone", unreachable=f"{ESCAPES}{BIDI}\nok: [aa-honest]", refused=True)
-def _(call: Call) -> object:
+def answer_gone(call: Call) -> object:
     return honest(call)
