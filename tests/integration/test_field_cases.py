@@ -95,7 +95,8 @@ def test_a_peer_without_timestamps_where_reuse_is_on(privileged: bool) -> None:
             assert network.leave_time_wait((HOST, 443), PORTS) == PORTS
         assert connect_for_real((HOST, 443)) == EXHAUSTED
         usage = observed(privileged)
-    assert usage["level"] == ("exhausted" if privileged else "unknown")
+    # Without asking, those count that were closed so lately that reuse would not have them yet.
+    assert usage["level"] in (("exhausted",) if privileged else ("unknown", "critical"))
     if privileged:
         (pool,) = usage["pools"]
         assert (pool["blocked"], pool["reusable"], pool["hold_seconds"]) == (PORTS, 0, 60.0)
