@@ -112,7 +112,7 @@ def test_a_diagnosis_of_five_hosts(controller: Controller) -> None:
     assert "web03" in (controller.reports / "report.html").read_text()
 
     lines = summary(done)
-    assert " ".join(lines[:2]) == "5 hosts: 3 ok, 2 not observed. In this run: 1 failed, 1 unreachable, 3 observed."
+    assert " ".join(lines[:2]).strip() == "5 hosts: 3 ok, 2 unknown. In this run: 1 failed, 1 unreachable, 3 observed."
     assert "Unreachable: 1 host" in lines
     assert "      1 host: gone" in lines
     assert lines[-1] == f"Report: {controller.reports}/report.html, report.json, report.csv"

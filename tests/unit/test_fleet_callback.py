@@ -98,7 +98,7 @@ def test_one_result_that_nobody_understands_costs_no_report(
     first, second = json.loads((tmp_path / "report.json").read_text())["hosts"]
     assert (first["state"], first["usage"], first["error"]) == ("failed", None, f"its result was not understood: {why}")
     assert (second["state"], second["usage"]) == ("observed", EXHAUSTED)
-    assert "2 hosts: 1 exhausted, 1 not observed. In this run: 1 failed, 1 observed." in callback._display.lines
+    assert "2 hosts: 1 exhausted, 1 unknown. In this run: 1 failed, 1 observed." in callback._display.lines
     assert {path.name for path in tmp_path.iterdir()} == {"report.csv", "report.html", "report.json"}
 
 

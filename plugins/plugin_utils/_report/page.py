@@ -120,8 +120,7 @@ def headline(summary: Summary) -> str:
         verb = "is" if levels["warning"] == 1 else "are"
         return f"{format_count(levels['warning'])} {of} {verb} getting short of ports"
     if levels["unknown"]:
-        verb = "was" if levels["unknown"] == 1 else "were"
-        return f"{format_count(levels['unknown'])} {of} {verb} not observed; no other is short of ports"
+        return f"The level of {format_count(levels['unknown'])} {of} is unknown; no other is short of ports"
     return f"No host of {format_count(total)} is short of ports" if total != 1 else "The host is not short of ports"
 
 

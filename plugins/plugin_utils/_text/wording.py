@@ -18,7 +18,6 @@ VALUE_WIDTH = 40  # lists of reserved ports can be long
 NAMES_SHOWN = 6
 
 _WORDS = {
-    "unknown": "not observed",
     "rolled_back": "rolled back",
     "would_change": "would change",
     "planned": "planned, not applied",

@@ -270,7 +270,7 @@ def test_numbers(value: float, text: str) -> None:
         ({"exhausted": 2, "ok": 1998}, "2 of 2,000 hosts have no local port left towards a destination"),
         ({"critical": 1}, "1 of 1 host is critically short of ports towards a destination"),
         ({"warning": 3, "ok": 1}, "3 of 4 hosts are getting short of ports"),
-        ({"unknown": 1, "ok": 1}, "1 of 2 hosts was not observed; no other is short of ports"),
+        ({"unknown": 1, "ok": 1}, "The level of 1 of 2 hosts is unknown; no other is short of ports"),
         ({"ok": 2}, "No host of 2 is short of ports"),
         ({"ok": 1}, "The host is not short of ports"),
         ({}, "No host took part"),

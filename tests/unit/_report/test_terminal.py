@@ -40,7 +40,7 @@ def fleet_of(**usages: dict[str, Any]) -> Fleet:
 
 def test_five_hosts() -> None:
     assert told(make_fleet(5)) == [
-        "5 hosts: 1 exhausted, 1 warning, 2 ok, 1 not observed. In this run: 1 unreachable, 4 observed.",
+        "5 hosts: 1 exhausted, 1 warning, 2 ok, 1 unknown. In this run: 1 unreachable, 4 observed.",
         "",
         "Short of ports, the worst first",
         "  host                  level      towards         blocked  closed/s  trend   forecast",
