@@ -71,9 +71,9 @@ def test_another_destination_has_ports_of_its_own(stress: Stress) -> None:
     first = 'stress({**DEFAULTS, "total": 600, "time_limit": 30.0})'
     result = stress({"total": 400, "time_limit": 30.0, "serve_port": 8081}, first)
     assert (result["succeeded"], result["errors"]) == (400, [])
-    # A connection that the server has not closed yet is none of them; at most as many as are open at a time.
-    assert 490 <= result["time_wait"]["before"] <= 500
-    assert 890 <= result["time_wait"]["after"] <= 900
+    # A connection that the server has not closed yet is none of them, nor one whose port was taken anew (RFC 6191).
+    assert 450 <= result["time_wait"]["before"] <= 500
+    assert 850 <= result["time_wait"]["after"] <= 900
 
 
 def test_refused_is_not_exhausted(stress: Stress) -> None:
