@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
@@ -167,8 +168,7 @@ def _bounded_memory() -> Iterator[None]:
 
 
 def _data_in_use() -> int:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:  # noqa: PTH123
-        match = re.search(r"VmData:\s+([0-9]+) kB", lines.read())
+    match = re.search(r"VmData:\s+([0-9]+) kB", Path("/proc/self/status").read_text(errors="replace"))
     return int(match[1]) * 1024 if match else 0
 
 

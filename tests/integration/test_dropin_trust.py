@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,9 +88,9 @@ def test_what_others_could_have_written_is_refused(case: str) -> None:
     spoil()
     for check in (True, False):
         for run in (
-            lambda: present(OTHER_CONTENT, check=check),  # noqa: B023
-            lambda: absent(check=check),  # noqa: B023
-            lambda: run_module(check, state="confirmed", content=None),  # noqa: B023
+            partial(present, OTHER_CONTENT, check=check),
+            partial(absent, check=check),
+            partial(run_module, check, state="confirmed", content=None),
         ):
             with nothing_changes(), pytest.raises(UntrustedError) as error:
                 run()

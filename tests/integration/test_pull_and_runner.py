@@ -58,7 +58,7 @@ def test_slices_are_parts_of_the_whole(fleet: Fleet) -> None:
 
 def unit(name: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # as the documentation of configparser does
     parser.read_string(re.sub(r"\\\n *", "", UNITS[name]))
     return parser
 

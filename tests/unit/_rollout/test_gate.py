@@ -236,8 +236,9 @@ def test_ports_of_clients_that_bind_are_not_expected_to_be_reused() -> None:
     binds = usage_at(1000, findings=[{"id": "bind-before-connect"}])
     assert status(gate(stuck), "reuse-works") == "failed"
     assert status(gate(stuck, first=binds), "reuse-works") == "unknown"
-    usages, applied = Usages(usage_at(1000), usage_at(1030), stuck), {"settings": [setting()]}
-    not_curable = judge(usages, applied, Limits(), not_curable="Clients bind().")  # type: ignore[arg-type]
+    applied: Any = {"settings": [setting()]}
+    usages = Usages(usage_at(1000), usage_at(1030), stuck)
+    not_curable = judge(usages, applied, Limits(), not_curable="Clients bind().")
     assert status(not_curable, "reuse-works") == "unknown"
 
 

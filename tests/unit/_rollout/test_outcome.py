@@ -84,7 +84,8 @@ def classified(*destinations: Result, predicted: Any = None, after: float = 1.0,
     usage = {"findings": [], "pools": list(destinations), "port_range": {"held": 0}, **usage}
     plan: Any = {"sustainable_rate": {"usable_after": 50000, "hold_seconds_after": after}}
     result: Any = begin("observe", check_mode=False)
-    classify(result, usage, plan, predicted or PREDICTED)  # type: ignore[arg-type]
+    prediction: Any = predicted or PREDICTED
+    classify(result, usage, plan, prediction)
     return result
 
 
