@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...module_utils._text import format_destination, format_percent
 from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary
-from .._text.layout import cut_end, cut_middle, printable, table, wrap
+from .._text.layout import cut_end, cut_middle, one_line, table, wrap
 from .._text.wording import (
     format_change,
     format_counts,
@@ -55,7 +55,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
         *_settings(summary["settings"], width),
         *_findings(summary["findings"], width),
     ]
-    return [Line(printable(line.text), line.tone) for line in lines]
+    return [Line(one_line(line.text), line.tone) for line in lines]
 
 
 def _counts(summary: Summary, observed: bool, check_mode: bool, width: int) -> list[Line]:

@@ -29,7 +29,7 @@ from .._model import (
     StepResult,
     Usage,
 )
-from .layout import indented, labelled, printable, table
+from .layout import indented, labelled, one_line, table
 from .wording import format_at_most, format_change, format_number, recent_rate
 
 DESTINATIONS_SHOWN = 5
@@ -56,7 +56,7 @@ def describe(result: object, check: bool = False) -> list[str]:
     if not isinstance(kind, str) or kind not in _KINDS:
         what = f"one of kind {clean(str(kind), 40)}" if isinstance(result, Mapping) else type(result).__name__
         raise ValueError(f"expected a result of this collection ({', '.join(_KINDS)}), not {what}")
-    return [printable(line) for line in _KINDS[kind](result, check)]
+    return [one_line(line) for line in _KINDS[kind](result, check)]
 
 
 def describe_remediation(result: Remediation) -> list[str]:

@@ -49,7 +49,7 @@ def cut_middle(text: str, width: int) -> str:
     return f"{text[:head].rstrip()} ... {text[len(text) - (width - 5 - head) :].lstrip()}"
 
 
-def printable(line: str) -> str:
+def one_line(line: str) -> str:
     """What a host says may not steer a terminal. Double quotes would be escaped in Ansible's output."""
     plain = line if line.isprintable() else "".join(one if one.isprintable() else "?" for one in line)
     return plain.replace('"', "'")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import cut_end, cut_middle, printable
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import cut_end, cut_middle, one_line
 
 
 def test_the_end_of_a_reason_stays() -> None:
@@ -26,5 +26,5 @@ def test_nothing_is_wider_than_asked(text: str, width: int) -> None:
 
 @given(st.text())
 def test_printable(text: str) -> None:
-    assert printable(text).isprintable()
-    assert '"' not in printable(text)
+    assert one_line(text).isprintable()
+    assert '"' not in one_line(text)
