@@ -13,6 +13,8 @@ from typing import Iterable, List, Mapping, NamedTuple, Optional, Tuple
 from . import keys
 
 MAX_PORT = 65535
+# connect() searches one half of the range first: from here on it finds no port there, and gets slow.
+FIRST_HALF = 0.5
 
 _NUMBER = re.compile(r"[0-9]+\Z")
 

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
-from .._kernel.ports import PortRange, PortSet, range_ports
+from .._kernel.ports import FIRST_HALF, PortRange, PortSet, range_ports
 from .._kernel.time_wait import TIME_WAIT_MS
 from .._sockets.probe import ADDRESS, ROUTE
 from .._sockets.socket_table import SocketTable
@@ -20,8 +20,6 @@ from .pools import SURE, Doubt, Pool
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
 
-# From here on connect() finds no port in the half that it searches first.
-_HALF = 0.5
 # A state is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
 _STUCK_SHARE = 0.1
 _LIVE_SHARE = 0.5
@@ -131,7 +129,7 @@ def _blocked(one: Mapping[str, Any]) -> str:
 
 
 def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
-    if one["saturation"] < _HALF or not given.kernel["two_pass_port_search"]["supported"]:
+    if one["saturation"] < FIRST_HALF or not given.kernel["two_pass_port_search"]["supported"]:
         return ""
     return " The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ...module_utils._kernel import sysctl
-from ...module_utils._kernel.ports import PortSet, parse_ports, ports_in_force, range_ports
+from ...module_utils._kernel.ports import FIRST_HALF, PortSet, parse_ports, ports_in_force, range_ports
 from ...module_utils._kernel.time_wait import TIME_WAIT_MS, reuse_in_force
 from ...module_utils._text import format_destination
 from .. import _border
@@ -26,8 +26,6 @@ OPENED = "ActiveOpens"
 # Fewer connections than this tell nothing of a rate, nor does a load that met fewer ports in TIME_WAIT.
 _ENOUGH = 20
 _SIGMAS = 3
-# connect() tries one half of the ports first. Where that many can be reused, it must meet one that can.
-_HALF = 0.5
 # Lists of reserved ports can be long.
 _VALUE, _MESSAGE = 200, 1_000
 
@@ -309,5 +307,6 @@ def _connects_possible(after: Usage, not_curable: str | None) -> Check:
 
 def _must_meet_some(pool: Pool, usable: int, seconds: float) -> bool:
     effective = pool["hold_seconds"] * 1000 < TIME_WAIT_MS
-    crowded = usable > 0 and pool["reusable"] >= usable * _HALF
+    # Where that many can be reused, connect() must meet one.
+    crowded = usable > 0 and pool["reusable"] >= usable * FIRST_HALF
     return effective and crowded and pool["rate"]["last_1s"] * seconds >= _ENOUGH

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypedDict
 
+from ...module_utils._kernel.ports import FIRST_HALF
 from ...module_utils._text import format_destination
 from .. import _border
 from .._model import (
@@ -47,8 +48,6 @@ TRANSITIONS: Mapping[tuple[HostState, Event], HostState] = {
     ("rolled_back", "failed"): "failed",
 }
 
-# From here on connect() is slow, so a destination that stays above is not cured.
-_CRITICAL = 0.5
 _NAMES_SHOWN = 5
 # Of a reason, here and where the reasons of several hosts are quoted.
 _REASON, _QUOTED = 2_000, 400
@@ -176,7 +175,8 @@ def _not_curable(usage: Usage, plan: Plan) -> Iterator[str]:
 def _too_much(pool: Pool, usable: int, hold_seconds: float) -> str | None:
     """What a destination needs beyond the ports that it will have, if it does."""
     ports = f"of the {usable} ports that there will be towards {format_destination(pool)}"
-    if pool["live"] >= usable * _CRITICAL:
+    # connect() stays slow, so such a destination is not cured.
+    if pool["live"] >= usable * FIRST_HALF:
         waiting = pool["states"].get("FIN_WAIT2", 0)
         if waiting * 2 >= pool["live"]:
             return f"{waiting} {ports} wait in FIN_WAIT_2 for the peer to close. Fix the peer, it keeps its end open."

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from ...module_utils._kernel.keys import TW_REUSE
+from ...module_utils._kernel.ports import FIRST_HALF
 from ...module_utils._text import format_destination, format_percent
 from .._border import clean, parse
 from .._model import (
@@ -187,7 +188,7 @@ def names(pools: Sequence[Pool]) -> list[str]:
 def reason(usage: Usage, worst: Pool) -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
     slow = ""
-    if 0.5 <= worst["saturation"] < 1:
+    if FIRST_HALF <= worst["saturation"] < 1:
         slow = " With half of the ports blocked, connect() takes long to find a free one."
     if worst["live"] > worst["time_wait"]:
         states = Counter(worst["states"]).most_common()
