@@ -5,7 +5,7 @@
 Sources are the kernel trees of these versions; distributions may have a key earlier.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 PORT_RANGE = "net.ipv4.ip_local_port_range"
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
@@ -22,22 +22,25 @@ class Key(NamedTuple):
     """since, removed: the first Linux that has it, the first that does not; None where every version from 3.10 does.
 
     namespaced: the first Linux where each network namespace has its own; before, only the initial one shows it.
+    limits: the least and the greatest number that it takes; limited: the first Linux that refuses others.
     """
 
     name: str
     namespaced: str
     since: Optional[str] = None
     removed: Optional[str] = None
+    limits: Optional[Tuple[int, int]] = None
+    limited: Tuple[int, int] = (3, 10)
 
 
 TABLE = (
-    Key(PORT_RANGE, namespaced="3.13"),
+    Key(PORT_RANGE, namespaced="3.13", limits=(1, 65535)),
     Key(RESERVED_PORTS, namespaced="3.16"),
-    Key(UNPRIVILEGED_PORT_START, namespaced="4.11", since="4.11"),
-    Key(TW_REUSE, namespaced="4.10"),
-    Key(TW_REUSE_DELAY, namespaced="6.14", since="6.14"),
+    Key(UNPRIVILEGED_PORT_START, namespaced="4.11", since="4.11", limits=(0, 65535)),
+    Key(TW_REUSE, namespaced="4.10", limits=(0, 2), limited=(4, 18)),
+    Key(TW_REUSE_DELAY, namespaced="6.14", since="6.14", limits=(1, 60000)),
     Key(TW_RECYCLE, namespaced="4.11", removed="4.12"),
-    Key(TIMESTAMPS, namespaced="4.13"),
+    Key(TIMESTAMPS, namespaced="4.13", limits=(0, 255), limited=(5, 13)),
     Key(FIN_TIMEOUT, namespaced="4.6"),
     Key(MAX_TW_BUCKETS, namespaced="4.11"),
 )
