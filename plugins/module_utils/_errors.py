@@ -8,6 +8,7 @@ Error                 the text tells the user what is wrong
     NotAllowedError   it has it, but not for this user                      (in _sockets.probe)
   SockDiagError       netlink refused the request or broke off
   ProcfsError         a file of /proc is not as kernels write it
+  NamespaceError      a network namespace could not be entered
   LoadFailedError     more connections failed than the task allows
   ApplyError          the change was not made
   LockedError         another run held the lock for too long
@@ -40,6 +41,14 @@ class SockDiagError(Error):
 
 class ProcfsError(Error):
     pass
+
+
+class NamespaceError(Error):
+    """ended: it is not there any more."""
+
+    def __init__(self, text: str, ended: bool) -> None:
+        super().__init__(text)
+        self.ended = ended
 
 
 class LoadFailedError(Error):

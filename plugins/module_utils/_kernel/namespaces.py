@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network namespaces of a host: which there are, and how to be in one for a while (network_namespaces(7)).
+
+Each is known by the inode of its file in nsfs. Found are those that a process is in, and those that are mounted
+somewhere, as those of ip-netns(8), CNI and container engines are. One that only an open file or socket keeps is not.
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from .._errors import NamespaceError
+from .counters import PROC
+
+_CLONE_NEWNET = 0x40000000
+_LINK = re.compile(r"net:\[(\d+)]\Z")
+# A character of a path in mountinfo that is written as its number: blank, tab, newline, backslash (proc(5)).
+_OCTAL = re.compile(r"\\([0-7]{3})")
+# Which field of /proc/PID/stat is the start time, counted from behind the name, which can hold anything.
+_START_TIME = 19
+
+
+class Namespace(NamedTuple):
+    """A network namespace. inode: None where only its /proc/PID/net may be read, and not which namespace that is.
+
+    mount: where it is mounted, if it is. pid: the oldest process in it, if there is one.
+    """
+
+    inode: Optional[int]
+    mount: Optional[str]
+    pid: Optional[int]
+
+    def path(self, proc: str = PROC) -> str:
+        return self.mount or f"{proc}/{self.pid}/ns/net"
+
+
+def own_inode(proc: str = PROC) -> int:
+    return os.stat(f"{proc}/self/ns/net").st_ino
+
+
+def find_others(proc: str = PROC) -> List[Namespace]:
+    """All but the one of this process, by inode; then those without one, by process."""
+    mounts = dict(_mounted(proc))
+    members, hidden = _by_process(proc)
+    own = own_inode(proc)
+    inodes = sorted((set(mounts) | set(members)) - {own})
+    found = [Namespace(inode, mounts.get(inode), _oldest(members.get(inode, []), proc)) for inode in inodes]
+    return found + [Namespace(None, None, _oldest(pids, proc)) for pids in hidden]
+
+
+@contextlib.contextmanager
+def inside(namespace: Namespace, proc: str = PROC) -> Iterator[None]:
+    """Let this thread be in a namespace. Raises NamespaceError where it has ended or may not be entered.
+
+    /proc/net and /proc/sys/net show that of the main thread, so use this in no other.
+    """
+    home = os.open(f"{proc}/self/ns/net", os.O_RDONLY)
+    try:
+        _enter(namespace, proc)
+        try:
+            yield
+        finally:
+            _setns(home)
+    finally:
+        os.close(home)
+
+
+def _enter(namespace: Namespace, proc: str) -> None:
+    try:
+        descriptor = os.open(namespace.path(proc), os.O_RDONLY)
+        try:
+            # The process may have ended, and its number may be that of another one now.
+            if os.fstat(descriptor).st_ino != namespace.inode:
+                raise FileNotFoundError
+            _setns(descriptor)
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise NamespaceError("it has ended", ended=True) from error
+    except OSError as error:
+        raise NamespaceError(error.strerror or str(error), ended=False) from error
+
+
+def _setns(descriptor: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, _CLONE_NEWNET):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _mounted(proc: str) -> Iterator[Tuple[int, str]]:
+    """Inode and path of each namespace that is mounted where this process sees it."""
+    with open(f"{proc}/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            root, path = line.split(" ", 5)[3:5]
+            link = _LINK.match(root)
+            if link:
+                yield int(link.group(1)), _OCTAL.sub(lambda octal: chr(int(octal.group(1), 8)), path)
+
+
+def _by_process(proc: str) -> Tuple[Dict[int, List[int]], List[List[int]]]:
+    """Processes by the inode of their namespace; and those of each namespace that is not told, for want of privilege.
+
+    The latter are told apart by the inode of a file that all processes of a namespace share.
+    """
+    members: Dict[int, List[int]] = {}
+    refused: List[int] = []
+    for pid in (int(name) for name in os.listdir(proc) if name.isdigit()):
+        inode = _inode(pid, proc)
+        if inode is None:
+            refused.append(pid)
+        elif inode:
+            members.setdefault(inode, []).append(pid)
+    hidden: Dict[int, List[int]] = {}
+    for pid in refused:
+        with contextlib.suppress(OSError):
+            hidden.setdefault(_file_inode(pid, proc), []).append(pid)
+    if hidden:
+        for pids in [[os.getpid()], *members.values()]:
+            with contextlib.suppress(OSError):
+                hidden.pop(_file_inode(pids[0], proc), None)
+    return members, list(hidden.values())
+
+
+def _inode(pid: int, proc: str) -> Optional[int]:
+    """Of the namespace of a process: 0 where it has ended, None where it may not be told."""
+    try:
+        link = _LINK.match(os.readlink(f"{proc}/{pid}/ns/net"))
+    except PermissionError:
+        return None
+    except OSError:
+        return 0
+    return int(link.group(1)) if link else 0
+
+
+def _file_inode(pid: int, proc: str) -> int:
+    return os.stat(f"{proc}/{pid}/net/sockstat").st_ino
+
+
+def _oldest(pids: List[int], proc: str) -> Optional[int]:
+    return min(pids, key=lambda pid: (_started(pid, proc), pid), default=None)
+
+
+def _started(pid: int, proc: str) -> float:
+    """Clock ticks after boot; infinite for a process that has ended."""
+    try:
+        with open(f"{proc}/{pid}/stat", "rb") as stream:
+            return float(stream.read().rpartition(b")")[2].split()[_START_TIME])
+    except (OSError, IndexError):
+        return float("inf")
