@@ -17,6 +17,7 @@ from ..module_utils._kernel.ports import (
     MAX_PORT,
     PortRange,
     PortSet,
+    left_out,
     parse_ports,
     parse_range,
     ports_in_force,
@@ -236,7 +237,8 @@ def _fixed_range(key: str, host: Host, wanted: PortRange) -> Decision:
     if range_ports(host.port_range) - range_ports(wanted):
         reason = f"{wanted} would narrow the range that is in force; choose one that contains {current}."
         return Decision(key, current, current, "refuse", reason)
-    odd = "" if wanted.is_even else " Its size is odd: one port of it will not be used."
+    two_pass = host.kernel["two_pass_port_search"]["supported"]
+    odd = " Its size is odd: one port of it will not be used." if left_out(wanted, two_pass) else ""
     reason = f"You chose this range: {wanted.size} ports per destination.{odd}"
     return Decision(key, current, str(wanted), "set", reason)
 
@@ -386,7 +388,8 @@ def _capacity(host: Host, sysctls: Mapping[str, str | None]) -> tuple[int, float
     """Usable ports, and for how many seconds a closed connection blocks one."""
     reuse = reuse_in_force(host.kernel, sysctls)
     hold_ms = reuse.delay_ms if reuse.mode == 1 else TIME_WAIT_MS
-    return usable_ports(*ports_in_force(sysctls)), hold_ms / 1000
+    two_pass = host.kernel["two_pass_port_search"]["supported"]
+    return usable_ports(*ports_in_force(sysctls), two_pass), hold_ms / 1000
 
 
 def broken_promises(plan: Plan, applied: ApplyResult) -> list[str]:

@@ -37,7 +37,7 @@ def procfs(kernel: str) -> SocketTable:
 
 def destinations(kernel: str, table: SocketTable, **sysctls: str) -> dict[str, dict[str, Any]]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
-    ports = pools.describe_ports(*ports_in_force(values), table)
+    ports = pools.describe_ports(*ports_in_force(values), table, two_pass=True)
     reuse = reuse_in_force(features.describe(recorded.release(kernel), values), values)
     found = [
         pools.describe_pool(pools.connect_pool(one, table, ports["usable"], reuse), THRESHOLDS)
@@ -51,7 +51,7 @@ def destinations(kernel: str, table: SocketTable, **sysctls: str) -> dict[str, d
 def test_ports(kernel: str, read: Any) -> None:
     table = read(kernel)
     assert table.listening == {8080, 40050, 9090}
-    ports = pools.describe_ports(*ports_in_force(recorded.sysctls(kernel)), table)
+    ports = pools.describe_ports(*ports_in_force(recorded.sysctls(kernel)), table, two_pass=True)
     assert ports == {"low": 40000, "high": 40199, "size": 200, "reserved": 0, "held": 1, "usable": 199}
 
 

@@ -33,7 +33,7 @@ class PortRange(NamedTuple):
 
     @property
     def is_even(self) -> bool:
-        """Whether no port is wasted: one scan of connect() leaves out a port of an odd range (__inet_hash_connect)."""
+        """Whether a search in two passes tries every port: it leaves out one of an odd range (__inet_hash_connect)."""
         return self.size % 2 == 0
 
     def __str__(self) -> str:
@@ -140,10 +140,15 @@ def range_ports(port_range: PortRange) -> PortSet:
     return PortSet([(port_range.low, port_range.high)])
 
 
-def usable_ports(port_range: PortRange, unusable: PortSet) -> int:
-    """Ports that connect() can choose from; an odd range loses one."""
+def left_out(port_range: PortRange, two_pass: bool) -> int:
+    """How many ports one search passes over: one of an odd range, since Linux 4.6 where it has two passes."""
+    return 1 if two_pass and not port_range.is_even else 0
+
+
+def usable_ports(port_range: PortRange, unusable: PortSet, two_pass: bool) -> int:
+    """Ports that connect() can choose from in one search."""
     free = port_range.size - len(range_ports(port_range) & unusable)
-    return max(0, free if port_range.is_even else free - 1)
+    return max(0, free - left_out(port_range, two_pass))
 
 
 def second_half(port_range: PortRange, clients: PortSet) -> int:

@@ -3,6 +3,7 @@
 """How long a closed connection keeps its local port in TIME_WAIT, and when connect() reuses the port earlier."""
 
 import ipaddress
+from types import MappingProxyType
 from typing import Any, Mapping, NamedTuple, Optional
 
 from .keys import TIMESTAMPS, TW_REUSE
@@ -15,12 +16,14 @@ class Reuse(NamedTuple):
     """When connect() may reuse the port of a socket in TIME_WAIT (tcp_twsk_unique).
 
     mode: tcp_tw_reuse as this kernel understands it: 0 never, 1 always, 2 for loopback addresses.
-    delay_ms: the age from which on it may. never_seen: the kernel has not counted any (TWRecycled).
+    delay_ms: the age from which on it may. never_seen: the kernel has not counted any (TWRecycled). hidden: the mode is
+    that of the host, which a container on an old kernel does not see.
     """
 
     mode: int
     delay_ms: int
     never_seen: bool = False
+    hidden: bool = False
 
     def hold_ms(self, destination: Destination) -> int:
         """How long a closed connection blocks its port for this destination."""
@@ -36,15 +39,19 @@ def is_loopback(destination: Destination) -> bool:
     return any(ipaddress.ip_address(address).is_loopback for address in destination[:2])
 
 
-def reuse_in_force(kernel: Mapping[str, Any], sysctls: Mapping[str, Optional[str]]) -> Reuse:
-    """What tcp_tw_reuse does now, from two parts of a usage.
+def reuse_in_force(
+    kernel: Mapping[str, Any], sysctls: Mapping[str, Optional[str]], counted: Mapping[str, int] = MappingProxyType({})
+) -> Reuse:
+    """What tcp_tw_reuse does now, from three parts of a usage.
 
     A socket remembers whether its connection had timestamps, but does not tell: tcp_timestamps stands for it. Where a
-    container on an old kernel cannot see the key, the kernel's default (on) is assumed.
+    container on an old kernel cannot see that key, the kernel's default (on) is assumed; where it cannot see
+    tcp_tw_reuse, the ports that were reused in it tell.
     """
-    value = int(sysctls[TW_REUSE] or 0)
+    recycled, hidden = counted.get("TWRecycled", 0), sysctls[TW_REUSE] is None
+    value = int(recycled > 0) if hidden else int(sysctls[TW_REUSE] or 0)
     if value and value not in kernel["tcp_tw_reuse"]["modes"]:
         value = 1
     if sysctls[TIMESTAMPS] == "0":
         value = 0
-    return Reuse(value, kernel["reuse_delay"]["milliseconds"])
+    return Reuse(value, kernel["reuse_delay"]["milliseconds"], never_seen=not recycled, hidden=hidden)

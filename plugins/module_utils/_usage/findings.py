@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
-from .._kernel.ports import FIRST_HALF, PortRange, PortSet, range_ports
+from .._kernel.ports import FIRST_HALF, PortRange, PortSet, left_out, range_ports
 from .._kernel.time_wait import TIME_WAIT_MS
 from .._sockets.probe import ADDRESS, ROUTE
 from .._sockets.socket_table import SocketTable
@@ -32,9 +32,9 @@ _CONNTRACK_SHARE = 0.8
 _TIME_WAIT_S = TIME_WAIT_MS / 1000
 # The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
 _FIN_TIMEOUT = 60
-# Defaults of tcp_max_tw_buckets are powers of two, by memory; large hosts start from this.
+# Defaults of tcp_max_tw_buckets are powers of two, by memory: 256 where there are 96 MiB; large hosts start from this.
 _LARGE_TW_BUCKETS = 131072
-_SMALL_TW_BUCKETS = 1024
+_SMALL_TW_BUCKETS = 256
 
 _IN_THE_CLIENT = "let the client keep its connections (HTTP keep-alive, a pool), or use more destination addresses"
 
@@ -66,6 +66,10 @@ class Evidence(NamedTuple):
     asked: Sequence[Pool] = ()
     doubt: Doubt = SURE
     ipv6_off: bool = False
+
+    @property
+    def two_pass(self) -> bool:
+        return bool(self.kernel["two_pass_port_search"]["supported"])
 
     def value(self, key: str) -> Optional[str]:
         return self.sysctls[key]
@@ -129,7 +133,7 @@ def _blocked(one: Mapping[str, Any]) -> str:
 
 
 def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
-    if one["saturation"] < FIRST_HALF or not given.kernel["two_pass_port_search"]["supported"]:
+    if one["saturation"] < FIRST_HALF or not given.two_pass:
         return ""
     return " The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
 
@@ -346,7 +350,7 @@ def _is_odd_choice(buckets: int) -> bool:
 
 
 def _range_size(given: Evidence) -> Iterator[Finding]:
-    if not given.port_range.is_even:
+    if left_out(given.port_range, given.two_pass):
         yield _finding(
             "odd-range",
             INFO,
@@ -396,22 +400,34 @@ def _recycle(given: Evidence) -> Iterator[Finding]:
 
 def _conntrack(given: Evidence) -> Iterator[Finding]:
     table = given.conntrack
-    if table is None or not table.limit:  # 0 is no limit
+    if table is None:
         return
-    if table.entries >= table.limit * _CONNTRACK_SHARE:
+    # What NAT finds no port for is counted in both.
+    dropped = max(0, table.drop - table.insert_failed)
+    if table.limit and table.entries >= table.limit * _CONNTRACK_SHARE:  # 0 is no limit
         yield _finding(
             "conntrack-near-limit",
             WARNING,
-            f"The connection tracking table holds {table.entries} of at most {table.limit} entries.",
+            f"The connection tracking table holds {table.entries} of at most {table.limit} entries"
+            + (f", and {dropped} packets were dropped since boot." if dropped else "."),
             "Raise net.netfilter.nf_conntrack_max, or do not track these connections. This is not a port shortage.",
             **table._asdict(),
         )
-    if table.insert_failed or table.drop:
+    elif dropped:
+        yield _finding(
+            "conntrack-drops",
+            INFO,
+            f"Since boot, connection tracking dropped {dropped} packets, as it does where its table is full.",
+            "If the number grows, raise net.netfilter.nf_conntrack_max. Such connects hang, they never fail with errno "
+            "99: this is not a port shortage.",
+            **table._asdict(),
+        )
+    if table.insert_failed:
         yield _finding(
             "nat-failures",
             INFO,
-            f"Since boot, connection tracking could not insert {table.insert_failed} connections (no free port or "
-            f"address for NAT, or two packets clashed) and dropped {table.drop} packets.",
+            f"Since boot, connection tracking could not insert {table.insert_failed} connections: no free port or "
+            "address for NAT, or two packets clashed.",
             "Such connects hang, they never fail with errno 99. If the numbers grow, give NAT more addresses.",
             **table._asdict(),
         )

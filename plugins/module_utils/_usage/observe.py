@@ -70,19 +70,18 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
     sockstat = counters.read_sockstat(proc)
 
     counted = counters.read_counters(proc)
-    reuse = reuse_in_force(kernel, sysctls)._replace(never_seen=not counted.get("TWRecycled", 0))
+    reuse = reuse_in_force(kernel, sysctls, counted)
 
-    ports = pools.describe_ports(port_range, reserved, None)
+    two_pass = kernel["two_pass_port_search"]["supported"]
+    ports = pools.describe_ports(port_range, reserved, None, two_pass)
     method, table = "sockstat", None
     asked, doubt, found = "not_needed", SURE, []
     proven = pools.sockstat_proves_ok(sockstat, ports["usable"], options.thresholds)
     if options.detail == "full" or options.only or not proven:
         method, table = _read_sockets(options.method, port_range, reserved, proc)
-        ports = pools.describe_ports(port_range, reserved, table)
+        ports = pools.describe_ports(port_range, reserved, table, two_pass)
         unseen = _unseen(sockstat, table) if method == "procfs" or not features.shows_bound(host.release) else 0
-        doubt = pools.how_sure(
-            table, port_range, reserved, ports["usable"], unseen, kernel["two_pass_port_search"]["supported"]
-        )
+        doubt = pools.how_sure(table, port_range, reserved, ports["usable"], unseen, two_pass)
         found = _pools(options, table, ports["usable"], reuse)
         if options.probe == "never":
             asked = "never"

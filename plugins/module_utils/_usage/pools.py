@@ -10,7 +10,7 @@ import heapq
 import ipaddress
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel.ports import PortRange, PortSet, client_ports, range_ports, second_half, usable_ports
+from .._kernel.ports import PortRange, PortSet, client_ports, left_out, range_ports, second_half, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
 from .._sockets.probe import PORT, Answer, Question
@@ -55,7 +55,8 @@ SURE = Doubt(sockets=0, bound=0, more=False, held=None, spare=0)
 class Pool(NamedTuple):
     """usable: ports that can be taken at all. live: those that connections have; states: how many in each state.
     waiting: closed ones that the kernel still knows. answer: what the kernel says, if it was asked. doubt: why what was
-    counted may not be all. reuse_fails: ports stay blocked that the sysctls say are reused.
+    counted may not be all. reuse_fails: ports stay blocked that the sysctls say are reused. reuse_hidden: whether they
+    are cannot be seen, as in a container on an old kernel.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Pool(NamedTuple):
     answer: Optional[Answer] = None
     doubt: Doubt = SURE
     reuse_fails: bool = False
+    reuse_hidden: bool = False
 
     @property
     def blocked(self) -> int:
@@ -84,7 +86,8 @@ class Pool(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether it is certain, without asking, that no port is left. When a port may be reused is not."""
-        certain = self.live + (self.waiting.number if self.waiting.hold_ms >= self.waiting.lasts_ms else 0)
+        never_reused = self.waiting.hold_ms >= self.waiting.lasts_ms and not self.reuse_hidden
+        certain = self.live + (self.waiting.number if never_reused else 0)
         return certain >= self.usable + self.doubt.spare
 
     def level(self, thresholds: Thresholds) -> str:
@@ -107,8 +110,8 @@ def connect_pool(destination: Destination, table: SocketTable, usable: int, reus
     waiting = Waiting(table.time_wait.histogram(destination), reuse.hold_ms(destination))
     each = {name: table.live_states[destination, number] for number, name in STATES.items()}
     states = {name: number for name, number in each.items() if number}
-    pool = Pool(CONNECT, destination, usable, table.live[destination], states, waiting)
-    return _without_reuse(pool) if reuse.never_seen and _looks_unused(pool) else pool
+    pool = Pool(CONNECT, destination, usable, table.live[destination], states, waiting, reuse_hidden=reuse.hidden)
+    return _without_reuse(pool) if (reuse.never_seen or reuse.hidden) and _looks_unused(pool) else pool
 
 
 def _looks_unused(pool: Pool) -> bool:
@@ -138,6 +141,8 @@ def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reu
         fails = hold_ms < pool.waiting.lasts_ms and pool.in_use >= pool.usable and pool.waiting.number > 0
     elif answer.port is not None and fails:
         fails = bool((answer.port - port_range.low) % 2)
+    elif answer.port is not None and reuse.hidden and pool.in_use >= pool.usable + pool.doubt.spare:
+        hold_ms = reuse.delay_ms  # whose else could it be?
     pool = pool._replace(answer=answer, reuse_fails=False, waiting=pool.waiting._replace(hold_ms=hold_ms))
     return _without_reuse(pool) if fails else pool
 
@@ -177,7 +182,7 @@ def how_sure(
     """
     clients = client_ports(port_range, reserved) - PortSet.of(table.listening | table.bound)
     second = second_half(port_range, clients)
-    first, spare = len(clients) - second, 0 if port_range.is_even else 1
+    first, spare = len(clients) - second, left_out(port_range, two_pass)
     counts = [table.count(destination) for destination in table.destinations()]
     explained = sum(count - first for count in counts if count > first)
     missed = unseen + spare + sum(counts) // _CHURN
@@ -239,7 +244,9 @@ def worst_level(pools: Sequence[Pool], usable: int, doubt: Doubt, thresholds: Th
     return OK if usable else CRITICAL
 
 
-def describe_ports(port_range: PortRange, reserved: PortSet, table: Optional[SocketTable]) -> Dict[str, Any]:
+def describe_ports(
+    port_range: PortRange, reserved: PortSet, table: Optional[SocketTable], two_pass: bool
+) -> Dict[str, Any]:
     """The part port_range of a usage. A held port that is reserved too counts as reserved.
 
     Without a table it is not known which ports are held; usable is then what it would be if none were.
@@ -252,7 +259,7 @@ def describe_ports(port_range: PortRange, reserved: PortSet, table: Optional[Soc
         "size": port_range.size,
         "reserved": len(within & reserved),
         "held": len((within & held) - reserved) if table else None,
-        "usable": usable_ports(port_range, reserved | held),
+        "usable": usable_ports(port_range, reserved | held, two_pass),
     }
 
 

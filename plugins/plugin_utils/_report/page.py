@@ -158,7 +158,7 @@ def _row(host: HostReport, identifier: str, detailed: bool) -> View:
         "state": host["state"],
         "level": host["level"],
         "notable": host["state"] not in _SETTLED,
-        "worst": _pool(pools[0]) if pools else None,
+        "worst": _pool(pools[0], _has_half(usage)) if pools else None,
         "before": before[0]["saturation"] if before else None,
         "at_most": _at_most(usage),
         "findings": len(findings),
@@ -179,7 +179,9 @@ def _details(host: HostReport) -> View:
         "reason": reason(usage, pools[0]) if usage and pools else "",
         "error": host["error"] if usage else None,
         "usage": usage,
-        "pools": [_pool(pool, before.get((pool["source"], format_destination(pool)))) for pool in pools],
+        "pools": [
+            _pool(pool, _has_half(usage), before.get((pool["source"], format_destination(pool)))) for pool in pools
+        ],
         "findings": notable(usage) if usage else [],
         "findings_above": len(usage["findings"]) - len(notable(usage)) if usage else 0,
         "plan": [setting for setting in plan["settings"] if setting["action"] != "unsupported"] if plan else [],
@@ -206,7 +208,12 @@ def _change(change: Change) -> View:
     return {"title": title if change["changed"] else "Nothing to change", "path": change["path"], "settings": different}
 
 
-def _pool(pool: Pool, before: float | None = None) -> View:
+def _has_half(usage: Usage | None) -> bool:
+    """Whether connect() searches one half of the ports first, and is slow from there on."""
+    return bool(usage and usage["kernel"]["two_pass_port_search"]["supported"])
+
+
+def _pool(pool: Pool, has_half: bool, before: float | None = None) -> View:
     hold = pool["hold_seconds"]
     rates = [(60, pool["rate"]["last_60s"]), (10, pool["rate"]["last_10s"]), (1, pool["rate"]["last_1s"])]
     highest = max(rate for _window, rate in rates) or 1
@@ -215,6 +222,7 @@ def _pool(pool: Pool, before: float | None = None) -> View:
         **pool,
         "name": format_destination(pool),
         "before": before,
+        "has_half": has_half,
         "recent": format_number(recent_rate(pool)),
         "arrow": _ARROWS.get(pool["trend"] or "", ""),
         "bars": [round(rate / highest * 12, 1) for _window, rate in rates],
@@ -261,6 +269,7 @@ def _chart(hosts: Sequence[HostReport], ids: Mapping[str, str], rows: int) -> Vi
     return {
         "bars": bars,
         "highest": max((one.after for one in bars), default=0.0),
+        "has_half": any(_has_half(latest_usage(host)) for host in hosts),
         "width": round(width * (0.8 if len(bars) <= 200 else 1.1), 4),
         "step": step,
         "with_before": any(one.before > one.after for one in bars),

@@ -165,18 +165,19 @@ def _not_curable(usage: Usage, plan: Plan) -> Iterator[str]:
             yield f"{finding['summary']} {finding['remedy']}"
     rate = plan["sustainable_rate"]
     usable = max(0, rate["usable_after"] - (usage["port_range"]["held"] or 0))
+    # From the second half on connect() stays slow, so such a destination is not cured.
+    share = FIRST_HALF if usage["kernel"]["two_pass_port_search"]["supported"] else 1
     for pool in usage["pools"]:
-        reason = _too_much(pool, usable, min(pool["hold_seconds"], rate["hold_seconds_after"]))
+        reason = _too_much(pool, usable, share, min(pool["hold_seconds"], rate["hold_seconds_after"]))
         if reason:
             yield reason
             return  # the most loaded comes first
 
 
-def _too_much(pool: Pool, usable: int, hold_seconds: float) -> str | None:
-    """What a destination needs beyond the ports that it will have, if it does."""
+def _too_much(pool: Pool, usable: int, share: float, hold_seconds: float) -> str | None:
+    """What a destination needs beyond that share of the ports that it will have, if it does."""
     ports = f"of the {usable} ports that there will be towards {format_destination(pool)}"
-    # connect() stays slow, so such a destination is not cured.
-    if pool["live"] >= usable * FIRST_HALF:
+    if pool["live"] >= usable * share:
         waiting = pool["states"].get("FIN_WAIT2", 0)
         if waiting * 2 >= pool["live"]:
             return f"{waiting} {ports} wait in FIN_WAIT_2 for the peer to close. Fix the peer, it keeps its end open."

@@ -188,7 +188,7 @@ def names(pools: Sequence[Pool]) -> list[str]:
 def reason(usage: Usage, worst: Pool) -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
     slow = ""
-    if FIRST_HALF <= worst["saturation"] < 1:
+    if FIRST_HALF <= worst["saturation"] < 1 and usage["kernel"]["two_pass_port_search"]["supported"]:
         slow = " With half of the ports blocked, connect() takes long to find a free one."
     if worst["live"] > worst["time_wait"]:
         states = Counter(worst["states"]).most_common()

@@ -36,17 +36,20 @@ def test_loopback_rule(source: str, address: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "reuse", "timestamps", "expected"),
+    ("release", "reuse", "timestamps", "recycled", "expected"),
     [
-        ("6.18.0", "2", "1", 2),
-        ("6.18.0", "1", "2", 1),
-        ("6.18.0", "1", "0", 0),
-        ("4.17.19", "2", "1", 1),  # before 4.18 any value but 0 is "on"
-        ("4.9.0", None, None, 0),  # hidden from a container
-        ("4.12.14", "1", None, 1),  # tcp_timestamps is hidden, and on by default
+        ("6.18.0", "2", "1", 0, 2),
+        ("6.18.0", "1", "2", 0, 1),
+        ("6.18.0", "1", "0", 0, 0),
+        ("6.18.0", "0", "1", 150, 0),  # it was on earlier
+        ("4.17.19", "2", "1", 0, 1),  # before 4.18 any value but 0 is "on"
+        ("4.9.0", None, None, 0, 0),  # hidden from a container
+        ("4.9.0", None, None, 150, 1),  # and yet on, as what was reused in it tells
+        ("4.12.14", "1", None, 0, 1),  # tcp_timestamps is hidden, and on by default
     ],
 )
-def test_reuse_in_force(release: str, reuse: str | None, timestamps: str | None, expected: int) -> None:
+def test_reuse_in_force(release: str, reuse: str | None, timestamps: str | None, recycled: int, expected: int) -> None:
     sysctls: dict[str, str | None] = dict.fromkeys(keys.NAMES)
     sysctls |= {keys.TW_REUSE: reuse, keys.TIMESTAMPS: timestamps}
-    assert reuse_in_force(features.describe(release, sysctls), sysctls).mode == expected
+    found = reuse_in_force(features.describe(release, sysctls), sysctls, {"TWRecycled": recycled})
+    assert (found.mode, found.never_seen, found.hidden) == (expected, not recycled, reuse is None)

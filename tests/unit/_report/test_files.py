@@ -223,6 +223,20 @@ def test_the_worst_finding_colours_the_row() -> None:
     assert row["severity"] == "warning"
 
 
+@pytest.mark.parametrize(("two_pass", "marks"), [(True, True), (False, False)])
+def test_half_of_the_ports_is_marked_where_connect_becomes_slow_there(two_pass: bool, marks: bool) -> None:
+    """Not before Linux 4.6, whose search has one pass."""
+    usage = copy.deepcopy(RECORDED["usage"]["exhausted"])
+    usage["kernel"]["two_pass_port_search"]["supported"] = two_pass
+    fleet = Fleet()
+    fleet.on_task(LOOK)
+    fleet.on_result("web1", LOOK, usage)
+    reader = Reader(page(make_report(fleet.hosts, META)))
+    assert (("class", "half") in reader.attributes) is marks
+    assert (("class", "grid half") in reader.attributes) is marks
+    assert ("connect() becomes slow" in reader.text) is marks
+
+
 def test_the_page_asks_for_nothing() -> None:
     text = page(report_of(50, remediate=True))
     reader = Reader(text)

@@ -80,8 +80,12 @@ def destination(**different: Any) -> Result:
     }
 
 
+TWO_PASS = {"two_pass_port_search": {"supported": True}}
+ONE_PASS = {"two_pass_port_search": {"supported": False}}
+
+
 def classified(*destinations: Result, predicted: Any = None, after: float = 1.0, **usage: Any) -> Any:
-    usage = {"findings": [], "pools": list(destinations), "port_range": {"held": 0}, **usage}
+    usage = {"findings": [], "pools": list(destinations), "port_range": {"held": 0}, "kernel": TWO_PASS, **usage}
     plan: Any = {"sustainable_rate": {"usable_after": 50000, "hold_seconds_after": after}}
     result: Any = begin("observe", check_mode=False)
     prediction: Any = predicted or PREDICTED
@@ -108,7 +112,7 @@ def test_who_needs_a_turn(predicted: Result, state: str, why: bool) -> None:
 
 def test_a_host_on_which_there_is_nothing_to_set() -> None:
     result: Any = begin("observe", check_mode=False)
-    usage: Any = {"findings": [], "pools": [], "port_range": {"held": None}}
+    usage: Any = {"findings": [], "pools": [], "port_range": {"held": None}, "kernel": TWO_PASS}
     plan: Any = {"sustainable_rate": {"usable_after": 50000, "hold_seconds_after": 1.0}}
     classify(result, usage, plan, None)
     assert (result["state"], result["not_curable"]) == ("unchanged", None)
@@ -133,6 +137,11 @@ def test_what_sysctls_cannot_cure(one: Result, words: str | None) -> None:
     else:
         with pytest.raises(ValueError, match=words):
             raise ValueError(beyond)
+
+
+def test_a_search_in_one_pass_is_not_slow_from_half_on() -> None:
+    assert classified(destination(live=49000), kernel=ONE_PASS)["not_curable"] is None
+    assert "50000 of the 50000" in classified(destination(live=50000), kernel=ONE_PASS)["not_curable"]
 
 
 def test_held_ports_do_not_count_and_a_hold_time_that_stays_does() -> None:

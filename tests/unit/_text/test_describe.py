@@ -211,6 +211,10 @@ SAID = {
         "400 of the blocked ports carry connections that have not ended",
     ),
     "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() takes long to find a free one."),
+    "no slow half where the search has one pass": (
+        usage(CRITICAL, kernel=RECORDED["kernels"]["4.4.178"]["kernel"]),
+        "so one destination takes at most 8.3 new connections per second. Rate:",
+    ),
     "next step": (
         usage(WARNING),
         (

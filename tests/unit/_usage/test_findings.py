@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import Conntrack
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import ports_in_force
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
@@ -28,6 +29,7 @@ def find(
     kernel: str,
     recycle_lines: tuple[tuple[str, int], ...] = (),
     pools: tuple[dict[str, Any], ...] = (),
+    conntrack: Conntrack | None = None,
     **sysctls: str,
 ) -> dict[str, Finding]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
@@ -41,7 +43,7 @@ def find(
         pools=pools,
         sockets=None,
         overflows=0,
-        conntrack=None,
+        conntrack=conntrack,
         recycle_lines=recycle_lines,
     )
     return {one["id"]: one for one in findings.find(evidence)}
@@ -69,6 +71,36 @@ def test_stale_line() -> None:
     found = find("6.18.44", (("/etc/sysctl.conf", 7),))
     assert found["recycle-line-stale"]["summary"].startswith("/etc/sysctl.conf:7 sets tcp_tw_recycle")
     assert list(found) == ["recycle-line-stale"]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_search_in_one_pass_leaves_out_no_port(kernel: str) -> None:
+    """The default range of Linux 3.10 is odd."""
+    assert ("odd-range" in find(kernel, ip_local_port_range="32768 61000")) == (kernel not in ("3.10.108", "4.4.178"))
+
+
+@pytest.mark.parametrize(
+    ("buckets", "lowered"), [("131072", False), ("512", False), ("256", False), ("128", True), ("5000", True)]
+)
+def test_defaults_of_small_machines_were_not_lowered(buckets: str, lowered: bool) -> None:
+    assert ("tw-buckets-lowered" in find("6.18.44", tcp_max_tw_buckets=buckets)) is lowered
+
+
+@pytest.mark.parametrize(
+    ("table", "identifiers"),
+    [
+        (Conntrack(99, 100, 0, 7), ["conntrack-near-limit"]),  # full, without NAT
+        (Conntrack(9, 100, 0, 7), ["conntrack-drops"]),
+        (Conntrack(9, 100, 7, 7), ["nat-failures"]),  # NAT counts both
+        (Conntrack(99, 100, 7, 9), ["conntrack-near-limit", "nat-failures"]),
+        (Conntrack(9, 0, 0, 7), ["conntrack-drops"]),  # a table without limit
+        (Conntrack(9, 100, 0, 0), []),
+    ],
+)
+def test_what_connection_tracking_lost(table: Conntrack, identifiers: list[str]) -> None:
+    found = find("6.18.44", conntrack=table)
+    assert list(found) == identifiers
+    assert not any("0 connections" in one["summary"] for one in found.values())
 
 
 @pytest.mark.parametrize(

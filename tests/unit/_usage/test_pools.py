@@ -64,6 +64,7 @@ def pool(found: SocketTable, reuse: Reuse = REUSE) -> Pool:
         ([12] * 50, REUSE, True),  # 47/s for 13 s: reuse would have taken the old ones of the first half
         ([12] * 50, REUSE._replace(never_seen=False), False),  # the kernel has counted some
         ([12] * 50, Reuse(0, 1000, True), False),  # nothing is expected to be reused
+        ([12] * 50, REUSE._replace(never_seen=False, hidden=True), True),  # some, once: the host has switched it off
         ([12] * 40, REUSE, False),  # less than half of the ports: they need not have been met
         ([600], REUSE, False),  # all at once, when none was old enough
         ([0] * 40 + [300, 300], REUSE, False),
@@ -125,6 +126,27 @@ def test_the_level_follows_the_kernel_where_it_was_asked(live: int, answer: Answ
 def test_what_cannot_be_counted_is_unknown(live: int, doubt: dict[str, Any], level: str) -> None:
     one = pool(table(live=live))._replace(doubt=pools.SURE._replace(**doubt))
     assert one.level(THRESHOLDS) == level
+
+
+@pytest.mark.parametrize(
+    ("recycled", "answer", "level", "hold_seconds"),
+    [
+        (False, None, "unknown", 60.0),  # reuse may be on, and nothing was old enough so far
+        (True, None, "unknown", 2.0),
+        (False, FOUND, "warning", 2.0),  # the newest ports are not old enough
+        (True, FOUND, "warning", 2.0),
+        (False, NONE_FOUND, "exhausted", 60.0),
+        (True, NONE_FOUND, "exhausted", 60.0),
+    ],
+)
+def test_whether_a_host_reuses_ports_shows_in_its_container(
+    recycled: bool, answer: Answer | None, level: str, hold_seconds: float
+) -> None:
+    """Linux 4.4 and 4.9: tcp_tw_reuse is the host's, and a network namespace does not show it."""
+    reuse = Reuse(int(recycled), 2000, never_seen=not recycled, hidden=True)
+    one = pool(table(time_wait=[450 if answer else 1000, *[0] * 40, 550 if answer else 0]), reuse)
+    one = pools.with_answer(one, answer, RANGE, reuse)
+    assert (one.level(THRESHOLDS), one.waiting.hold_ms / 1000) == (level, hold_seconds)
 
 
 def test_when_ports_may_be_reused_is_not_certain_enough_for_exhausted() -> None:
