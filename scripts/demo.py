@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from private_namespaces import PRIVATE_DIRECTORIES
+from private_namespaces import PRIVATE
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "demo"
@@ -73,7 +73,9 @@ def is_inside() -> bool:
 def snapshot() -> dict[str, str]:
     """Every readable IPv4 setting, and every file where the fix leaves some: path to type, mode and content."""
     found = {}
-    for path in [*SETTINGS.rglob("*"), *(below for root in PRIVATE_DIRECTORIES for below in root.rglob("*"))]:
+    private = [parent / name for parent, names in PRIVATE.items() for name in names]
+    below = [one for root in (SETTINGS, *private) for one in root.rglob("*")]
+    for path in [*below, *(one for one in private if one.is_file())]:
         mode = path.lstat().st_mode
         if path.is_symlink():
             content = str(path.readlink())

@@ -5,10 +5,11 @@
     python3 scripts/private_namespaces.py --sysctl net.ipv4.tcp_tw_reuse=0 -- sysctl --system
 
 The command sees a network of its own with only lo (127.0.0.1 and the given addresses), the kernel's default net.*
-settings, and an empty /etc/sysctl.d and state directory. Nothing that it does there reaches the machine. No privilege
-is needed: an ordinary user is root inside. Root gets the same without a user namespace, and so can use machines that
-switch those off. The script replaces itself by the command, so signals and the exit code are the command's, and nothing
-stays behind. unshare(1) does a part of that: it makes no directory that is missing, and does not say why it may not.
+settings, an empty /etc/sysctl.d and state directory, and a copy of /etc/sysctl.conf. Nothing that it does there reaches
+the machine's, whatever is done to those meanwhile. No privilege is needed: an ordinary user is root inside. Root gets
+the same without a user namespace, and so can use machines that switch those off. The script replaces itself by the
+command, so signals and the exit code are the command's, and nothing stays behind. unshare(1) does a part of that: it
+makes no directory that is missing, and does not say why it may not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PRIVATE_DIRECTORIES = (Path("/etc/sysctl.d"), Path("/var/lib/netops.ephemeral_ports"))
+# What is private, by the directory that it lies in. A cover on the thing itself would go, in every mount namespace,
+# when somebody outside removes or replaces what it lies on; nobody removes these two.
+PRIVATE = {Path("/etc"): ("sysctl.d", "sysctl.conf"), Path("/var/lib"): ("netops.ephemeral_ports",)}
+FILES = ("sysctl.conf",)
+# Where sysctl(8) is, which ordinary users do not have on their path in Debian.
+SYSTEM_PATH = ("/usr/sbin", "/sbin")
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
@@ -70,26 +76,32 @@ def enter() -> None:
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
-def make_private(path: Path) -> None:
-    """Cover a directory by an empty one in memory; where it is missing, make it in a copy of its parent."""
-    if path.is_dir():
-        mount("tmpfs", path, "tmpfs", 0, "mode=755")
-        return
-    parent = path.parent
+def make_private(parent: Path, names: Sequence[str]) -> None:
+    """Cover a directory by one in memory with the same in it, but for these: directories are empty, files copies."""
     below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
     mount("tmpfs", parent, "tmpfs", 0, "mode=755")
     for hidden in Path(f"/proc/self/fd/{below}").iterdir():
         target = parent / hidden.name
-        if hidden.is_symlink():
+        if hidden.name in names:
+            if hidden.name in FILES and hidden.exists():
+                target.write_bytes(hidden.read_bytes())
+        elif hidden.is_symlink():
             target.symlink_to(hidden.readlink())
-            continue
-        if hidden.is_dir():
-            target.mkdir()
         else:
-            target.touch()
-        mount(hidden, target, flags=MS_BIND | MS_REC)
+            show(hidden, target)
     os.close(below)
-    path.mkdir()
+    for name in set(names) - set(FILES):
+        (parent / name).mkdir()
+
+
+def show(hidden: Path, target: Path) -> None:
+    """What a cover hides, in its place; nothing where it has gone meanwhile."""
+    make, remove = (Path.mkdir, Path.rmdir) if hidden.is_dir() else (Path.touch, Path.unlink)
+    make(target)
+    try:
+        mount(hidden, target, flags=MS_BIND | MS_REC)
+    except FileNotFoundError:
+        remove(target)
 
 
 def bring_up(addresses: Sequence[str]) -> None:
@@ -125,8 +137,8 @@ def prepare(addresses: Sequence[str], sysctls: Sequence[str]) -> None:
     try:
         enter()
         mount("none", "/", flags=MS_REC | MS_PRIVATE)
-        for path in PRIVATE_DIRECTORIES:
-            make_private(path)
+        for parent, names in PRIVATE.items():
+            make_private(parent, names)
         bring_up(addresses)
     except OSError as error:
         raise RefusedError(explain(error)) from error
@@ -163,6 +175,8 @@ def main(arguments: Sequence[str]) -> None:
         prepare(options.address or ["198.18.0.1"], options.sysctl)
     except RefusedError as reason:
         sys.exit(f"private_namespaces: {reason}")
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*path, *(one for one in SYSTEM_PATH if one not in path)])
     try:
         os.execvp(options.command[0], options.command)
     except OSError as error:

@@ -53,6 +53,52 @@ def test_inside_is_private(launcher: list[str]) -> None:
     assert (RANGE.read_text(), sorted(SYSCTL_D.iterdir())) == before
 
 
+# Inside: waits until the one outside has removed or replaced what it has of its own, and changes everything.
+WAIT_AND_CHANGE = """
+echo ready; read go
+mkdir -p /etc/sysctl.d /var/lib/netops.ephemeral_ports
+touch /etc/sysctl.d/leaked.conf /var/lib/netops.ephemeral_ports/leaked
+echo leaked >> /etc/sysctl.conf
+ls -A /etc/sysctl.d /var/lib/netops.ephemeral_ports
+"""
+
+# Outside, where "the machine" is private itself, has both directories, and loses and makes them anew. It touches
+# nothing before it has seen that it is private.
+MACHINE = """
+import pathlib, shutil, subprocess, sys
+mounts = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+assert {"/etc", "/var/lib"} <= {line.split()[1] for line in mounts if line.startswith("tmpfs ")}, "not private"
+places = [pathlib.Path(one) for one in ("/etc/sysctl.d", "/var/lib/netops.ephemeral_ports", "/etc/sysctl.conf")]
+places[2].write_text("own")
+command = [sys.executable, "-c", sys.argv[1], "--", "sh", "-c", sys.argv[2]]
+inside = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+assert inside.stdout.readline() == "ready\\n"
+for place in places[:2]:
+    shutil.rmtree(place)
+    if sys.argv[3:]:
+        place.mkdir()
+replaced = places[2].with_name("new")
+replaced.write_text("own")
+replaced.replace(places[2])
+print(inside.communicate("go\\n")[0].count("leaked"))
+print([str(one) for place in places[:2] for one in place.rglob("*")], places[2].read_text())
+"""
+
+
+@pytest.mark.parametrize("again", [(), ("made again",)])
+def test_nothing_leaks_when_the_directories_go(again: tuple[str, ...]) -> None:
+    """As a rollback on the machine removes the state directory: a cover on that very directory would go with it."""
+    source = LAUNCHER.read_text()
+    done = run(sys.executable, str(LAUNCHER), "--", sys.executable, "-c", MACHINE, source, WAIT_AND_CHANGE, *again)
+    assert (done.returncode, done.stdout.split("\n")[:2]) == (0, ["2", "[] own"]), done.stdout + done.stderr
+
+
+def test_system_tools_are_found() -> None:
+    """An ordinary user of Debian has no /usr/sbin on the path, where sysctl(8) is."""
+    done = run("env", "PATH=/usr/bin:/bin", sys.executable, str(LAUNCHER), "--", "sh", "-c", "echo $PATH")
+    assert done.stdout == "/usr/bin:/bin:/usr/sbin:/sbin\n", done.stderr
+
+
 def test_addresses_are_local(launcher: list[str]) -> None:
     serve = "import socket; [socket.create_server((a, 0)) for a in ('127.0.0.1', '198.18.0.1', '198.18.0.2')]"
     addresses = ["--address", "198.18.0.1", "--address", "198.18.0.2"]
