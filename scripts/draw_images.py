@@ -94,7 +94,7 @@ def lifetime() -> str:
 
     parts = [
         text(24, 34, "One short connection, and how long its local port is taken", "title"),
-        *row(64, "tcp_tw_reuse = 0", "or 2, not loopback", MINUTE, "TIME_WAIT: 60 s, which no setting changes"),
+        *row(64, "tcp_tw_reuse = 0", "or 2, not loopback", MINUTE, "TIME_WAIT: 60 s on mainline Linux"),
         *row(128, "tcp_tw_reuse = 1", "with timestamps", BEGIN + 49, "free for the next connect() there"),
     ]
     for seconds in (0, 1, 10, 20, 30, 40, 50, 60):

@@ -187,6 +187,11 @@ kernel:
     reuse_delay:
       description: The age in milliseconds from which on a port in TIME_WAIT can be reused, where reuse is effective.
       type: dict
+    time_wait:
+      description:
+        - For how long TIME_WAIT lasts, in milliseconds. C(net.ipv4.tcp_tw_timeout) where the kernel has it, as those of
+          some vendors do; otherwise 60000, unless a socket was seen to have more left.
+      type: dict
     two_pass_port_search:
       description: Whether connect() tries every second port first.
       type: dict
@@ -202,6 +207,9 @@ kernel:
     reuse_delay:
       milliseconds: 1000
       how: "fixed: the next full second, so at most 1 s, on Linux 4.19 to 6.13 and el8"
+    time_wait:
+      milliseconds: 60000
+      how: "fixed: this kernel has no net.ipv4.tcp_tw_timeout"
     two_pass_port_search:
       supported: true
       how: Linux searches ports in two passes since 4.6; this is 6.12
@@ -276,8 +284,18 @@ pools:
       type: dict
     hold_seconds:
       description:
-        - For how long a closed connection blocks its port, 60 seconds or the reuse delay. Without TCP timestamps a port
-          is never reused; C(net.ipv4.tcp_timestamps) stands for those of each connection.
+        - For how long a closed connection blocks its port, C(time_wait_seconds) or the reuse delay. Without TCP
+          timestamps a port is never reused; C(net.ipv4.tcp_timestamps) stands for those of each connection.
+      type: float
+    time_wait_seconds:
+      description:
+        - For how long TIME_WAIT lasts, as RV(kernel.time_wait) says. Where C(tcp_tw_recycle) shortens it, by 3.5 round
+          trips with their margin, what the connections of this destination show.
+      type: float
+    longest_left_seconds:
+      description:
+        - What any of the connections in TIME_WAIT has left of it. None was closed since C(time_wait_seconds) less this.
+          Null where there are none.
       type: float
     saturation:
       description: Blocked ports divided by usable ports, from 0 to 1.
@@ -323,6 +341,8 @@ pools:
       live: 7
       states: {ESTABLISHED: 7}
       hold_seconds: 60.0
+      time_wait_seconds: 60.0
+      longest_left_seconds: 59.8
       saturation: 0.9506
       level: critical
       probe: {errno: 0, lacks: null, source: 192.0.2.1, port: 41873, search_us: 4811.3, asked: 1}

@@ -63,12 +63,18 @@ class ReuseDelay(TypedDict):
     how: str
 
 
+class TimeWait(TypedDict):
+    milliseconds: int
+    how: str
+
+
 class Kernel(TypedDict):
     release: str
     version: list[int]
     tcp_tw_recycle: Feature
     tcp_tw_reuse: ReuseModes
     reuse_delay: ReuseDelay
+    time_wait: TimeWait
     two_pass_port_search: Feature
 
 
@@ -118,6 +124,7 @@ class Answer(TypedDict):
 class Pool(TypedDict):
     """A number of ports that one kind of use can take, and how far it is used up.
 
+    time_wait_seconds: how long TIME_WAIT lasts; longest_left_seconds: what any connection has left of it, None if none.
     source is None where a destination has no socket. probe is None where the kernel was not asked: then the level
     follows from what was counted.
     """
@@ -133,6 +140,8 @@ class Pool(TypedDict):
     live: int
     states: dict[str, int]
     hold_seconds: float
+    time_wait_seconds: float
+    longest_left_seconds: float | None
     saturation: float
     level: Level
     probe: Answer | None

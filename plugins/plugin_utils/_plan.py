@@ -24,7 +24,7 @@ from ..module_utils._kernel.ports import (
     range_ports,
     usable_ports,
 )
-from ..module_utils._kernel.time_wait import TIME_WAIT_MS, reuse_in_force
+from ..module_utils._kernel.time_wait import reuse_in_force
 from ._model import ApplyResult, Plan, Setting, SustainableRate
 
 Action = Literal["set", "keep", "refuse", "unsupported"]
@@ -328,7 +328,8 @@ def _plan_reuse(host: Host, wish: Policy, timestamps: Decision) -> Decision:
         return Decision(
             key, current, current, "keep", f"A port is free again {seconds} after its connection was closed."
         )
-    reason = f"A port is free again {seconds} after its connection was closed, not 60 s."
+    whole = _seconds(reuse_in_force(host.kernel, host.sysctls).lasts_ms())
+    reason = f"A port is free again {seconds} after its connection was closed, not {whole}."
     return Decision(key, current, "1", "set", reason)
 
 
@@ -387,7 +388,7 @@ def _sustainable_rate(host: Host, settings: list[Decision]) -> SustainableRate:
 def _capacity(host: Host, sysctls: Mapping[str, str | None]) -> tuple[int, float]:
     """Usable ports, and for how many seconds a closed connection blocks one."""
     reuse = reuse_in_force(host.kernel, sysctls)
-    hold_ms = reuse.delay_ms if reuse.mode == 1 else TIME_WAIT_MS
+    hold_ms = min(reuse.delay_ms, reuse.lasts_ms()) if reuse.mode == 1 else reuse.lasts_ms()
     two_pass = host.kernel["two_pass_port_search"]["supported"]
     return usable_ports(*ports_in_force(sysctls), two_pass), hold_ms / 1000
 

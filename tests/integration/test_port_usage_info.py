@@ -42,6 +42,7 @@ print(json.dumps([outcome, observe(method="{method}")]))
     assert (answer["errno"], answer["lacks"], answer["port"]) == (99, "port", None)
     # How many of them came in the last second is a matter of this machine's speed.
     rate, forecast, _trend = (pool.pop(name) for name in ("rate", "forecast", "trend"))
+    assert 0 < pool.pop("longest_left_seconds") <= 60.1
     assert pool == {
         "kind": "connect",
         "source": "198.18.0.1",
@@ -54,6 +55,7 @@ print(json.dumps([outcome, observe(method="{method}")]))
         "reusable": 0,
         "states": {},
         "hold_seconds": 60.0,
+        "time_wait_seconds": 60.0,
         "saturation": 1.0,
         "level": "exhausted",
     }

@@ -173,6 +173,8 @@ def loaded(one: Mapping[str, Any], factor: float, upstream: tuple[str, int], cha
         "live": live,
         "time_wait": blocked - live,
         "hold_seconds": 60.0,
+        "time_wait_seconds": 60.0,
+        "longest_left_seconds": 59.0,
         "saturation": saturation,
         "level": usage_pools.level_of(saturation, THRESHOLDS),
         "rate": dict(zip(("last_1s", "last_10s", "last_60s"), (round(rate, 1) for rate in rates), strict=True)),

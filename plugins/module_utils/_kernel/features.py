@@ -12,7 +12,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._errors import ProcfsError
 from . import keys, sysctl
-from .keys import TW_RECYCLE, TW_REUSE, TW_REUSE_DELAY
+from .keys import TW_RECYCLE, TW_REUSE, TW_REUSE_DELAY, TW_TIMEOUT
+from .time_wait import TIME_WAIT_MS
 
 Version = Tuple[int, int, int]
 
@@ -56,11 +57,23 @@ def describe(text: str, sysctls: Mapping[str, Optional[str]]) -> Dict[str, Any]:
         "tcp_tw_recycle": _recycle(version, sysctls[TW_RECYCLE]),
         "tcp_tw_reuse": _reuse(version, sysctls[TW_REUSE]),
         "reuse_delay": _reuse_delay(version, text, sysctls[TW_REUSE_DELAY]),
+        "time_wait": _time_wait(sysctls.get(TW_TIMEOUT)),
         "two_pass_port_search": {
             "supported": version >= _TWO_PASS_SEARCH,
             "how": f"Linux searches ports in two passes since 4.6; this is {version[0]}.{version[1]}",
         },
     }
+
+
+def time_wait_seen(left_ms: int) -> Dict[str, Any]:
+    """As `time_wait`, where a socket has more left of it than all of it was thought to be."""
+    return {"milliseconds": left_ms, "how": f"seen: a socket in TIME_WAIT has {left_ms / 1000:.1f} s left"}
+
+
+def _time_wait(timeout: Optional[str]) -> Dict[str, Any]:
+    if timeout is not None:
+        return {"milliseconds": int(timeout) * 1000, "how": TW_TIMEOUT}
+    return {"milliseconds": TIME_WAIT_MS, "how": f"fixed: this kernel has no {TW_TIMEOUT}"}
 
 
 def _recycle(version: Version, value: Optional[str]) -> Dict[str, Any]:

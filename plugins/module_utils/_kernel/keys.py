@@ -13,6 +13,7 @@ UNPRIVILEGED_PORT_START = "net.ipv4.ip_unprivileged_port_start"
 TW_REUSE = "net.ipv4.tcp_tw_reuse"
 TW_REUSE_DELAY = "net.ipv4.tcp_tw_reuse_delay"
 TW_RECYCLE = "net.ipv4.tcp_tw_recycle"
+TW_TIMEOUT = "net.ipv4.tcp_tw_timeout"
 TIMESTAMPS = "net.ipv4.tcp_timestamps"
 FIN_TIMEOUT = "net.ipv4.tcp_fin_timeout"
 MAX_TW_BUCKETS = "net.ipv4.tcp_max_tw_buckets"
@@ -23,6 +24,7 @@ class Key(NamedTuple):
 
     namespaced: the first Linux where each network namespace has its own; before, only the initial one shows it.
     limits: the least and the greatest number that it takes; limited: the first Linux that refuses others.
+    vendor: only kernels of some vendors have it, whatever their version.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Key(NamedTuple):
     removed: Optional[str] = None
     limits: Optional[Tuple[int, int]] = None
     limited: Tuple[int, int] = (3, 10)
+    vendor: bool = False
 
 
 TABLE = (
@@ -40,6 +43,7 @@ TABLE = (
     Key(TW_REUSE, namespaced="4.10", limits=(0, 2), limited=(4, 18)),
     Key(TW_REUSE_DELAY, namespaced="6.14", since="6.14", limits=(1, 60000)),
     Key(TW_RECYCLE, namespaced="4.11", removed="4.12"),
+    Key(TW_TIMEOUT, namespaced="4.19", vendor=True),  # seconds, 1 to 600, on Alibaba Cloud Linux
     Key(TIMESTAMPS, namespaced="4.13", limits=(0, 255), limited=(5, 13)),
     Key(FIN_TIMEOUT, namespaced="4.6"),
     Key(MAX_TW_BUCKETS, namespaced="4.11"),

@@ -18,7 +18,7 @@ from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Set, Tu
 from .._errors import SockDiagError
 from .._kernel.ports import MAX_PORT, PortRange, PortSet, second_half
 from .._kernel.tcp import CLOSE, LISTEN, TIME_WAIT, Destination, fold
-from .socket_table import MAX_TICK, SocketTable
+from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable
 
 # struct nlmsghdr (include/uapi/linux/netlink.h), then struct inet_diag_msg (inet_diag.h): each field and its format.
 # Ports and addresses are in network order, the rest is in that of the host.
@@ -66,8 +66,8 @@ _ENOUGH = 6
 class Aggregator:
     """Counts batches of messages: all of one length, and about sockets in one state."""
 
-    def __init__(self, clients: PortSet, port_range: PortRange) -> None:
-        self._table = SocketTable()
+    def __init__(self, clients: PortSet, port_range: PortRange, shift: int = TICK_SHIFT) -> None:
+        self._table = SocketTable(shift)
         is_client = bytearray(MAX_PORT + 1)
         for low, high in clients.spans:
             is_client[low : high + 1] = b"\1" * (high - low + 1)
@@ -119,7 +119,7 @@ class Aggregator:
         """Each step is one call for the whole batch."""
         families = batch[_FAMILY::length]
         ports = memoryview(batch).cast("H")[_PORT // 2 :: length // 2]
-        columns: List[Iterable[Any]] = [families, _keys_in(len(families), length)(batch), _ticks(batch, length)]
+        columns: List[Iterable[Any]] = [families, _keys_in(len(families), length)(batch), self._ticks_in(batch, length)]
         seconds = batch[_PORT + 1 :: length].translate(self._is_second)
         if 0 in batch[_PORT::length].translate(self._is_whole_page):
             chosen = bytes(map(self._is_client.__getitem__, ports))
@@ -135,6 +135,17 @@ class Aggregator:
         else:
             found = map(operator.getitem, map(self._ticks.__getitem__, each_family), keys)
         collections.deque(map(bytearray.append, found, ticks), maxlen=0)
+
+    def _ticks_in(self, batch: bytes, length: int) -> bytes:
+        """What is left of the timers, in ticks. More than 65 s have only some patched kernels."""
+        time_wait = self._table.time_wait
+        low, high = batch[_EXPIRES + _TICK :: length], batch[_EXPIRES + _ABOVE :: length]
+        if time_wait.shift == TICK_SHIFT and high.count(0) == len(high):
+            return low
+        left = memoryview(batch).cast("I")[_EXPIRES // 4 :: length // 4]
+        ticks = [ms >> time_wait.shift for ms in left]
+        time_wait.cut |= max(ticks) > MAX_TICK
+        return bytes(min(tick, MAX_TICK) for tick in ticks)
 
     def _clients(self, batch: bytes, length: int) -> Iterator[Tuple[Destination, int]]:
         """Destination and local port, in network order, of the sockets on client ports."""
@@ -154,12 +165,6 @@ def count_same(column: bytes) -> int:
 def _keys_in(number: int, length: int) -> Callable[[bytes], Tuple[bytes, ...]]:
     """What takes the keys out of so many messages: one call for all costs half of struct.iter_unpack()."""
     return struct.Struct("=" + number * f"{_KEY_FORMAT}{length - _KEY_END}x").unpack
-
-
-def _ticks(batch: bytes, length: int) -> bytes:
-    """What is left of the timers in ticks. More than 65 s, which some patched kernels have, are taken for the most."""
-    low, high = batch[_EXPIRES + _TICK :: length], batch[_EXPIRES + _ABOVE :: length]
-    return low if high.count(0) == len(high) else bytes(MAX_TICK if above else tick for tick, above in zip(low, high))
 
 
 @functools.lru_cache(maxsize=1024)

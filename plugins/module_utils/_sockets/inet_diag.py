@@ -18,7 +18,7 @@ from .._kernel.counters import read_sockstat
 from .._kernel.ports import PortRange, PortSet, client_ports
 from .._kernel.tcp import TIME_WAIT
 from .aggregate import OFFSET, Aggregator, count_same
-from .socket_table import SocketTable
+from .socket_table import TICK_SHIFT, SocketTable
 
 _NETLINK_SOCK_DIAG = 4
 # The older of two requests: it alone answers for both families in one dump. Every kernel since 2.6.14 knows it.
@@ -98,7 +98,7 @@ class SockDiag:
                     yield batch, length
 
 
-def read_sockets(port_range: PortRange, reserved: PortSet) -> SocketTable:
+def read_sockets(port_range: PortRange, reserved: PortSet, shift: int = TICK_SHIFT) -> SocketTable:
     """Count the sockets of this network namespace. Raises SockDiagError where netlink does not answer.
 
     A dump that is not consistent is repeated; if it stays so, the table says that it is not complete.
@@ -107,7 +107,7 @@ def read_sockets(port_range: PortRange, reserved: PortSet) -> SocketTable:
         dumps = _ONE_DUMP if _are_live_rare() else _TWO_DUMPS
         for _attempt in range(_ATTEMPTS):
             with SockDiag() as kernel:
-                table = count_sockets(kernel, port_range, reserved, dumps)
+                table = count_sockets(kernel, port_range, reserved, dumps, shift)
             if table.complete:
                 break
         return table
@@ -116,10 +116,14 @@ def read_sockets(port_range: PortRange, reserved: PortSet) -> SocketTable:
 
 
 def count_sockets(
-    kernel: SockDiag, port_range: PortRange, reserved: PortSet, dumps: Sequence[int] = _TWO_DUMPS
+    kernel: SockDiag,
+    port_range: PortRange,
+    reserved: PortSet,
+    dumps: Sequence[int] = _TWO_DUMPS,
+    shift: int = TICK_SHIFT,
 ) -> SocketTable:
     """Ask who holds ports, what is live and what is in TIME_WAIT. dumps: which states to ask for in each."""
-    aggregator = Aggregator(client_ports(port_range, reserved), port_range)
+    aggregator = Aggregator(client_ports(port_range, reserved), port_range, shift)
     for states in dumps:
         for batch, length in kernel.dump(states):
             aggregator.add(batch, length)

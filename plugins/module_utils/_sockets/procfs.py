@@ -45,9 +45,9 @@ def parse_row(line: str) -> Row:
         raise ProcfsError(f"not a row of /proc/net/tcp: {line!r}") from error
 
 
-def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> SocketTable:
+def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC, shift: int = TICK_SHIFT) -> SocketTable:
     """Count the sockets of this network namespace. Raises OSError or ProcfsError."""
-    table = SocketTable()
+    table = SocketTable(shift)
     table.listening.update(_listening_ports(proc))
     clients = client_ports(port_range, reserved) - PortSet.of(table.listening)
     for row in _rows(proc, _TCP):
@@ -56,7 +56,9 @@ def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC) -> 
             continue
         destination = fold(row.source), fold(row.address), row.remote_port
         if row.state == TIME_WAIT:
-            table.time_wait.add(destination, (min(row.left_ms >> TICK_SHIFT, MAX_TICK),))
+            tick = row.left_ms >> shift
+            table.time_wait.add(destination, (min(tick, MAX_TICK),))
+            table.time_wait.cut |= tick > MAX_TICK
         else:
             table.add_live(destination, row.state)
         if (row.port - port_range.low) % 2:

@@ -11,7 +11,6 @@ from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import FIRST_HALF, PortRange, PortSet, left_out, range_ports
-from .._kernel.time_wait import TIME_WAIT_MS
 from .._sockets.probe import ADDRESS, ROUTE
 from .._sockets.socket_table import SocketTable
 from .._text import format_destination, format_percent
@@ -29,7 +28,6 @@ _BOUND_PORTS = 100
 _BOUND_SHARE = 0.1
 _NEARLY_ALL = 0.45  # of the sockets: half of the ports that bind() chooses may not be told from those of connect()
 _CONNTRACK_SHARE = 0.8
-_TIME_WAIT_S = TIME_WAIT_MS / 1000
 # The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
 _FIN_TIMEOUT = 60
 # Defaults of tcp_max_tw_buckets are powers of two, by memory: 256 where there are 96 MiB; large hosts start from this.
@@ -146,11 +144,16 @@ def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
         return f"{_number_in(one, stuck)} of these connections {stuck.what}. {stuck.remedy}."
     if one["live"] >= one["blocked"] * _LIVE_SHARE:
         return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
-    if one["hold_seconds"] < _TIME_WAIT_S:
+    if _is_reused(one):
         return f"Ports are reused early already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if given.value(keys.TW_REUSE) is None:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
-    return f"The role timewait_remediate frees ports after a second (tcp_tw_reuse); better still, {_IN_THE_CLIENT}."
+    delay = f"{given.kernel['reuse_delay']['milliseconds'] / 1000:g} s"
+    return f"The role timewait_remediate frees ports after {delay} (tcp_tw_reuse); better still, {_IN_THE_CLIENT}."
+
+
+def _is_reused(one: Mapping[str, Any]) -> bool:
+    return bool(one["hold_seconds"] < one["time_wait_seconds"])
 
 
 def _reuse(given: Evidence) -> Iterator[Finding]:
@@ -177,9 +180,7 @@ def _reuse(given: Evidence) -> Iterator[Finding]:
         )
     elif value == 2:
         missed = [
-            one
-            for one in given.pools
-            if one["hold_seconds"] >= _TIME_WAIT_S and _in_trouble(one) and one["time_wait"] > one["live"]
+            one for one in given.pools if not _is_reused(one) and _in_trouble(one) and one["time_wait"] > one["live"]
         ]
         if missed:
             worst = format_destination(missed[0])
@@ -439,7 +440,8 @@ def _fin_timeout(given: Evidence) -> Iterator[Finding]:
         yield _finding(
             "fin-timeout-lowered",
             INFO,
-            f"tcp_fin_timeout is {seconds} s; that does not shorten TIME_WAIT, which is 60 s in every kernel.",
+            f"tcp_fin_timeout is {seconds} s; that does not shorten TIME_WAIT, which lasts "
+            f"{given.kernel['time_wait']['milliseconds'] / 1000:g} s.",
             "Keep it for peers that are slow to close, or go back to 60.",
             tcp_fin_timeout=seconds,
         )

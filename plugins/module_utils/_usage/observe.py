@@ -15,7 +15,7 @@ from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
 from .._sockets.probe import NotAllowedError
-from .._sockets.socket_table import SocketTable
+from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, pools
 from .findings import Evidence
 from .options import ScanOptions
@@ -78,7 +78,13 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
     asked, doubt, found = "not_needed", SURE, []
     proven = pools.sockstat_proves_ok(sockstat, ports["usable"], options.thresholds)
     if options.detail == "full" or options.only or not proven:
-        method, table = _read_sockets(options.method, port_range, reserved, proc)
+        shift = tick_shift(reuse.time_wait_ms)
+        method, table = _read_sockets(options.method, port_range, reserved, proc, shift)
+        if sysctls[keys.TW_TIMEOUT] is None and table.time_wait.cut:
+            method, table = _read_sockets(options.method, port_range, reserved, proc, WIDEST_TICK_SHIFT)
+        if sysctls[keys.TW_TIMEOUT] is None and table.time_wait.exceeds(reuse.time_wait_ms):
+            kernel["time_wait"] = features.time_wait_seen(table.time_wait.longest_ms())
+            reuse = reuse._replace(time_wait_ms=kernel["time_wait"]["milliseconds"])
         ports = pools.describe_ports(port_range, reserved, table, two_pass)
         unseen = _unseen(sockstat, table) if method == "procfs" or not features.shows_bound(host.release) else 0
         doubt = pools.how_sure(table, port_range, reserved, ports["usable"], unseen, two_pass)
@@ -183,11 +189,13 @@ def _assignments(files: Sequence[SysctlFile], key: str) -> List[Entry]:
     return assignments([file for file in files if name in file.text], key)
 
 
-def _read_sockets(method: str, port_range: PortRange, reserved: PortSet, proc: str) -> Tuple[str, SocketTable]:
+def _read_sockets(
+    method: str, port_range: PortRange, reserved: PortSet, proc: str, shift: int
+) -> Tuple[str, SocketTable]:
     if method != "procfs":
         try:
-            return "netlink", inet_diag.read_sockets(port_range, reserved)
+            return "netlink", inet_diag.read_sockets(port_range, reserved, shift)
         except SockDiagError:
             if method == "netlink":
                 raise
-    return "procfs", procfs.read_sockets(port_range, reserved, proc)
+    return "procfs", procfs.read_sockets(port_range, reserved, proc, shift)

@@ -16,8 +16,8 @@ from .._kernel.time_wait import Reuse
 from .._sockets.probe import PORT, Answer, Question
 from .._sockets.socket_table import SocketTable
 from . import forecast
-from .forecast import Waiting
 from .options import Only, Thresholds
+from .waiting import Waiting, lowest_blocking_tick
 
 CONNECT = "connect"
 
@@ -86,7 +86,7 @@ class Pool(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether it is certain, without asking, that no port is left. When a port may be reused is not."""
-        never_reused = self.waiting.hold_ms >= self.waiting.lasts_ms and not self.reuse_hidden
+        never_reused = not self.waiting.reused and not self.reuse_hidden
         certain = self.live + (self.waiting.number if never_reused else 0)
         return certain >= self.usable + self.doubt.spare
 
@@ -107,11 +107,22 @@ class Pool(NamedTuple):
 
 
 def connect_pool(destination: Destination, table: SocketTable, usable: int, reuse: Reuse) -> Pool:
-    waiting = Waiting(table.time_wait.histogram(destination), reuse.hold_ms(destination))
+    waiting = _waiting(destination, table, reuse)
     each = {name: table.live_states[destination, number] for number, name in STATES.items()}
     states = {name: number for name, number in each.items() if number}
     pool = Pool(CONNECT, destination, usable, table.live[destination], states, waiting, reuse_hidden=reuse.hidden)
     return _without_reuse(pool) if (reuse.never_seen or reuse.hidden) and _looks_unused(pool) else pool
+
+
+def _waiting(destination: Destination, table: SocketTable, reuse: Reuse) -> Waiting:
+    lasts_ms = _lasts_ms(destination, table, reuse)
+    ticks = table.time_wait.histogram(destination)
+    return Waiting(ticks, reuse.hold_ms(destination, lasts_ms), lasts_ms, table.time_wait.shift)
+
+
+def _lasts_ms(destination: Destination, table: SocketTable, reuse: Reuse) -> int:
+    """For how long TIME_WAIT lasts. Where it differs, the destination's own sockets tell."""
+    return reuse.lasts_ms(table.time_wait.longest_ms(destination) if reuse.recycles else 0)
 
 
 def _looks_unused(pool: Pool) -> bool:
@@ -122,7 +133,7 @@ def _looks_unused(pool: Pool) -> bool:
     """
     half = pool.usable / 2
     waiting = pool.waiting
-    if waiting.hold_ms >= waiting.lasts_ms:
+    if not waiting.reused:
         return False
     return pool.in_use > half * _CLEARLY and (pool.live + waiting.busiest(waiting.hold_ms)) * _CLEARLY < half
 
@@ -136,7 +147,7 @@ def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reu
     if answer is None:
         return pool
     fails = pool.reuse_fails
-    hold_ms = reuse.hold_ms(answer_key(pool, answer))
+    hold_ms = reuse.hold_ms(answer_key(pool, answer), pool.waiting.lasts_ms)
     if answer.lacks == PORT:
         fails = hold_ms < pool.waiting.lasts_ms and pool.in_use >= pool.usable and pool.waiting.number > 0
     elif answer.port is not None and fails:
@@ -157,7 +168,8 @@ def most_blocked(table: SocketTable, reuse: Reuse, number: int, only: Optional[O
     """The destinations with the most blocked ports, the worst first."""
 
     def order(destination: Destination) -> Tuple[int, int, Destination]:
-        least = forecast.lowest_blocking_tick(reuse.hold_ms(destination))
+        lasts_ms = _lasts_ms(destination, table, reuse)
+        least = lowest_blocking_tick(reuse.hold_ms(destination, lasts_ms), lasts_ms, table.time_wait.shift)
         blocked = table.live[destination] + table.time_wait.count(destination, least)
         return -blocked, -table.time_wait.count(destination), destination
 
@@ -168,7 +180,7 @@ def most_blocked(table: SocketTable, reuse: Reuse, number: int, only: Optional[O
 def unused_pool(only: Only, usable: int, reuse: Reuse) -> Pool:
     """That of a named destination that no socket belongs to."""
     hold_ms = reuse.hold_ms((only.address, only.address, only.port or 0))
-    return Pool(CONNECT, (None, only.address, only.port or 0), usable, 0, {}, Waiting({}, hold_ms))
+    return Pool(CONNECT, (None, only.address, only.port or 0), usable, 0, {}, Waiting({}, hold_ms, reuse.lasts_ms()))
 
 
 def how_sure(
@@ -212,6 +224,8 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
         "live": pool.live,
         "states": pool.states,
         "hold_seconds": waiting.hold_ms / 1000,
+        "time_wait_seconds": waiting.lasts_ms / 1000,
+        "longest_left_seconds": None if waiting.longest_left_ms is None else round(waiting.longest_left_ms / 1000, 1),
         "saturation": round(pool.saturation, 4),
         "level": pool.level(thresholds),
         "probe": pool.answer and _describe_answer(pool.answer),

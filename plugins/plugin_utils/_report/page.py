@@ -226,7 +226,9 @@ def _pool(pool: Pool, has_half: bool, before: float | None = None) -> View:
         "recent": format_number(recent_rate(pool)),
         "arrow": _ARROWS.get(pool["trend"] or "", ""),
         "bars": [round(rate / highest * 12, 1) for _window, rate in rates],
-        "rates": told if hold >= 60 else f"{told}; ports are reused after {hold:g} s, so older ones are missing",
+        "rates": told
+        if hold >= pool["time_wait_seconds"]
+        else f"{told}; ports are reused after {hold:g} s, so older ones are missing",
         "outlook": format_forecast(pool["forecast"]),
     }
 

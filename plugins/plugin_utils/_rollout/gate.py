@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ...module_utils._kernel import sysctl
 from ...module_utils._kernel.ports import FIRST_HALF, PortSet, parse_ports, ports_in_force, range_ports
-from ...module_utils._kernel.time_wait import TIME_WAIT_MS, reuse_in_force
+from ...module_utils._kernel.time_wait import reuse_in_force
 from ...module_utils._text import format_destination
 from .. import _border
 from .._model import ApplyResult, Check, Gate, KeyResult, Pool, Usage
@@ -306,7 +306,7 @@ def _connects_possible(after: Usage, not_curable: str | None) -> Check:
 
 
 def _must_meet_some(pool: Pool, usable: int, seconds: float) -> bool:
-    effective = pool["hold_seconds"] * 1000 < TIME_WAIT_MS
+    effective = pool["hold_seconds"] < pool["time_wait_seconds"]
     # Where that many can be reused, connect() must meet one.
     crowded = usable > 0 and pool["reusable"] >= usable * FIRST_HALF
     return effective and crowded and pool["rate"]["last_1s"] * seconds >= _ENOUGH

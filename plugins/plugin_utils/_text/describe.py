@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._kernel.keys import TW_REUSE
+from ...module_utils._kernel.keys import TW_REUSE, TW_TIMEOUT
 from ...module_utils._kernel.ports import FIRST_HALF
 from ...module_utils._text import format_destination, format_percent
 from .._border import clean, parse
@@ -148,8 +148,19 @@ def outlook(worst: Pool) -> str:
     if critical:
         return f"{rate}; at that rate critical in {critical:.0f} s, with {end} at steady state."
     if exhausted is None:
-        return f"{rate}; at that rate {end} of the ports are blocked at steady state."
+        return f"{rate}; at that rate {end} of the ports are blocked at steady state.{none_closed(worst)}"
     return f"{rate}."
+
+
+def none_closed(pool: Pool) -> str:
+    """What it means that none was closed lately: the kernel tells what is left of TIME_WAIT, not its age."""
+    left, lasts = pool["longest_left_seconds"], pool["time_wait_seconds"]
+    if left is None or recent_rate(pool) or lasts - left < 1:
+        return ""
+    return (
+        f" No socket in TIME_WAIT has more than {left:.0f} s left: none was closed for {lasts - left:.0f} s, or "
+        f"TIME_WAIT is shorter here than {lasts:g} s."
+    )
 
 
 def notable(usage: Usage) -> list[Finding]:
@@ -200,7 +211,9 @@ def reason(usage: Usage, worst: Pool) -> str:
     hold = max(worst["hold_seconds"], 0.001)  # the kernel counts no finer
     mode = usage["sysctls"].get(TW_REUSE) or "not visible in this namespace"
     rate = f"{format_at_most(usage['port_range']['usable'] / hold)} new connections per second"
-    hold_time = f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode})"
+    timeout = usage["sysctls"].get(TW_TIMEOUT)
+    length = f", tcp_tw_timeout is {timeout}" if timeout else ""
+    hold_time = f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode}{length})"
     return f"{hold_time}, so one destination takes at most {rate}.{slow}"
 
 

@@ -62,6 +62,8 @@ def destination(**different: Any) -> Result:
         "port": 8080,
         "reusable": 400,
         "hold_seconds": 1.0,
+        "time_wait_seconds": 60.0,
+        "longest_left_seconds": 59.0,
         "rate": {"last_1s": 50.0},
         **different,
     }

@@ -75,6 +75,8 @@ def destination(**different: Any) -> Result:
         "live": 0,
         "states": {},
         "hold_seconds": 60.0,
+        "time_wait_seconds": 60.0,
+        "longest_left_seconds": 59.0,
         "rate": {"last_1s": 400.0, "last_10s": 460.0},
         **different,
     }

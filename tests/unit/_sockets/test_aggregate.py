@@ -30,7 +30,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.ag
     Aggregator,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import TimeWaitExpiries
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import (
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import (
     Waiting,
     lowest_blocking_tick,
 )

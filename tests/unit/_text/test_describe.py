@@ -33,6 +33,8 @@ def destination(**different: object) -> Result:
         "saturation": 1.0,
         "level": "exhausted",
         "hold_seconds": 60.0,
+        "time_wait_seconds": 60.0,
+        "longest_left_seconds": 59.0,
         "rate": {"last_1s": 500.0, "last_10s": 50.0, "last_60s": 8.3},
         "trend": "rising",
         "forecast": {"saturation": 6.0, "seconds_to_critical": 0.0, "seconds_to_exhausted": 0.0},

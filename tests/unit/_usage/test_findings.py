@@ -15,9 +15,9 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.cou
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import ports_in_force
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import Waiting
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, Pool, describe_pool
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
 
 from .. import recorded
 from ..recorded import KERNELS, OLD_KERNELS

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import Waiting, forecast
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import forecast
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
 
 HOLD = 60000
 
