@@ -27,7 +27,7 @@ _IP_BIND_ADDRESS_NO_PORT = 24  # since Linux 4.2
 # What a connect() that fails did not find.
 PORT, ADDRESS, ROUTE = "port", "address", "route"
 
-# The search is timed by a median, for one may be disturbed; a search that takes long is not repeated.
+# The search is timed by a median, for one may be disturbed; a search that takes long or finds nothing is not repeated.
 _ASKS = 3
 _ENOUGH_US = 2000.0
 
@@ -38,7 +38,7 @@ _NO_FAMILY = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
 # All dry connects of one observation together, in seconds.
-LIMIT_S = 0.1
+LIMIT_S = 0.09
 
 # Source (None for that of the route), address and port.
 Question = Tuple[Optional[bytes], bytes, int]
@@ -81,11 +81,15 @@ def dry_connect(source: Optional[bytes], address: bytes, port: int) -> Answer:
 
 
 def dry_connects(questions: Iterable[Question], limit_s: float = LIMIT_S) -> Dict[Question, Answer]:
-    """Ask one after the other until the time is used up; what is left has no answer. Raises NotAllowedError."""
+    """Ask one after the other; what could take longer than the time that is left has no answer. Raises NotAllowedError.
+
+    A search that has begun cannot be cut short: that the next one takes as long as the slowest so far is expected.
+    """
     answers: Dict[Question, Answer] = {}
-    end = time.monotonic() + limit_s
+    end, slowest = time.monotonic() + limit_s, 0.0
     for question in questions:
-        if time.monotonic() >= end:
+        began = time.monotonic()
+        if began + slowest >= end:
             break
         try:
             answers[question] = dry_connect(*question)
@@ -93,6 +97,7 @@ def dry_connects(questions: Iterable[Question], limit_s: float = LIMIT_S) -> Dic
             raise
         except UnsupportedError:
             continue
+        slowest = max(slowest, time.monotonic() - began)
     return answers
 
 
@@ -146,9 +151,9 @@ def route_source(address: bytes) -> Optional[bytes]:
 
 
 def _ask(attempt: Callable[[], _Attempt]) -> List[_Attempt]:
-    """The same question several times, the newest answer last; not again once the search has taken long."""
+    """The same question several times, the newest answer last; not again once the search has taken long, or failed."""
     attempts = [attempt()]
-    while len(attempts) < _ASKS and sum(one.took_us for one in attempts) < _ENOUGH_US:
+    while len(attempts) < _ASKS and not attempts[-1].errno and sum(one.took_us for one in attempts) < _ENOUGH_US:
         attempts.append(attempt())
     return attempts
 

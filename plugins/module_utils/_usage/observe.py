@@ -154,7 +154,7 @@ def _ask(
     asked = "not_needed"
     if wanted:
         try:
-            answers = probe.dry_connects([pool.key for pool in wanted][:_MOST_ASKED])
+            answers = probe.dry_connects([pool.key for pool in pools.least_certain(wanted)][:_MOST_ASKED])
             found = [pools.with_answer(pool, answers.get(pool.key), port_range, reuse) for pool in found]
             asked = "asked" if answers else "not_supported"
         except NotAllowedError:

@@ -203,6 +203,11 @@ def how_sure(
     return Doubt(sum(counts), bound, more, None, spare)
 
 
+def least_certain(pools: Iterable[Pool]) -> List[Pool]:
+    """Those first of which counting does not tell whether a port is left; of the others, as they came."""
+    return sorted(pools, key=lambda pool: pool.is_full)
+
+
 def by_level(pools: Iterable[Pool], thresholds: Thresholds) -> List[Pool]:
     """The worst first; of the same level, as they came."""
     return sorted(pools, key=lambda pool: LEVELS.index(pool.level(thresholds)))

@@ -35,9 +35,10 @@ def test_the_search_is_timed_by_a_median_and_within_bounds(
 
 
 def test_the_newest_answer_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = iter([probe._Attempt(0, (HOST, 40000), 5.0), *[probe._Attempt(errno.EINVAL, None, 9.0)] * 2])
+    """And a question that was answered by an error is not repeated."""
+    attempts = iter([probe._Attempt(0, (HOST, 40000), 5.0), probe._Attempt(errno.EINVAL, None, 9.0)])
     monkeypatch.setattr(probe, "_try_connect", lambda *_: next(attempts))
-    assert probe.dry_connect(None, HOST, 443) == probe.Answer(errno.EINVAL, None, None, None, None, 3)
+    assert probe.dry_connect(None, HOST, 443) == probe.Answer(errno.EINVAL, None, None, None, None, 2)
 
 
 class Kernel:
@@ -98,13 +99,31 @@ def test_a_family_that_the_kernel_does_not_have(monkeypatch: pytest.MonkeyPatch)
         assert (answer.errno, answer.lacks, answer.search_us) == (errno.EAFNOSUPPORT, probe.ADDRESS, None)
 
 
-def test_questions_are_asked_until_the_time_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    questions = [(None, HOST, port) for port in range(1, 100)]
-    clock = iter(range(100))
-    monkeypatch.setattr(probe.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(probe, "dry_connect", lambda *question: question)
-    answers = probe.dry_connects(questions, 5)
-    assert answers == {question: question for question in questions[:4]}
+@pytest.mark.parametrize(
+    ("seconds", "asked"),
+    [
+        ([0.001] * 200, 89),
+        ([0.008] * 20, 11),
+        ([0.02] * 20, 4),  # a fifth would end too late
+        ([0.001, 0.05, 0.001], 2),  # the next one may take as long
+        ([0.2, 0.001], 1),
+    ],
+)
+def test_no_search_is_begun_that_may_not_end_in_time(
+    seconds: list[float], asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    searches = iter(seconds)
+
+    def ask(*question: object) -> object:
+        nonlocal now
+        now += next(searches)
+        return question
+
+    monkeypatch.setattr(probe.time, "monotonic", lambda: now)
+    monkeypatch.setattr(probe, "dry_connect", ask)
+    questions = [(None, HOST, port) for port in range(1, 200)]
+    assert list(probe.dry_connects(questions)) == questions[:asked]
 
 
 def test_a_question_that_cannot_be_asked_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
