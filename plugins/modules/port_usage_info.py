@@ -34,7 +34,8 @@ options:
       - V(full) reads every socket.
       - V(auto) does so only where it must. Where the counters of C(/proc/net/sockstat) prove that no destination can
         have reached the level V(warning), the answer is V(ok) and costs a fraction. RV(pools) is then empty,
-        RV(sockets) and RV(listening_ports) are null, and findings that need the sockets are not made.
+        RV(sockets) and RV(listening_ports) are null, and findings that need more sockets than the listening ones are
+        not made.
       - The proof takes all sockets for connections to one destination, and in a container on Linux 4.10 or older those
         of the whole host.
     type: str
@@ -69,7 +70,8 @@ options:
         in TIME_WAIT, and so end up to three of those sockets early.
       - V(auto) asks about the O(destination) that is named, about those that are near the level V(warning) whatever
         is thought to be reusable, and about the first one where the counters of C(/proc/net/sockstat) do not prove that
-        all is well. These are 10 at most, and no more is asked after 0.1 s. Without the privilege the count decides.
+        all is well. These are 10 at most, those first of which the count does not tell, and no search is begun that may
+        not end within 0.09 s; RV(not_observed) says how many were left. Without the privilege the count decides.
         Where sockets that called bind() may hold every port, one real connect() to port 0 of 127.0.0.1 tells; where it
         cannot be told, the level is V(unknown).
       - V(never) asks nothing.
@@ -382,6 +384,29 @@ reserved_in_files:
   type: str
   returned: success
   sample: 15432,30000-32767
+not_observed:
+  description:
+    - What RV(level) says nothing about.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    what:
+      description:
+        - V(sockets), one by one; V(udp); V(destinations) that the kernel was not asked about although it would have
+          told more than the count; V(namespaces), other network namespaces of this host.
+      type: str
+    number:
+      description: How many. Null where it is not known. Of namespaces it is the least, unless C(why) is V(elsewhere).
+      type: int
+    why:
+      description:
+        - V(counters), those of C(/proc/net/sockstat) tell enough; V(elsewhere), it has to be observed from there;
+          V(time), it would take too long; V(not_allowed), only root may; V(not_supported) by this kernel.
+      type: str
+  sample:
+    - {what: sockets, number: null, why: counters}
+    - {what: namespaces, number: 3, why: elsewhere}
 complete:
   description:
     - False where sockets changed in each of several dumps. Null for V(procfs), which does not tell, and V(sockstat).

@@ -31,9 +31,7 @@ DEPTH = 4
 # Numbers of the kernel have 64 bits.
 LARGEST = 2**64
 # C0 but tab and newline, DEL, C1, what turns the direction of text around, and what cannot be seen.
-_STEERING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 _STAND_IN = "\ufffd"
 
 # Variables that are ours by their first letters. A fact of a host would outrank the defaults of roles.

@@ -158,6 +158,14 @@ class Namespace(TypedDict):
     owner: str | None
 
 
+class NotObserved(TypedDict):
+    """Something that a level says nothing about. number: None where it is not known, else at least so many."""
+
+    what: Literal["sockets", "udp", "destinations", "namespaces"]
+    number: int | None
+    why: Literal["counters", "elsewhere", "time", "not_allowed", "not_supported"]
+
+
 class Usage(TypedDict):
     """Result of port_usage_info."""
 
@@ -176,6 +184,7 @@ class Usage(TypedDict):
     probe: Literal["asked", "not_needed", "not_allowed", "not_supported", "never"]
     method: Method
     complete: bool | None
+    not_observed: list[NotObserved]
     uptime: float
     counters: dict[str, int]
 

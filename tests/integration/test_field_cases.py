@@ -5,16 +5,27 @@
 from __future__ import annotations
 
 import errno
+import html
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_fleet import META
 
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Report, Usage
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.host import Host
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import summary_lines
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import Usages, judge, read_limits
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
 from .inside import private
 from .network import BIND, Network, bind_for_real, connect_for_real, observed, peers_without_timestamps, set_sysctls
+from .test_namespaces import neighbour
 from .test_probe import counted
 
 HOST, OTHER, THIRD = "198.18.0.1", "198.18.0.2", "198.18.0.3"
@@ -30,6 +41,21 @@ def findings(usage: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def said(usage: dict[str, Any]) -> str:
     return " ".join(" ".join(describe(usage)).split())
+
+
+def report(usage: dict[str, Any]) -> Report:
+    host = Host("web1")
+    host.on_usage(parse(Usage, json.loads(json.dumps(usage))))
+    return make_report({"web1": host}, META)
+
+
+def terminal(usage: dict[str, Any]) -> str:
+    return " ".join(" ".join(line.text for line in summary_lines(report(usage))).split())
+
+
+def page(usage: dict[str, Any]) -> str:
+    """The text of the HTML page."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", "".join(render(report(usage))))).split())
 
 
 @PRIVILEGED
@@ -154,6 +180,38 @@ def test_states_are_told_apart(state: str, identifier: str, words: str) -> None:
     assert "(HTTP keep-alive, a pool)" not in said(usage)
     assert f"{state.upper()}" in said(usage)
     assert "connect() takes long to find a free one" in said(usage)
+
+
+@private
+def test_a_leak_in_a_pod_seen_from_the_node() -> None:
+    """The node has ports; that other network namespaces exist, and were not observed, is said."""
+    usage = observed(detail="auto")
+    others = {one["what"]: one for one in usage["not_observed"]}.get("namespaces", {"number": 0})["number"]
+    with neighbour():
+        usage = observed(detail="auto")
+    assert usage["level"] == "ok"
+    left = {one["what"]: one for one in usage["not_observed"]}
+    assert left["namespaces"]["number"] > others
+    assert "other network namespace" in said(usage)
+    assert "other network namespaces on 1 host" in terminal(usage)
+    assert "other network namespace" in page(usage)
+
+
+@pytest.mark.parametrize("method", ["auto", "procfs"])
+@pytest.mark.parametrize("detail", ["auto", "full"])
+@private
+def test_a_published_port_in_the_range(method: str, detail: str) -> None:
+    """An outgoing connection has taken it while the service restarted. Told also where no other socket is read."""
+    with Network(LOW, HIGH, HOST, OTHER) as network:
+        network.listen(HOST, LOW + 300)
+        usage = observed(detail=detail, method=method)
+        set_sysctls(ip_local_reserved_ports=LOW + 300)
+        assert "listener-in-range" not in findings(observed(detail=detail, method=method))
+    assert (usage["level"], usage["method"] == "sockstat") == ("ok", detail == "auto")
+    assert findings(usage)["listener-in-range"]["evidence"] == {"ports": str(LOW + 300)}
+    for words in (said(usage), terminal(usage), page(usage)):
+        assert "Name these ports in timewait_remediate_reserve" in words
+    assert "Nothing to do" not in said(usage)
 
 
 @private

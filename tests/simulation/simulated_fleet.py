@@ -144,7 +144,7 @@ def at_scale(recorded: Mapping[str, Any], chance: random.Random, share: float) -
     usage["pools"].sort(key=lambda one: -one["saturation"])
     usage["level"] = usage["pools"][0]["level"] if usage["pools"] else "ok"
     current = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["pools"])
-    usage["findings"] = findings.find(Evidence(*current, sockets=None, overflows=0, conntrack=None, recycle_lines=[]))
+    usage["findings"] = findings.find(Evidence(*current, listening=(), overflows=0, conntrack=None, recycle_lines=[]))
     return usage
 
 

@@ -48,7 +48,7 @@ def parse_row(line: str) -> Row:
 def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC, shift: int = TICK_SHIFT) -> SocketTable:
     """Count the sockets of this network namespace. Raises OSError or ProcfsError."""
     table = SocketTable(shift)
-    table.listening.update(_listening_ports(proc))
+    table.listening.update(read_listening_ports(proc))
     clients = client_ports(port_range, reserved) - PortSet.of(table.listening)
     for row in _rows(proc, _TCP):
         table.states[row.state] += 1
@@ -66,17 +66,19 @@ def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC, shi
     return table
 
 
+def read_listening_ports(proc: str = PROC) -> Set[int]:
+    """Listeners and half-open connections come first in each file; the rest need not be read for them."""
+    return {
+        row.port
+        for name in _TCP
+        for row in itertools.takewhile(lambda row: row.state in (LISTEN, SYN_RECV), _rows(proc, (name,)))
+        if row.state == LISTEN
+    }
+
+
 def udp_ports(proc: str = PROC) -> Set[int]:
     """Local ports of UDP sockets that are not connected: services, and clients that wait for any answer."""
     return {row.port for row in _rows(proc, ("udp", "udp6")) if row.state == CLOSE}
-
-
-def _listening_ports(proc: str) -> Iterator[int]:
-    """Listeners and half-open connections come first in each file; the rest need not be read for them."""
-    for name in _TCP:
-        for row in itertools.takewhile(lambda row: row.state in (LISTEN, SYN_RECV), _rows(proc, (name,))):
-            if row.state == LISTEN:
-                yield row.port
 
 
 def _rows(proc: str, names: Tuple[str, ...]) -> Iterator[Row]:

@@ -5,14 +5,13 @@
 docs/findings.md describes each identifier; a function here yields those of one subject.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import FIRST_HALF, PortRange, PortSet, left_out, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
-from .._sockets.socket_table import SocketTable
 from .._text import format_destination, format_percent
 from .pools import SURE, Doubt, Pool
 
@@ -47,7 +46,7 @@ Finding = Dict[str, Any]
 class Evidence(NamedTuple):
     """All that findings are drawn from; kernel, sysctls and pools as port_usage_info returns them.
 
-    sockets: None where they were not read. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
+    listening: local ports of listeners. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
     set tcp_tw_recycle. asked: the same pools as they were computed.
     """
 
@@ -57,7 +56,7 @@ class Evidence(NamedTuple):
     reserved: PortSet
     usable: int
     pools: Sequence[Mapping[str, Any]]
-    sockets: Optional[SocketTable]
+    listening: Collection[int]
     overflows: int
     conntrack: Optional[Conntrack]
     recycle_lines: Sequence[Tuple[str, int]]
@@ -363,9 +362,7 @@ def _range_size(given: Evidence) -> Iterator[Finding]:
 
 
 def _unreserved_listeners(given: Evidence) -> Iterator[Finding]:
-    if given.sockets is None:
-        return
-    exposed = (PortSet.of(given.sockets.listening) & range_ports(given.port_range)) - given.reserved
+    exposed = (PortSet.of(given.listening) & range_ports(given.port_range)) - given.reserved
     if exposed:
         yield _finding(
             "listener-in-range",

@@ -4,12 +4,12 @@
 
 import contextlib
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from .._boot import files as boot_files
 from .._boot.lines import Entry, SysctlFile, assignments
 from .._errors import SockDiagError, UnsupportedError
-from .._kernel import counters, features, keys, sysctl
+from .._kernel import counters, features, keys, namespaces, sysctl
 from .._kernel.ports import PortRange, PortSet, parse_ports, ports_in_force
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
@@ -18,6 +18,7 @@ from .._sockets.probe import NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, pools
 from .findings import Evidence
+from .not_observed import Observed, not_observed
 from .options import ScanOptions
 from .pools import SURE, Doubt, Pool
 
@@ -75,7 +76,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
     two_pass = kernel["two_pass_port_search"]["supported"]
     ports = pools.describe_ports(port_range, reserved, None, two_pass)
     method, table = "sockstat", None
-    asked, doubt, found = "not_needed", SURE, []
+    asked, unasked, doubt, found = "not_needed", 0, SURE, []
     proven = pools.sockstat_proves_ok(sockstat, ports["usable"], options.thresholds)
     if options.detail == "full" or options.only or not proven:
         shift = tick_shift(reuse.time_wait_ms)
@@ -92,7 +93,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         if options.probe == "never":
             asked = "never"
         else:
-            asked, doubt, found = _ask(options, found, doubt, not proven, port_range, reuse)
+            asked, unasked, doubt, found = _ask(options, found, doubt, not proven, port_range, reuse)
         found = pools.by_level((pool._replace(doubt=doubt) for pool in found), options.thresholds)
     described = [pools.describe_pool(pool, options.thresholds) for pool in found]
     evidence = Evidence(
@@ -105,7 +106,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         asked=found,
         doubt=doubt,
         ipv6_off=sysctl.read(_IPV6_OFF, f"{proc}/sys") != "0",
-        sockets=table,
+        listening=table.listening if table else _listening_ports(options.method, proc),
         overflows=counted.get("TCPTimeWaitOverflow", 0),
         conntrack=counters.read_conntrack(proc),
         recycle_lines=files.recycle_lines,
@@ -128,6 +129,9 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         "uptime": host.uptime,
         "method": method,
         "complete": table.complete if table and method == "netlink" else None,
+        "not_observed": not_observed(
+            Observed(table is not None, asked, unasked, namespaces.count_others(proc)), sockstat
+        ),
     }
 
 
@@ -144,24 +148,25 @@ def _pools(options: ScanOptions, table: SocketTable, usable: int, reuse: Reuse) 
 
 def _ask(
     options: ScanOptions, found: List[Pool], doubt: Doubt, suspected: bool, port_range: PortRange, reuse: Reuse
-) -> Tuple[str, Doubt, List[Pool]]:
-    """Whether the kernel was asked, and what it adds to the pools.
+) -> Tuple[str, int, Doubt, List[Pool]]:
+    """Whether the kernel was asked, about how many of the pools that it would have been it was not, and what it adds.
 
     suspected: the counters do not prove that all is well, so that the first pool at least is asked about.
     """
     wanted = [pool for pool in found if options.only or doubt.more or pool.is_near(options.thresholds)]
     wanted = wanted or found[:1] * suspected
-    asked = "not_needed"
+    asked, unasked = "not_needed", 0
     if wanted:
         try:
             answers = probe.dry_connects([pool.key for pool in pools.least_certain(wanted)][:_MOST_ASKED])
             found = [pools.with_answer(pool, answers.get(pool.key), port_range, reuse) for pool in found]
             asked = "asked" if answers else "not_supported"
+            unasked = len(wanted) - len(answers)
         except NotAllowedError:
-            asked = "not_allowed"
+            asked, unasked = "not_allowed", len(wanted)
     if doubt.more or (suspected and not found):
         doubt = doubt._replace(held=probe.binders_hold_all())
-    return asked, doubt, found
+    return asked, unasked, doubt, found
 
 
 def _unseen(sockstat: Mapping[str, Mapping[str, int]], table: SocketTable) -> int:
@@ -187,6 +192,13 @@ def _assignments(files: Sequence[SysctlFile], key: str) -> List[Entry]:
     """As assignments(), without parsing files that do not have the name."""
     name = key.rpartition(".")[2]
     return assignments([file for file in files if name in file.text], key)
+
+
+def _listening_ports(method: str, proc: str) -> Set[int]:
+    if method != "procfs":
+        with contextlib.suppress(SockDiagError):
+            return inet_diag.read_listening_ports()
+    return procfs.read_listening_ports(proc)
 
 
 def _read_sockets(

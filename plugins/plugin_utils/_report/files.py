@@ -20,7 +20,8 @@ from .host import latest_usage, pools_before
 from .page import render
 
 COLUMNS = (
-    "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "settings_to_change",
+    "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "not_observed",
+    "settings_to_change",
     "settings_changed", "destination_rank", "source", "destination", "destination_level", "blocked", "time_wait",
     "live", "saturation", "rate_per_second", "trend", "forecast_saturation", "seconds_to_critical",
     "seconds_to_exhausted", "saturation_before",
@@ -81,6 +82,7 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
         row["kernel"] = usage["kernel"]["release"]
         row["port_range"], row["usable_ports"] = f"{ports['low']}-{ports['high']}", ports["usable"]
         row["findings"] = " ".join(dict.fromkeys(finding["id"] for finding in usage["findings"]))
+        row["not_observed"] = " ".join(one["what"] for one in usage["not_observed"])
     earlier = pools_before(host)
     before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in earlier}
     for rank, pool in enumerate(usage["pools"] if usage else [], 1):

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from ...module_utils._text import format_destination, format_percent
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage
-from .._text.describe import notable, reason, verdict
+from .._text.describe import notable, reason, scope, verdict
 from .._text.wording import (
     format_at_most,
     format_count,
@@ -177,6 +177,7 @@ def _details(host: HostReport) -> View:
     return {
         "verdict": _verdict(host),
         "reason": reason(usage, pools[0]) if usage and pools else "",
+        "scope": scope(usage) if usage else "",
         "error": host["error"] if usage else None,
         "usage": usage,
         "pools": [

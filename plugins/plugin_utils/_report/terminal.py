@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ...module_utils._text import format_destination, format_percent
-from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary
+from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage
 from .._text.layout import cut_end, cut_middle, one_line, table, wrap
 from .._text.wording import (
     format_change,
@@ -33,6 +33,7 @@ NORMAL, GOOD, POOR, BAD = "normal", "good", "poor", "bad"
 
 SHORT = ("exhausted", "critical", "warning")
 _TONES = {"exhausted": BAD, "critical": BAD, "failed": BAD, "unreachable": BAD, "warning": POOR, "info": NORMAL}
+_UNSEEN = {"namespaces": "other network namespaces", "udp": "UDP"}
 _HOWS: tuple[How, ...] = ("changed", "rolled_back", "would_change", "planned")
 
 
@@ -49,6 +50,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
     summary, hosts = report["summary"], report["hosts"]
     lines = [
         *_counts(summary, any(map(latest_usage, hosts)), report["meta"]["check_mode"], width),
+        *_scope(hosts, width),
         *_worst(hosts, width),
         *_losses(summary["lost"], width),
         *_groups("Not curable by sysctls", summary["not_curable"], width),
@@ -69,6 +71,18 @@ def _counts(summary: Summary, observed: bool, check_mode: bool, width: int) -> l
     lost = summary["states"]["failed"] or summary["states"]["unreachable"]
     tone = BAD if lost else _TONES.get(found[0], GOOD) if found else NORMAL
     return [Line(line, tone) for line in wrap(text, width)]
+
+
+def _scope(hosts: Sequence[HostReport], width: int) -> list[Line]:
+    """What no level above says anything about."""
+    left = Counter(what for host in hosts if (usage := latest_usage(host)) for what in {*_unseen(usage)})
+    text = ", ".join(f"{_UNSEEN[what]} on {format_hosts(left[what])}" for what in _UNSEEN if left[what])
+    return [Line(line) for line in wrap(f"Not observed: {text}.", width)] if text else []
+
+
+def _unseen(usage: Usage) -> Iterator[str]:
+    """Without those that there may be, for all that can be told."""
+    return (one["what"] for one in usage["not_observed"] if one["number"])
 
 
 def _worst(hosts: Sequence[HostReport], width: int) -> list[Line]:

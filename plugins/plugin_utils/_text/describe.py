@@ -24,6 +24,7 @@ from .._model import (
     HostOutcome,
     LoadError,
     LoadResult,
+    NotObserved,
     Plan,
     Pool,
     Remediation,
@@ -37,6 +38,12 @@ DESTINATIONS_SHOWN = 5
 
 # Findings about the present load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning")
+
+_WHY_NOT = {
+    "time": " (it would take too long)",
+    "not_allowed": " (only root may tell)",
+    "not_supported": " (this kernel does not tell)",
+}
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
@@ -92,7 +99,29 @@ def describe_usage(usage: Usage) -> list[str]:
     )
     if usage["complete"] is False:
         lines += labelled("Note", "Sockets changed during the dump; the numbers are slightly off.")
+    lines += labelled("Scope", scope(usage))
     return lines + next_steps(usage)
+
+
+def scope(usage: Usage) -> str:
+    """What was observed, and what was not: a level holds for that."""
+    how = "the kernel's counters" if usage["method"] == "sockstat" else "its sockets"
+    left = "; ".join(map(_not_observed, usage["not_observed"]))
+    return f"TCP in this network namespace, by {how}." + (f" Not observed: {left}." if left else "")
+
+
+def _not_observed(one: NotObserved) -> str:
+    number, why = one["number"], one["why"]
+    some = number if why == "elsewhere" else f"at least {number}"
+    texts = {
+        "sockets": "its sockets one by one",
+        "udp": "UDP" if number is None else f"UDP ({number} socket{'s' * (number != 1)})",
+        "destinations": f"what the kernel says of {number} destination{'s' * (number != 1)}{_WHY_NOT.get(why, '')}",
+        "namespaces": f"{some} other network namespace{'s' * (number != 1)} of this host"
+        if number
+        else f"other network namespaces of this host, if there are any{_WHY_NOT.get(why, '')}",
+    }
+    return texts.get(one["what"], one["what"])
 
 
 def verdict(usage: Usage) -> str:

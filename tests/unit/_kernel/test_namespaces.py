@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import NamespaceError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace, Others
 
 MOUNTINFO = """\
 22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
@@ -79,6 +79,31 @@ def test_by_mount_wherever_it_is(proc: Proc) -> None:
         Namespace(4026532177, "/run/netns/blue", None),
         Namespace(4026532300, "/run/my netns/a\\b", 30),
     ]
+
+
+def test_how_many_there_are_is_told_without_saying_which(proc: Proc) -> None:
+    (proc.root / "self/mountinfo").write_text(MOUNTINFO)
+    for pid, inode in enumerate([namespaces.own_inode(str(proc.root)), 7, 7, 4026532300, None]):
+        proc.process(pid, inode)
+    assert namespaces.count_others(str(proc.root)) == Others(3, untold=0, unread=0)
+
+
+def test_they_are_counted_for_a_while_only(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    (proc.root / "self/mountinfo").write_text(MOUNTINFO)
+    for pid in range(100):
+        proc.process(pid, pid + 1000)
+    clock = iter(range(1000))
+    monkeypatch.setattr(namespaces.time, "monotonic", lambda: next(clock))
+    assert namespaces.count_others(str(proc.root), 11) == Others(2 + 10, untold=0, unread=90)
+
+
+def test_processes_that_do_not_tell_are_counted(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> str:
+        raise PermissionError(path)
+
+    proc.process(30, 7)
+    monkeypatch.setattr(namespaces.os, "readlink", refuse)
+    assert namespaces.count_others(str(proc.root)) == Others(0, untold=1, unread=0)
 
 
 @pytest.mark.parametrize("path", ["/nowhere/at/all", os.devnull])

@@ -126,6 +126,7 @@ def test_csv_values() -> None:
         "10240-65535",
         "55296",
     )
+    assert {row["not_observed"] for row in found} == {"namespaces"}
 
 
 @given(st.text(max_size=5), st.sampled_from(["\0=", "=", "+", "-", "@", "\t", "\r", "\n"]))

@@ -41,6 +41,7 @@ def fleet_of(**usages: dict[str, Any]) -> Fleet:
 def test_five_hosts() -> None:
     assert told(make_fleet(5)) == [
         "5 hosts: 1 exhausted, 1 warning, 2 ok, 1 unknown. In this run: 1 unreachable, 4 observed.",
+        "Not observed: other network namespaces on 4 hosts.",
         "",
         "Short of ports, the worst first",
         "  host                  level      towards         blocked  closed/s  trend   forecast",
@@ -90,8 +91,8 @@ def test_how_it_feels() -> None:
 def test_the_rest_is_counted() -> None:
     usages = {f"web{number}": RECORDED["usage"]["exhausted" if number < 4 else "warning"] for number in range(15)}
     lines = told(fleet_of(**usages))
-    assert [line.split()[0] for line in lines[4:14]] == [f"web{number}" for number in range(10)]
-    assert lines[14] == "  and 5 more (5 warning)"
+    assert [line.split()[0] for line in lines[5:15]] == [f"web{number}" for number in range(10)]
+    assert lines[15] == "  and 5 more (5 warning)"
     assert "  warning  destination-warning, 15 hosts: web[0:14]" in lines
 
 

@@ -61,6 +61,7 @@ def usage(*destinations: Result, reuse: str | None = "2", **different: object) -
         "level": level,
         "findings": [] if level == "ok" else [finding(f"destination-{level}", remedy="Keep connections alive.")],
         "complete": True,
+        "not_observed": [],
         "method": "netlink",
         "port_range": {"low": 32768, "high": 33267, "size": 500, "reserved": 0, "held": 0, "usable": 500},
         "sysctls": {REUSE: reuse},
@@ -230,7 +231,39 @@ SAID = {
         usage(method="sockstat", port_range={**usage()["port_range"], "held": None}),
         (
             "OK: no destination blocks more than 17 of 500 local ports. "
-            "Ports: 32768-33267, 500 of 500 usable (0 reserved). Next: Nothing to do."
+            "Ports: 32768-33267, 500 of 500 usable (0 reserved). "
+            "Scope: TCP in this network namespace, by the kernel's counters. Next: Nothing to do."
+        ),
+    ),
+    "what was not observed": (
+        usage(
+            method="sockstat",
+            not_observed=[
+                {"what": "sockets", "number": None, "why": "counters"},
+                {"what": "udp", "number": 1, "why": "counters"},
+                {"what": "namespaces", "number": 3, "why": "elsewhere"},
+            ],
+        ),
+        (
+            "Scope: TCP in this network namespace, by the kernel's counters. Not observed: its sockets one by one; "
+            "UDP (1 socket); 3 other network namespaces of this host. Next"
+        ),
+    ),
+    "what may not be seen": (
+        usage(HARDLY, not_observed=[{"what": "namespaces", "number": 0, "why": "not_allowed"}]),
+        "by its sockets. Not observed: other network namespaces of this host, if there are any (only root may tell).",
+    ),
+    "what there was no time for": (
+        usage(
+            CRITICAL,
+            not_observed=[
+                {"what": "destinations", "number": 7, "why": "time"},
+                {"what": "namespaces", "number": 40, "why": "time"},
+            ],
+        ),
+        (
+            "Not observed: what the kernel says of 7 destinations (it would take too long); "
+            "at least 40 other network namespaces of this host."
         ),
     ),
     "changing sockets": (usage(HARDLY, complete=False), "Sockets changed during the dump"),

@@ -41,7 +41,7 @@ def find(
         reserved=reserved,
         usable=port_range.size,
         pools=pools,
-        sockets=None,
+        listening=(),
         overflows=0,
         conntrack=conntrack,
         recycle_lines=recycle_lines,
