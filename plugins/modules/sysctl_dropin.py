@@ -14,6 +14,8 @@ description:
   - A journal on the host keeps how things were before each change. If a run is killed, the next one first rolls back
     what it left half done.
   - The journal keeps the file and the running values from before the first run. O(state=absent) restores exactly those.
+  - What others have decided since is respected. A running value, the content of the file, a line that another sysctl
+    file has got or changed, and ports that somebody else has reserved stay.
   - Ports are reserved before C(ip_local_port_range) is widened over them.
 author:
   - netops.ephemeral_ports contributors (@netops)
@@ -29,8 +31,7 @@ options:
       - What the file shall contain, in the syntax of sysctl.d(5). Each line sets one key; patterns are refused.
       - A key that the kernel lacks is an error unless a C(-) stands before it. Then it is skipped. A value that the
         kernel refuses is an error in any case.
-      - A key that an earlier run has set and that is no longer named keeps its running value. O(state=absent) restores
-        the one from before the first run.
+      - A key that an earlier run has set and that is no longer named is rolled back, alone and in the same transaction.
       - Required with O(state=present).
     type: str
   state:
@@ -41,9 +42,24 @@ options:
       - V(confirmed) ends the trial of a change, which stays. Neither file nor running values are touched.
       - What somebody else has changed since is left as it is and gets the status V(kept). If that is the content of the
         file, so are the running values of the keys that it sets; remove the file and run this again to roll back all.
+      - A key whose earlier value the kernel refuses is kept too, with a warning that says why, and holds up no other.
+        The journal keeps it, for another rollback once the cause is gone.
     type: str
     choices: [present, absent, confirmed]
     default: present
+  keys:
+    description:
+      - With O(state=absent), roll back these keys alone, and take their lines and the comments right above them out of
+        the file. All others stay applied. When not set, everything is rolled back.
+      - Not possible while a change is on trial.
+    type: list
+    elements: str
+  asked_ports:
+    description:
+      - With O(state=present), those ports of C(ip_local_reserved_ports) in O(content) that somebody has asked for by
+        name. They are noted in the journal, where M(netops.ephemeral_ports.port_usage_info) finds them, so that they
+        can be released once nobody asks for them any more. Nothing else depends on it.
+    type: str
   trial:
     description:
       - With O(state=present), note in the journal that a change is on trial until a later run confirms it
@@ -75,7 +91,8 @@ options:
     default: /var/lib/netops.ephemeral_ports
   lock_timeout:
     description:
-      - For how many seconds to wait for another run with the same O(state_dir). No other user can hold this lock.
+      - For how many seconds to wait for another run with the same O(state_dir), and for one that sets running values of
+        this network namespace. No other user can hold these locks.
     type: int
     default: 30
 extends_documentation_fragment:
@@ -123,6 +140,11 @@ EXAMPLES = r"""
   netops.ephemeral_ports.sysctl_dropin:
     state: confirmed
 
+- name: Roll one key back
+  netops.ephemeral_ports.sysctl_dropin:
+    state: absent
+    keys: [net.ipv4.tcp_tw_reuse]
+
 - name: Roll everything back
   netops.ephemeral_ports.sysctl_dropin:
     state: absent
@@ -160,7 +182,8 @@ settings:
     status:
       description:
         - V(changed), V(unchanged), V(skipped) (the kernel lacks the key, and it is optional), V(restored) (rolled
-          back), or V(kept) (not rolled back, because somebody else has since changed it, or the file that sets it).
+          back), or V(kept) (not rolled back, because somebody else has since changed it, or the file that sets it, or
+          because the kernel refuses the value; then there is a warning).
       type: str
     boot_value:
       description: The value after a reboot, null where no file sets the key, or no loader is known.
@@ -219,6 +242,8 @@ ARGUMENTS: Dict[str, Any] = {
     "on_conflict": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
     "state_dir": {"type": "path", "default": "/var/lib/netops.ephemeral_ports"},
     "lock_timeout": {"type": "int", "default": 30},
+    "keys": {"type": "list", "elements": "str", "no_log": False},
+    "asked_ports": {"type": "str"},
 }
 
 

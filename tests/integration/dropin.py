@@ -58,8 +58,14 @@ def absent(*, check: bool = False, **options: object) -> Result:
 
 def run_module(check: bool, **options: object) -> Result:
     defaults = {
-        "path": str(DROPIN), "state_dir": str(STATE), "lock_timeout": 30, "on_conflict": "fail", "trial": False
-    }  # fmt: skip
+        "path": str(DROPIN),
+        "state_dir": str(STATE),
+        "lock_timeout": 30,
+        "on_conflict": "fail",
+        "trial": False,
+        "keys": None,
+        "asked_ports": None,
+    }
     return run({**defaults, **options}, check)
 
 

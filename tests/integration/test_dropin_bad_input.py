@@ -155,7 +155,7 @@ def test_all_read_only_is_no_trouble_while_nothing_is_to_change() -> None:
         absent()
 
 
-DAMAGED = ("", "{", "[]", "null", '{"format": 2}', '{"format": 1}', "\\xff")
+DAMAGED = ("", "{", "[]", "null", '{"format": 3}', '{"format": 1}', "\\xff")
 
 
 @pytest.mark.parametrize("text", DAMAGED)
@@ -174,7 +174,7 @@ def test_journal_whose_parts_do_not_match_is_refused() -> None:
     data = json.loads(JOURNAL.read_text())
     del data["history"]["applied"]["values"][REUSE]
     JOURNAL.write_text(json.dumps(data))
-    with nothing_changes(), pytest.raises(JournalError, match="origin and applied do not match"):
+    with nothing_changes(), pytest.raises(JournalError, match="origin, applied and boot do not match"):
         absent()
 
 

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 
 from .dropin import CONTENT, DROPIN, REUSE, absent, contents, get, nothing_changes, present
 from .inside import private
@@ -37,21 +40,36 @@ def test_link_that_leads_nowhere() -> None:
     assert contents() == before
 
 
+def turn_to_other() -> None:
+    DROPIN.symlink_to("other")
+
+
+def replace_by_file() -> None:
+    DROPIN.write_text("# theirs\n")
+
+
+@pytest.mark.parametrize("becomes", [lambda: None, turn_to_other, replace_by_file], ids=["gone", "turned", "file"])
 @private
-def test_link_that_has_been_turned_elsewhere() -> None:
+def test_link_that_no_longer_leads_to_what_was_applied(becomes: Callable[[], object]) -> None:
+    """The file to which it led is rolled back; what is there now is somebody else's."""
     one, other = DROPIN.with_name("one"), DROPIN.with_name("other")
     one.write_text("# one\n")
     other.write_text("# other\n")
     DROPIN.symlink_to("one")
     present()
     DROPIN.unlink()
-    DROPIN.symlink_to("other")
+    becomes()
+    now = DROPIN.read_text() if DROPIN.exists() else None
+    for check in (True, False):
+        with nothing_changes(), pytest.raises(ApplyError, match=rf"led to {one} when it was applied, and leads to"):
+            present(check=check)
+    predicted = absent(check=True)
+    done = absent()
+    assert (done, done["path"], done["file"]) == (predicted, str(one), "restored")
+    assert (one.read_text(), other.read_text(), get(REUSE)) == ("# one\n", "# other\n", "2")
+    assert (DROPIN.read_text() if DROPIN.exists() else None) == now
     with nothing_changes():
         assert not absent()["changed"]
-    DROPIN.unlink()
-    DROPIN.symlink_to("one")
-    absent()
-    assert (one.read_text(), other.read_text(), get(REUSE)) == ("# one\n", "# other\n", "2")
 
 
 @private

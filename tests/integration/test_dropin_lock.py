@@ -17,13 +17,15 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.lock import (
     LOCK_NAME,
     LockedError,
+    lock_kernel,
     lock_state,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.trust import UntrustedError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 
 from .dropin import DROPIN, FIN, OTHER_CONTENT, RANGE, REUSE, STATE, absent, get, nothing_changes, present, run_module
-from .inside import in_children, private
+from .inside import in_children, namespaces, private
 
 
 @private
@@ -179,3 +181,37 @@ def test_state_directory_stays_as_long_as_there_is_a_journal() -> None:
     assert get(RANGE) == "2000 65001"
     assert absent(path=other)["file"] == "removed"
     assert (get(RANGE), STATE.exists()) == ("32768 60999", False)
+
+
+# The running values
+
+
+@pytest.mark.parametrize("check", [True, False])
+@private
+def test_runs_with_different_state_directories_exclude_each_other(check: bool) -> None:
+    other = {"path": str(DROPIN.with_name("99-zz-other.conf")), "state_dir": str(STATE.with_name("other"))}
+    with lock_kernel(0, sysctl.PROC_SYS), nothing_changes(), pytest.raises(LockedError, match="route/flush for more"):
+        present(lock_timeout=0, check=check, **other)
+    present(lock_timeout=0, **other)
+
+
+@private
+def test_other_network_namespaces_have_a_lock_of_their_own() -> None:
+    with lock_kernel(0, sysctl.PROC_SYS):
+        assert namespaces.libc.unshare(namespaces.CLONE_NEWNET) == 0
+        present(lock_timeout=0)
+
+
+@private
+def test_no_other_user_can_hold_the_lock_on_the_running_values() -> None:
+    if Path("/proc/self/uid_map").read_text().split()[2] == "1":
+        pytest.skip("only root can be somebody else")
+    lock = Path("/proc/sys/net/ipv4/route/flush")
+
+    def body() -> None:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        for mode in (os.O_RDONLY, os.O_WRONLY):
+            with pytest.raises(PermissionError):
+                os.open(lock, mode)
+
+    assert in_children([body]) == [(0, "")]

@@ -37,10 +37,9 @@ from .inside import private
 
 @private
 def test_a_trial_is_rolled_back_to_what_an_earlier_run_had_made() -> None:
-    """Also where that run left behind a key that neither of its successors names."""
+    """Also a key that it no longer names."""
     original = contents()
     present(OTHER_CONTENT)
-    present(f"{REUSE} = 0\n")
     earlier = contents()
 
     tried = present(trial=True)

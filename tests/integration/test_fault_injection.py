@@ -105,6 +105,10 @@ def roll_back() -> None:
     change(lambda start: transaction.prepare_rollback(start, trial=False))
 
 
+def roll_back_a_key() -> None:
+    change(lambda start: transaction.prepare_rollback(start, trial=False, only=[REUSE]))
+
+
 def end_trial() -> None:
     change(lambda start: transaction.prepare_rollback(start, trial=True))
 
@@ -150,6 +154,7 @@ SCENARIOS = {
     "long list of ports": Scenario((apply(f"{RESERVED} = 80\n"),), apply(LONG)),
     "value that the kernel refuses": Scenario((apply(CONTENT),), apply(REFUSED_BY_KERNEL), FAILED),
     "rollback": Scenario((apply(CONTENT), apply(OTHER)), roll_back),
+    "rollback of one key": Scenario((apply(CONTENT),), roll_back_a_key),
     "rollback to a foreign file behind a link": Scenario((foreign, apply(CONTENT)), roll_back),
     "apply after a run that died": Scenario((apply(CONTENT), lambda: break_off(apply(OTHER))), apply(OTHER)),
     "rollback after a run that died": Scenario((foreign, lambda: break_off(apply(CONTENT))), roll_back),

@@ -40,7 +40,7 @@ def test_every_option_is_documented() -> None:
 
 
 def test_the_options_of_the_dropin_are_those_of_its_module() -> None:
-    assert {*DROPIN_OPTIONS, "content", "state"} == sysctl_dropin.ARGUMENTS.keys()
+    assert {*DROPIN_OPTIONS, "content", "state", "keys", "asked_ports"} == sysctl_dropin.ARGUMENTS.keys()
 
 
 def test_what_a_host_says_is_not_taken_for_a_template(action: ActionModule, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_role_hands_over_every_input_of_timewait_remediate() -> None:
     inputs = {name.removeprefix("timewait_remediate_") for name in load(REMEDIATE / "defaults/main.yml")}
     handed = dict(re.findall(r"(\w+)=timewait_remediate_(\w+) \|", (ROLLOUT / "vars/main.yml").read_text()))
     assert all(option == variable for option, variable in handed.items())
-    assert set(handed) == inputs - {"trial"}
+    assert set(handed) == inputs - {"trial", "rollback_keys"}
     assert set(REMEDIATION) - {"policy"} <= set(handed)
 
 
@@ -80,6 +80,7 @@ def test_what_is_not_set_has_the_default_of_timewait_remediate() -> None:
     for name in ("path", "on_conflict", "state_dir", "lock_timeout"):
         assert defaults.pop(name) == sysctl_dropin.ARGUMENTS[name]["default"]
     assert (defaults.pop("trial"), defaults.pop("template")) == (False, OWN_TEMPLATE.name)
+    del defaults["rollback_keys"]
     seconds = defaults.pop("timeout")
     timeout = f"{{{{ timewait_remediate_timeout | default({seconds}) | int({seconds}) }}}}"
     assert {task["timeout"] for task in outcomes()} == {timeout}

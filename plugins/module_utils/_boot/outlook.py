@@ -5,8 +5,7 @@
 import os
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
-from .._kernel import keys, sysctl
-from .._kernel.ports import parse_ports, parse_range
+from .._kernel import sysctl
 from . import files as boot_files
 from . import late_writers, precedence
 from .dialects import PROCPS, Loader
@@ -56,26 +55,6 @@ def active_late_writers() -> List[str]:
     ufw = late_writers.find_ufw()
     found = {"tuned": late_writers.find_tuned() is not None, "ufw": bool(ufw and ufw.enabled and ufw.sysctl_file)}
     return [name for name, is_active in found.items() if is_active]
-
-
-def values_set_elsewhere(outlook: BootOutlook, target: str) -> Dict[str, str]:
-    """The values that other files than the drop-in will set at boot, as far as the kernel can take them."""
-    return {
-        key: boot.value
-        for key, boot in outlook.values.items()
-        if boot.value is not None and boot.file and os.path.realpath(boot.file) != target and _is_sound(key, boot.value)
-    }
-
-
-def _is_sound(key: str, value: str) -> bool:
-    try:
-        if key == keys.RESERVED_PORTS:
-            parse_ports(value)
-        elif key == keys.PORT_RANGE:
-            parse_range(value)
-    except ValueError:
-        return False
-    return bool(value) or key == keys.RESERVED_PORTS
 
 
 def _differences(

@@ -3,6 +3,7 @@
 """Where a drop-in, its journal and the running values are."""
 
 import os
+from typing import Optional
 
 from .._errors import Error, OptionError
 from .._kernel import sysctl
@@ -16,14 +17,15 @@ class ApplyError(Error):
 class Dropin:
     """Where a drop-in, its journal and the running values are.
 
-    path may be a link; target is the file itself. root is /proc/sys. Raises OptionError for a path that cannot serve.
+    path may be a link; target is the file itself, or that to which it led when it was applied. root is /proc/sys.
+    Raises OptionError for a path that cannot serve.
     """
 
-    def __init__(self, path: str, state_dir: str, root: str = sysctl.PROC_SYS) -> None:
+    def __init__(self, path: str, state_dir: str, root: str = sysctl.PROC_SYS, target: Optional[str] = None) -> None:
         if not os.path.isabs(path) or not path.endswith(".conf"):
             raise OptionError(f"path must be absolute and end in .conf, or no loader reads it; {path} does not")
-        self.path = path
-        self.target = os.path.realpath(path)
+        self.path = os.path.normpath(path)
+        self.target = target or os.path.realpath(path)
         self.directory = os.path.dirname(self.target)
         self.state_dir = os.path.normpath(state_dir)
         self.journal = journal_path(self.state_dir, self.target)

@@ -6,11 +6,12 @@ It is one file, so that one rename commits a change and its bookkeeping together
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional
-from urllib.parse import quote
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from urllib.parse import quote, unquote
 
 from .._errors import Error
 from .._kernel import keys
@@ -19,7 +20,8 @@ from . import durable_file, syntax
 from .durable_file import FileState
 from .trust import check_file
 
-_FORMAT = 2
+_FORMAT = 3
+_SUFFIX = ".json"
 _FILE_MODE = 0o600
 _MAX_MODE = 0o7777
 _MAX_ID = (1 << 32) - 2
@@ -39,19 +41,28 @@ class Snapshot(NamedTuple):
 
 
 class History(NamedTuple):
-    """origin: how things were before the first apply. applied: what the last one made of them. Same keys in both."""
+    """What was applied, and how things were before it. The keys are the same in all three.
+
+    origin: before the first apply. applied: what the last one made of them. boot: what other files than the drop-in set
+    at boot as of the first apply of each key, None for nothing: what they set since is a decision of somebody else.
+    asked: those of the reserved ports that the caller was asked for by name.
+    """
 
     origin: Snapshot
     applied: Snapshot
+    boot: Dict[str, Optional[str]]
+    asked: str = ""
 
 
 class Trial(NamedTuple):
     """A change that can be rolled back by itself.
 
-    before: the file and the values of the keys that it set, from before it. history: the one of that time.
+    before: the file and the values of the keys that it changed, from before it. after: the values that it set. history:
+    the one of that time.
     """
 
     before: Snapshot
+    after: Dict[str, str]
     history: Optional[History]
 
 
@@ -68,15 +79,37 @@ EMPTY_JOURNAL = Journal(None)
 
 def journal_path(state_dir: str, dropin: str) -> str:
     """The journal of a drop-in; no two share one."""
-    return os.path.join(state_dir, quote(dropin, safe="") + ".json")
+    return os.path.join(state_dir, quote(dropin, safe="") + _SUFFIX)
 
 
 def load_journal(path: str) -> Journal:
     """Raises JournalError where the file is not a journal, UntrustedError where somebody else can have written it."""
+    return _load(path)[0]
+
+
+def load_journals(state_dir: str) -> Dict[str, Tuple[str, Journal]]:
+    """All journals of a state directory that can be read: the file of each, to the path by which it was first applied
+    and what the journal says. In the order in which a loader reads files of one directory."""
+    found = {}
+    for name in sorted(_names(state_dir), key=lambda name: os.path.basename(unquote(name))):
+        with contextlib.suppress(OSError, Error):
+            journal, path = _load(os.path.join(state_dir, name))
+            found[unquote(name[: -len(_SUFFIX)])] = path, journal
+    return found
+
+
+def _names(state_dir: str) -> List[str]:
+    try:
+        return [name for name in os.listdir(state_dir) if name.endswith(_SUFFIX)]
+    except OSError:
+        return []
+
+
+def _load(path: str) -> Tuple[Journal, str]:
     check_file("journal", path)
     state = durable_file.read(path)
     if state is None:
-        return EMPTY_JOURNAL
+        return EMPTY_JOURNAL, ""
     try:
         return _journal(json.loads(state.content.decode()))
     except (ValueError, RecursionError) as error:
@@ -85,15 +118,16 @@ def load_journal(path: str) -> Journal:
         ) from error
 
 
-def save_journal(path: str, journal: Journal) -> None:
+def save_journal(path: str, journal: Journal, dropin: str) -> None:
     """Write the journal unless it is in place, or remove it once there is nothing to remember. Raises OSError.
 
-    That a journal in place is not written again matters on a full disk, where it could not be.
+    dropin: its path, which is noted for the day when it no longer leads to the file. That a journal in place is not
+    written again matters on a full disk, where it could not be.
     """
     if journal == EMPTY_JOURNAL:
         durable_file.remove(path)
     elif journal != load_journal(path):
-        content = json.dumps(_journal_as_json(journal), indent=1, sort_keys=True).encode() + b"\n"
+        content = json.dumps({**_journal_as_json(journal), "path": dropin}, indent=1, sort_keys=True).encode() + b"\n"
         durable_file.write(path, FileState(content, _FILE_MODE, os.geteuid(), os.getegid(), None))
 
 
@@ -105,13 +139,19 @@ def _journal_as_json(journal: Journal) -> Dict[str, Any]:
         "trial": journal.trial
         and {
             "before": _snapshot_as_json(journal.trial.before),
+            "after": journal.trial.after,
             "history": _history_as_json(journal.trial.history),
         },
     }
 
 
 def _history_as_json(history: Optional[History]) -> Optional[Dict[str, Any]]:
-    return history and {"origin": _snapshot_as_json(history.origin), "applied": _snapshot_as_json(history.applied)}
+    return history and {
+        "origin": _snapshot_as_json(history.origin),
+        "applied": _snapshot_as_json(history.applied),
+        "boot": history.boot,
+        "asked": history.asked,
+    }
 
 
 def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
@@ -134,39 +174,57 @@ def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
 # What is read is checked in every part: each function raises ValueError that says what is wrong.
 
 
-def _journal(data: object) -> Journal:
-    if not isinstance(data, dict) or repr(data.get("format")) != repr(_FORMAT):  # neither 2.0 nor true
+def _journal(data: object) -> Tuple[Journal, str]:
+    if not isinstance(data, dict) or repr(data.get("format")) != repr(_FORMAT):  # neither 3.0 nor true
         raise ValueError(f"its format is not {_FORMAT}")
-    _format, history, pending, trial = _fields("it", data, "format", "history", "pending", "trial")
+    _format, path, history, pending, trial = _fields("it", data, "format", "path", "history", "pending", "trial")
+    if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
+        raise ValueError("its path is not absolute")
     journal = Journal(
         None if history is None else _history(history),
         None if pending is None else _snapshot(pending),
         None if trial is None else _trial(trial),
     )
-    if journal.trial is not None:
-        applied = journal.history.applied.values if journal.history else {}
-        if journal.history is None or journal.trial.before.values.keys() - applied.keys():
-            raise ValueError("the trial is not one of what was applied")
-    return journal
+    if journal.trial is not None and journal.history is None:
+        raise ValueError("the trial is not one of what was applied")
+    return journal, path
 
 
 def _history(data: object) -> History:
-    origin, applied = map(_snapshot, _fields("history", data, "origin", "applied"))
-    if origin.values.keys() != applied.values.keys():
-        raise ValueError("origin and applied do not match")
-    return History(origin, applied)
+    origin, applied, boot, asked = _fields("history", data, "origin", "applied", "boot", "asked")
+    history = History(_snapshot(origin), _snapshot(applied), _boot(boot), _value(keys.RESERVED_PORTS, asked))
+    if not history.origin.values.keys() == history.applied.values.keys() == history.boot.keys():
+        raise ValueError("origin, applied and boot do not match")
+    return history
 
 
 def _trial(data: object) -> Trial:
-    before, history = _fields("trial", data, "before", "history")
-    return Trial(_snapshot(before), None if history is None else _history(history))
+    before, after, history = _fields("trial", data, "before", "after", "history")
+    trial = Trial(_snapshot(before), _values(after), None if history is None else _history(history))
+    if trial.before.values.keys() != trial.after.keys():
+        raise ValueError("before and after do not match")
+    return trial
 
 
 def _snapshot(data: object) -> Snapshot:
     file, values = _fields("a snapshot", data, "file", "values")
-    if not isinstance(values, dict):
+    return Snapshot(None if file is None else _file(file), _values(values))
+
+
+def _boot(data: object) -> Dict[str, Optional[str]]:
+    """Values as files have them: whether the kernel takes them does not matter."""
+    if not isinstance(data, dict):
+        raise ValueError("boot is not an object")
+    for key, value in data.items():
+        if not syntax.is_key(key) or not (value is None or isinstance(value, str)):
+            raise ValueError("boot does not consist of sysctls and their values")
+    return data
+
+
+def _values(data: object) -> Dict[str, str]:
+    if not isinstance(data, dict):
         raise ValueError("values are not an object")
-    return Snapshot(None if file is None else _file(file), {key: _value(key, values[key]) for key in values})
+    return {key: _value(key, data[key]) for key in data}
 
 
 def _value(key: str, value: object) -> str:

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run at a time for all drop-ins that share a state directory.
+"""One run at a time for all drop-ins that share a state directory, and for all that set the same running values.
 
-The lock is a file in the state directory that only its owner can open, and so no other user can hold it. It goes with
-the process, however that ends; the file goes when the last journal goes, and the directory with it.
+Each lock is on a file that only root, or who made it, can open, and so no other user can hold it. It goes with the
+process, however that ends. That of a state directory is a file in it, which goes when the last journal goes, and the
+directory with it.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import time
 from typing import Iterator, Optional
 
 from .._errors import Error
+from .._kernel import sysctl
 from . import durable_file
 from .trust import check_file, check_state_directory
 
@@ -23,6 +25,7 @@ LOCK_NAME = "lock"
 _DIRECTORY_MODE = 0o700
 _LOCK_MODE = 0o600
 _POLL_S = 0.05
+_ONLY_WRITES = "net.ipv4.route.flush"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -49,6 +52,30 @@ def lock_state(directory: str, timeout_s: float, check: bool) -> Iterator[None]:
             os.close(descriptor)
 
 
+@contextlib.contextmanager
+def lock_kernel(timeout_s: float, root: str) -> Iterator[None]:
+    """Hold the lock on the running values of this network namespace, whatever state directory others use.
+
+    It is on a sysctl that only takes writes, so that only who may set sysctls can open it; nothing is written. Each
+    network namespace has one of its own, and nothing is left behind. Where it cannot be opened, nothing can be set
+    either, or the kernel is an old one in a user namespace; then nothing is locked. Raises LockedError or OSError.
+    """
+    path = sysctl.path_of(_ONLY_WRITES, root)
+    descriptor = None
+    try:
+        descriptor = os.open(path, os.O_WRONLY)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, *_NOT_WRITABLE):
+            raise
+    try:
+        if descriptor is not None:
+            _wait(descriptor, path, timeout_s)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def _acquire(directory: str, timeout_s: float, check: bool) -> Optional[int]:
     """A descriptor that holds the lock, None where there is nothing to lock."""
     path = os.path.join(directory, LOCK_NAME)
@@ -58,10 +85,7 @@ def _acquire(directory: str, timeout_s: float, check: bool) -> Optional[int]:
         if descriptor is None:
             return None
         try:
-            while not _try_lock(descriptor, path):
-                if time.monotonic() >= deadline:
-                    raise LockedError(f"another run has held the lock {path} for more than {timeout_s:g} s")
-                time.sleep(_POLL_S)
+            _wait(descriptor, path, timeout_s, deadline)
             if _is_current(descriptor, path):
                 return descriptor
         except BaseException:
@@ -88,6 +112,14 @@ def _open(path: str, check: bool) -> Optional[int]:
             if error.errno in _NOT_WRITABLE:
                 return None
             raise
+
+
+def _wait(descriptor: int, path: str, timeout_s: float, deadline: Optional[float] = None) -> None:
+    deadline = time.monotonic() + timeout_s if deadline is None else deadline
+    while not _try_lock(descriptor, path):
+        if time.monotonic() >= deadline:
+            raise LockedError(f"another run has held the lock {path} for more than {timeout_s:g} s")
+        time.sleep(_POLL_S)
 
 
 def _try_lock(descriptor: int, path: str) -> bool:

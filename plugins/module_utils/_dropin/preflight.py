@@ -4,11 +4,12 @@
 
 import os
 import re
-from typing import Iterable, Mapping, Optional, Sequence
+from typing import Dict, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from .._errors import OptionError
 from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports, parse_range
+from .._kernel.sysctl_value import RefusedError, Version, value_after
 from .dropin import ApplyError, Dropin
 from .syntax import Assignment
 
@@ -42,6 +43,37 @@ def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> 
     except ValueError as error:
         return str(error)
     return None
+
+
+class Taken(NamedTuple):
+    """values: as the kernel will have them. refused: the keys whose value it does not take, with the reason."""
+
+    values: Dict[str, str]
+    refused: Dict[str, str]
+
+
+def take_values(values: Mapping[str, str], running: Mapping[str, Optional[str]], version: Version) -> Taken:
+    """What the kernel makes of values to restore, with the rest as it runs.
+
+    running: these keys, and the range and ip_unprivileged_port_start, below which it must not begin.
+    """
+    taken = Taken({}, {})
+    for key, value in values.items():
+        _take(key, value, {key: running.get(key)}, version, taken)
+    for key in (keys.PORT_RANGE, keys.UNPRIVILEGED_PORT_START):
+        if key in taken.values:
+            _take(key, values[key], {**running, **taken.values, key: running.get(key)}, version, taken)
+    return taken
+
+
+def _take(key: str, value: str, running: Mapping[str, Optional[str]], version: Version, taken: Taken) -> None:
+    taken.values.pop(key, None)
+    try:
+        after = value_after(key, value, running, version)
+    except RefusedError as error:
+        taken.refused[key] = str(error)
+    else:
+        taken.values[key] = value if sysctl.same(key, value, after) else after
 
 
 def check_permissions(dropin: Dropin, keys: Iterable[str], writes_file: bool) -> None:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a run of sysctl_dropin returns."""
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .._boot.outlook import BootOutlook
 from .._boot.precedence import UNSET
@@ -14,7 +14,7 @@ class KeyResult(NamedTuple):
     """What became of a key. Values are None where the kernel has no such key, or none is wanted.
 
     status: changed, unchanged, skipped (the kernel lacks it, and it is optional), restored (rolled back), or kept (not
-    rolled back, because somebody else has since changed it, or the file that sets it).
+    rolled back, because somebody else has since changed it, or the file that sets it, or the kernel refuses the value).
     """
 
     key: str
@@ -28,7 +28,8 @@ class ApplyResult(NamedTuple):
     """What a run did, or would do in check mode.
 
     recovered: it first rolled back an interrupted run. file_kept: the file was not rolled back, because somebody else
-    has changed it since. on_trial: the journal says afterwards that a change is on trial.
+    has changed it since. on_trial: the journal says afterwards that a change is on trial. warnings: sentences without
+    a full stop.
     """
 
     changed: bool
@@ -38,6 +39,7 @@ class ApplyResult(NamedTuple):
     file_after: Optional[FileState]
     file_kept: bool
     on_trial: bool
+    warnings: Sequence[str]
 
 
 def key_result(key: str, current: Optional[str], wanted: Optional[str], target: Optional[str]) -> KeyResult:

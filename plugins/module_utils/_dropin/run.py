@@ -2,46 +2,77 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run of sysctl_dropin: its options in, what it returns out."""
 
-from typing import Any, Dict, Mapping, Optional, Sequence
+import os
+from functools import partial
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .._boot import loaders as boot_loaders
 from .._boot import outlook as boot_outlook
 from .._boot.dialects import Loader
 from .._boot.outlook import BootOutlook
+from .._boot.precedence import BootValue
 from .._errors import OptionError
+from .._kernel import sysctl
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
 from .result import describe_result
-from .transaction import begin, commit, prepare_apply, prepare_confirmation, prepare_rollback
+from .transaction import Change, begin, commit, prepare_apply, prepare_confirmation, prepare_rollback
 
 
 def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     """Raises Error or OSError."""
     if params["lock_timeout"] < 0:
         raise OptionError(f"lock_timeout must not be negative; {params['lock_timeout']} is")
-    dropin = Dropin(params["path"], params["state_dir"])
+    keys = [sysctl.canonical(key) for key in params.get("keys") or ()]
+    if keys and (params["state"] != "absent" or params["trial"]):
+        raise OptionError("keys go with state: absent alone: they say what is rolled back")
     loaders = boot_loaders.find_loaders()
-    with begin(dropin, params["lock_timeout"], check) as start:
+    named = Dropin(params["path"], params["state_dir"])
+    with begin(named, params["lock_timeout"], check, partial(_set_elsewhere, loaders, named)) as start:
+        dropin = start.dropin
         if params["state"] == "present":
-            change = prepare_apply(start, params["content"], params["trial"])
+            change = prepare_apply(start, params["content"], params["trial"], params.get("asked_ports") or "")
             if params["on_conflict"] == "fail":
-                _refuse_conflicts(_predict_boot(loaders, dropin, change.target.file, change.target.values))
+                asked = [key for key in change.target.values if change.wanted[key] is not None]
+                applied = {key: change.target.values[key] for key in asked}
+                _refuse_conflicts(
+                    [*_predict_boot(loaders, dropin, change.target.file, applied).conflicts, *_lost(change)]
+                )
         elif params["state"] == "confirmed":
             change = prepare_confirmation(start)
         else:
-            change = prepare_rollback(start, params["trial"])
-            if not params["trial"]:
-                # A key that another sysctl file sets gets that value, as it will at boot.
-                outlook = _predict_boot(loaders, dropin, change.target.file, dict.fromkeys(change.target.values))
-                change = change.with_values(boot_outlook.values_set_elsewhere(outlook, dropin.target))
+            change = prepare_rollback(start, params["trial"], keys)
         result = commit(start, change)
     wanted = {setting.key: setting.wanted for setting in result.settings if setting.before is not None}
     outlook = _predict_boot(loaders, dropin, result.file_after, wanted)
+    boot_warnings = [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings]
     return {
         **describe_result(result, dropin.target, params["state"], outlook),
         "late_writers": boot_outlook.active_late_writers(),
-        "warnings": [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings],
+        "warnings": [*result.warnings, *boot_warnings],
     }
+
+
+def _set_elsewhere(
+    loaders: Sequence[Loader], dropin: Dropin, file: Optional[FileState], keys: Iterable[str]
+) -> Dict[str, BootValue]:
+    """What other files than the drop-in set at boot."""
+    keys = list(keys)
+    if not keys:
+        return {}
+    found = _predict_boot(loaders, dropin, file, dict.fromkeys(keys)).values
+    return {
+        key: boot
+        for key, boot in found.items()
+        if boot.file is not None and os.path.realpath(boot.file) != dropin.target
+    }
+
+
+def _lost(change: Change) -> List[str]:
+    return [
+        f"{key} = {value}, which an earlier run has set, but no file sets it any more"
+        for key, value in change.lost.items()
+    ]
 
 
 def _predict_boot(
@@ -51,9 +82,9 @@ def _predict_boot(
     return boot_outlook.predict_boot(loaders, dropin.target, text, wanted)
 
 
-def _refuse_conflicts(outlook: BootOutlook) -> None:
-    if outlook.conflicts:
+def _refuse_conflicts(conflicts: Sequence[str]) -> None:
+    if conflicts:
         raise ApplyError(
-            f"not changed, because it would not survive a reboot: {'; '.join(outlook.conflicts)}. "
+            f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. "
             "Change the deciding line, or allow it with on_conflict: warn"
         )

@@ -3,7 +3,7 @@
 """The syntax of sysctl.d(5) files."""
 
 import re
-from typing import Dict, List, NamedTuple
+from typing import Dict, Iterable, List, NamedTuple
 
 from .._errors import OptionError
 from .._kernel import sysctl
@@ -36,6 +36,25 @@ def parse(text: str) -> List[Assignment]:
             found.pop(assignment.key, None)
             found[assignment.key] = assignment
     return list(found.values())
+
+
+def without(text: str, keys: Iterable[str]) -> str:
+    """A text that parse() takes, without the lines that set these keys and the comments right above them.
+
+    A comment at the top of the text stays: it is about the file.
+    """
+    left: List[str] = []
+    for line in text.split("\n"):
+        stripped = line.strip(_BLANKS)
+        if not stripped or stripped[0] in "#;" or _parse_line(stripped, 0).key not in keys:
+            left.append(line)
+            continue
+        above = len(left)
+        while above and left[above - 1].strip(_BLANKS)[:1] in ("#", ";"):
+            above -= 1
+        if above and not left[above - 1].strip(_BLANKS):
+            del left[above - 1 :]
+    return "\n".join(left)
 
 
 def is_key(name: str) -> bool:

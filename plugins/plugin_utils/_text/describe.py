@@ -47,7 +47,7 @@ _WHY_NOT = {
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
-    "kept": " (kept: changed since by somebody else)",
+    "kept": " (kept: somebody else's by now, or refused)",
 }
 
 T = TypeVar("T")

@@ -280,7 +280,7 @@ SAID = {
     "a change": (applied(True, "created"), f"{REUSE}: 2 -> 1"),
     "somebody else's value": (
         applied(True, "removed", "0", "0", "kept"),
-        f"{REUSE}: 0 (kept: changed since by somebody else)",
+        f"{REUSE}: 0 (kept: somebody else's by now, or refused)",
     ),
     "a crash before": (applied(True, "created", recovered=True), "An earlier run was interrupted"),
     "a key that is not there": (
