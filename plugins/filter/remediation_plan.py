@@ -14,8 +14,8 @@ description:
   - Decides from the result of M(netops.ephemeral_ports.port_usage_info) and a policy what to set, what to keep, what to
     refuse, and what the kernel does not support, with a reason for each.
   - A pure function of its input. It decides from the configuration of the host, not its load, so that a second run
-    finds nothing to do. The one exception protects services. Ports on which they listen are reserved before the range
-    is widened over them.
+    finds nothing to do. The one exception protects services. Ports that belong to others are reserved before the range
+    can reach them.
   - It never narrows a range, never drops a reservation, and never asks for C(tcp_tw_recycle) unless the user does.
   - For C(ip_local_port_range), C(ip_local_reserved_ports), C(tcp_tw_reuse) and C(tcp_timestamps), V(auto) lets the
     filter decide. V(leave) leaves the running value alone and the key out of the drop-in, except that a list of
@@ -35,14 +35,15 @@ options:
     suboptions:
       ip_local_port_range:
         description:
-          - V(auto) widens to C(10240 65535), of even size, and not below C(ip_unprivileged_port_start).
+          - V(auto) widens to C(10240 65535), of even size, and not below C(ip_unprivileged_port_start). Where a sysctl
+            file of the host chose another range than the kernel's default, it is left as it is.
           - A value is two numbers such as V(20000 65535). One that would narrow the current range is refused.
         type: raw
         default: auto
       ip_local_reserved_ports:
         description:
-          - V(auto) adds to the current list what sysctl files reserve, the services that the wider range would newly
-            cover, and O(policy.reserve).
+          - V(auto) adds to the current list what sysctl files reserve, or mean to where the kernel refuses the line,
+            the ports of listeners, node ports and published ports that the range reaches, and O(policy.reserve).
           - A value is a list such as V(8080,9000-9010). One that lacks a currently reserved port is refused.
         type: raw
         default: auto
@@ -65,11 +66,24 @@ options:
         type: list
         elements: raw
         default: []
+      do_not_reserve:
+        description:
+          - Ports that V(auto) does not reserve, whatever was found there. What is reserved already stays so.
+        type: list
+        elements: raw
+        default: []
       accept_risk:
-        description: Names of settings whose risk is accepted; the only one is V(tcp_tw_recycle).
+        description:
+          - Names of risks that are accepted, V(tcp_tw_recycle), and V(fewer_ports) for a list that leaves fewer usable
+            ports than there are today.
         type: list
         elements: str
         default: []
+  path:
+    description:
+      - The drop-in that is to carry the settings. What it says is not taken for the choice of somebody else.
+    type: str
+    default: /etc/sysctl.d/99-zz-ephemeral-ports.conf
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.sysctl_dropin
@@ -105,8 +119,9 @@ _value:
     settings:
       description:
         - A decision on each key, with C(key), C(current) (null where the kernel lacks it), C(wanted) (null where the
-          drop-in shall not carry it), C(action) (V(set), V(keep), V(refuse) or V(unsupported)), C(reason) and
-          C(purpose), which is the same in every run.
+          drop-in shall not carry it), C(action) (V(set), V(keep), V(refuse) or V(unsupported)), C(reason), and
+          C(purpose) and C(parts) for the drop-in, which are the same in every run. C(parts) says what each part of a
+          list is there for.
       type: list
       elements: dict
     dropin:
@@ -127,12 +142,14 @@ _value:
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.
         purpose: Whether an outgoing connection may reuse a port that is in TIME_WAIT.
+        parts: []
       - key: net.ipv4.tcp_tw_recycle
         current: null
         wanted: null
         action: unsupported
         reason: Linux 6.12 does not have it (removed in 4.12); tcp_tw_reuse does the work.
         purpose: 1 drops connections of clients behind NAT, 0 is safe.
+        parts: []
     dropin:
       - key: net.ipv4.tcp_tw_reuse
         current: "2"
@@ -140,6 +157,7 @@ _value:
         action: set
         reason: A port is free again 1 s after its connection was closed, not 60 s.
         purpose: Whether an outgoing connection may reuse a port that is in TIME_WAIT.
+        parts: []
     sustainable_rate:
       before: 470.5
       usable_before: 28232
@@ -155,12 +173,14 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 
-def remediation_plan(usage: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+def remediation_plan(
+    usage: Mapping[str, Any], policy: Mapping[str, Any] | None = None, path: str | None = None
+) -> Mapping[str, Any]:
     # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
     from ..plugin_utils import _plan
 
     try:
-        return _plan.make_plan(usage, policy or {})
+        return _plan.make_plan(usage, policy or {}, path or _plan.DROPIN)
     except ValueError as error:
         raise AnsibleFilterError(f"remediation_plan: {error}") from error
 

@@ -233,10 +233,13 @@ port_range:
   returned: success
   sample: {low: 32768, high: 60999, size: 28232, reserved: 0, held: 0, usable: 28232}
 listening_ports:
-  description: Local ports of services, TCP and UDP, in ascending order. Null where RV(method) is V(sockstat).
+  description:
+    - Local ports of services, TCP and UDP, in ascending order. Null where RV(method) is V(sockstat).
+    - UDP has no listeners. Its sockets that are not connected count as services, but for C(udp_clients), where one user
+      has at least 16 on ports without pattern, as resolvers and relays do that choose their own ports.
   type: dict
   returned: success
-  sample: {tcp: [22, 443], udp: [123]}
+  sample: {tcp: [22, 443], udp: [123], udp_clients: []}
 sockets:
   description: Number of TCP sockets in each state, IPv4 and IPv6 together. Null where RV(method) is V(sockstat).
   type: dict
@@ -380,10 +383,37 @@ method:
   returned: success
   sample: netlink
 reserved_in_files:
-  description: All ports that a line of any sysctl file reserves, in force or not.
+  description:
+    - All ports that a line of any sysctl file reserves, in force or not, also where the kernel refuses the line.
   type: str
   returned: success
   sample: 15432,30000-32767
+port_lines:
+  description:
+    - The lines of sysctl files that set C(ip_local_reserved_ports) or C(ip_local_port_range). C(value) is how a line
+      begins, C(means) what it is meant to say, and C(refused) whether the kernel does not take it, as with a remark or
+      blanks in a list of ports.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - key: net.ipv4.ip_local_reserved_ports
+      file: /etc/sysctl.d/50-site.conf
+      line: 3
+      value: "30000-32767 # node ports"
+      means: 30000-32767
+      refused: true
+claims:
+  description:
+    - Ports that belong to somebody who need not listen on them. Null unless O(detail=full).
+    - C(by) is V(kubernetes) for the node ports of a Kubernetes node, V(docker) and V(cni) for ports that containers
+      publish, and V(nat) for DNAT rules of nftables, which only root sees. C(where) is the file or directory that says
+      so; it is empty for the default node ports.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - {by: kubernetes, ports: 30000-32767, where: ""}
 not_observed:
   description:
     - What RV(level) says nothing about.

@@ -90,8 +90,34 @@ class PortRange(TypedDict):
 
 
 class ListeningPorts(TypedDict):
+    """udp_clients: UDP ports that many sockets of one user have, without pattern."""
+
     tcp: Ports
     udp: Ports
+    udp_clients: Ports
+
+
+class PortLine(TypedDict):
+    """A line of a sysctl file that sets range or reserved ports.
+
+    value: the beginning of what is written there. means: what it is meant to say, for reserved ports even where the
+    kernel refuses it.
+    """
+
+    key: str
+    file: str
+    line: int
+    value: str
+    means: LongText | None
+    refused: bool
+
+
+class Claim(TypedDict):
+    """Ports that belong to somebody who need not listen on them. where: the place that says so, or empty."""
+
+    by: Literal["kubernetes", "docker", "cni", "nat"]
+    ports: LongText
+    where: str
 
 
 class Rate(TypedDict):
@@ -177,6 +203,8 @@ class Usage(TypedDict):
     sysctls: dict[str, LongText | None]
     port_range: PortRange
     reserved_in_files: LongText
+    port_lines: list[PortLine]
+    claims: list[Claim] | None
     listening_ports: ListeningPorts | None
     sockets: dict[str, int] | None
     blocked_at_most: int
@@ -193,7 +221,10 @@ class Usage(TypedDict):
 
 
 class Setting(TypedDict):
-    """A decision on a key. wanted is None where the drop-in does not carry the key."""
+    """A decision on a key. wanted is None where the drop-in does not carry the key.
+
+    parts: what each part of the value is there for, as the drop-in says it.
+    """
 
     key: str
     current: LongText | None
@@ -201,6 +232,7 @@ class Setting(TypedDict):
     action: Literal["set", "keep", "refuse", "unsupported"]
     reason: LongText
     purpose: str
+    parts: list[LongText]
 
 
 class SustainableRate(TypedDict):

@@ -22,10 +22,12 @@ from ..module_utils._kernel.ports import (
     parse_range,
     ports_in_force,
     range_ports,
+    union,
     usable_ports,
 )
 from ..module_utils._kernel.time_wait import reuse_in_force
-from ._model import ApplyResult, Plan, Setting, SustainableRate
+from ._border import clean
+from ._model import ApplyResult, Claim, Plan, PortLine, Setting, SustainableRate
 
 Action = Literal["set", "keep", "refuse", "unsupported"]
 
@@ -33,6 +35,9 @@ AUTO, LEAVE = "auto", "leave"
 
 # Most services with a fixed port live below 10240. Taking those ports too would gain a sixth; reuse gains sixty times.
 WIDE = PortRange(10240, MAX_PORT)
+# Linux has had the second one since 4.2.
+_KERNEL_RANGES = (PortRange(32768, 61000), PortRange(32768, 60999))
+DROPIN = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 
 PURPOSES = {
     RESERVED_PORTS: "Ports that belong to services: no outgoing connection takes them.",
@@ -42,10 +47,12 @@ PURPOSES = {
     TW_RECYCLE: "1 drops connections of clients behind NAT, 0 is safe.",
 }
 
-RISKS = frozenset({"tcp_tw_recycle"})
+FEWER_PORTS = "fewer_ports"
+RISKS = frozenset({"tcp_tw_recycle", FEWER_PORTS})
 
 _CHOICES = {"tcp_tw_reuse": ("0", "1", "2"), "tcp_timestamps": ("0", "1", "2"), "tcp_tw_recycle": ("0", "1")}
 _FIRST_UNPRIVILEGED_PORT = 1024
+_PLACE = 200  # characters of a path
 
 
 class PolicyError(ValueError):
@@ -65,6 +72,7 @@ class Decision:
     wanted: str | None
     action: Action
     reason: str
+    parts: tuple[str, ...] = ()
 
     @property
     def purpose(self) -> str:
@@ -78,6 +86,7 @@ class Decision:
             "action": self.action,
             "reason": self.reason,
             "purpose": self.purpose,
+            "parts": list(self.parts),
         }
 
     @property
@@ -96,25 +105,39 @@ class Policy:
     tcp_timestamps: str = AUTO
     tcp_tw_recycle: str = LEAVE
     reserve: PortSet = field(default_factory=PortSet)
+    do_not_reserve: PortSet = field(default_factory=PortSet)
     accept_risk: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Host:
-    """What decides of a usage. listening: ports of services, TCP and UDP."""
+    """What decides of a usage.
+
+    tcp: ports of listeners. udp: ports of UDP services; udp_clients: those that a client seems to have. own_lines:
+    lines of sysctl files in our drop-in, lines: in all others.
+    """
 
     kernel: Mapping[str, Any]
     sysctls: Mapping[str, str | None]
     port_range: PortRange
     reserved: PortSet
     reserved_in_files: PortSet
-    listening: PortSet
+    tcp: PortSet
+    udp: PortSet
+    udp_clients: PortSet
+    claims: tuple[Claim, ...]
+    lines: tuple[PortLine, ...]
+    own_lines: tuple[PortLine, ...]
     first_port: int
 
     @property
     def version(self) -> features.Version:
         major, minor, patch = map(int, self.kernel["version"])
         return major, minor, patch
+
+    @property
+    def is_two_pass(self) -> bool:
+        return bool(self.kernel["two_pass_port_search"]["supported"])
 
     @property
     def short_version(self) -> str:
@@ -124,17 +147,21 @@ class Host:
         return self.sysctls[f"net.ipv4.{name}"]
 
 
-def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any]) -> Plan:
+def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any], dropin: str = DROPIN) -> Plan:
     """Decide on every key; the settings come in the order in which the drop-in lists them.
 
-    dropin are those of them that the drop-in carries. Raises PolicyError, or ValueError for a usage that is none.
+    dropin is the path of the file that is to carry them: what stands there is nobody else's decision. In the result,
+    dropin are those of the settings that it carries. Raises PolicyError, or ValueError for a usage that is none.
     """
-    host, wish = read_usage(usage), read_policy(policy)
+    host, wish = read_usage(usage, dropin), read_policy(policy)
     widened = _plan_range(host, wish)
-    reserved = _plan_reserved(host, wish, widened)
-    widened = _refuse_to_cover_listeners(host, widened, reserved)
+    found = _found(host, wish, parse_range(widened.result or ""))
+    reserved = _plan_reserved(host, wish, found)
+    widened = _refuse_to_cover(host, widened, reserved, found)
+    _check_what_is_left(host, wish, widened, reserved)
     timestamps = _plan_timestamps(host, wish)
-    settings = [reserved, widened, timestamps, _plan_reuse(host, wish, timestamps), _plan_recycle(host, wish)]
+    reuse, recycle = _plan_reuse(host, wish, timestamps), _plan_recycle(host, wish)
+    settings = [reserved, _count(host, widened, reserved), timestamps, reuse, recycle]
     return {
         "kind": "plan",
         "settings": [setting.setting() for setting in settings],
@@ -143,21 +170,26 @@ def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any]) -> Plan:
     }
 
 
-def read_usage(usage: Mapping[str, Any]) -> Host:
+def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
     """Raises ValueError unless it is a result of port_usage_info that knows the services."""
     if usage.get("method") == "sockstat":
         raise ValueError("the services of this host were not looked at; call port_usage_info with detail: full")
     try:
         sysctls = usage["sysctls"]
         port_range, reserved = ports_in_force(sysctls)
-        services = usage["listening_ports"]
+        services, lines = usage["listening_ports"], usage["port_lines"]
         return Host(
             kernel=usage["kernel"],
             sysctls=sysctls,
             port_range=port_range,
             reserved=reserved,
             reserved_in_files=parse_ports(usage["reserved_in_files"]),
-            listening=PortSet.of([*services["tcp"], *services["udp"]]),
+            tcp=PortSet.of(services["tcp"]),
+            udp=PortSet.of(services["udp"]),
+            udp_clients=PortSet.of(services["udp_clients"]),
+            claims=tuple(usage["claims"] or ()),
+            lines=tuple(line for line in lines if line["file"] != dropin),
+            own_lines=tuple(line for line in lines if line["file"] == dropin),
             first_port=int(sysctls[keys.UNPRIVILEGED_PORT_START] or _FIRST_UNPRIVILEGED_PORT),
         )
     except (KeyError, TypeError) as error:
@@ -184,12 +216,12 @@ def _read_option(name: str, given: object) -> Any:  # noqa: ANN401 - the type is
 
 
 def _parse_option(name: str, given: object) -> object:
-    if name in ("reserve", "accept_risk"):
+    if name in ("reserve", "do_not_reserve", "accept_risk"):
         values = [_word(value) for value in (given if isinstance(given, (list, tuple)) else [given])]
-        if name == "reserve":
+        if name != "accept_risk":
             return parse_ports(",".join(values))
         if not RISKS.issuperset(values):
-            raise ValueError(f"{', '.join(values)} names no risk; known is {', '.join(sorted(RISKS))}")
+            raise ValueError(f"{', '.join(values)} names no risk; known are {', '.join(sorted(RISKS))}")
         return frozenset(values)
     value = _word(given)
     if value in (AUTO, LEAVE) and (name, value) != ("tcp_tw_recycle", AUTO):
@@ -213,6 +245,7 @@ def _word(value: object) -> str:
 
 
 def _plan_range(host: Host, wish: Policy) -> Decision:
+    """Its reason does not say yet how many ports there are to use: that depends on what is reserved."""
     key, current = PORT_RANGE, str(host.port_range)
     if wish.ip_local_port_range == LEAVE:
         return _left_alone(key, current)
@@ -220,9 +253,19 @@ def _plan_range(host: Host, wish: Policy) -> Decision:
         return _fixed_range(key, host, wish.ip_local_port_range)
     wanted = _widest(host.port_range, host.first_port)
     if wanted == host.port_range:
-        return Decision(key, current, current, "keep", f"{wanted.size} ports are as many as this policy gives.")
-    gain = f"{wanted.size} ports per destination instead of {host.port_range.size}"
-    return Decision(key, current, str(wanted), "set", f"{gain}; ports below {wanted.low} stay free for services.")
+        return Decision(key, current, current, "keep", "The range is as wide as this policy makes it.")
+    chosen = _range_of_a_file(host)
+    if chosen is not None:
+        reason = f"{_place(chosen)} chose {chosen['means']}, so auto does not widen it"
+        overrule = f"to overrule, choose ip_local_port_range: {wanted}"
+        return Decision(key, current, None, "keep", f"{reason}; {overrule}.")
+    return Decision(key, current, str(wanted), "set", f"Ports below {wanted.low} stay free for services.")
+
+
+def _range_of_a_file(host: Host) -> PortLine | None:
+    """The last line by which somebody else chose another range than the kernel's own."""
+    lines = [line for line in host.lines if line["key"] == PORT_RANGE and line["means"] and not line["refused"]]
+    return lines[-1] if lines and parse_range(lines[-1]["means"] or "") not in _KERNEL_RANGES else None
 
 
 def _fixed_range(key: str, host: Host, wanted: PortRange) -> Decision:
@@ -237,10 +280,17 @@ def _fixed_range(key: str, host: Host, wanted: PortRange) -> Decision:
     if range_ports(host.port_range) - range_ports(wanted):
         reason = f"{wanted} would narrow the range that is in force; choose one that contains {current}."
         return Decision(key, current, current, "refuse", reason)
-    two_pass = host.kernel["two_pass_port_search"]["supported"]
-    odd = " Its size is odd: one port of it will not be used." if left_out(wanted, two_pass) else ""
-    reason = f"You chose this range: {wanted.size} ports per destination.{odd}"
-    return Decision(key, current, str(wanted), "set", reason)
+    odd = " Its size is odd: one port of it will not be used." if left_out(wanted, host.is_two_pass) else ""
+    return Decision(key, current, str(wanted), "set", f"You chose this range.{odd}")
+
+
+def _count(host: Host, widened: Decision, reserved: Decision) -> Decision:
+    """With the numbers of ports that can be used before and after, where the range is set."""
+    if widened.action != "set":
+        return widened
+    before, after = _usable(host), _usable(host, widened, reserved)
+    gain = f"{after} usable ports per destination instead of {before}."
+    return replace(widened, reason=f"{gain} {widened.reason}")
 
 
 def _widest(current: PortRange, first_port: int) -> PortRange:
@@ -250,10 +300,45 @@ def _widest(current: PortRange, first_port: int) -> PortRange:
         return PortRange(low, WIDE.high)
     if low < current.low:
         return PortRange(low + 1, WIDE.high)
-    return PortRange(low - 1 if low > first_port else low, WIDE.high)
+    return PortRange(low - 1 if low > max(first_port, 1) else low, WIDE.high)
 
 
-def _plan_reserved(host: Host, wish: Policy, widened: Decision) -> Decision:
+@dataclass(frozen=True)
+class Found:
+    """Ports of others that connect() could take after the plan. newly: those of them that it cannot take today."""
+
+    reasons: tuple[tuple[PortSet, str], ...]
+    newly: PortSet
+
+    @property
+    def ports(self) -> PortSet:
+        return union(ports for ports, _why in self.reasons)
+
+
+def _found(host: Host, wish: Policy, after: PortRange) -> Found:
+    """In today's range, a UDP socket that is not connected is most likely a client that waits for an answer."""
+    reach, today = range_ports(after), range_ports(host.port_range)
+    every = [
+        (host.tcp | (host.udp - today), "{} belong to services that listen"),
+        *((parse_ports(claim["ports"]), f"{{}} are {_claimed(claim)}") for claim in host.claims),
+    ]
+    inside = [(ports & reach - wish.do_not_reserve, why) for ports, why in every]
+    reasons = tuple((ports, why) for ports, why in inside if ports)
+    return Found(reasons, union(ports for ports, _why in reasons) - today - host.reserved)
+
+
+def _claimed(claim: Claim) -> str:
+    where = f" ({_one_line(claim['where'])})" if claim["where"] else ""
+    words = {
+        "kubernetes": f"node ports of Kubernetes{where or ' (the default)'}",
+        "docker": f"published by Docker{where}",
+        "cni": f"published by containers{where}",
+        "nat": "led elsewhere by DNAT rules",
+    }
+    return words[claim["by"]]
+
+
+def _plan_reserved(host: Host, wish: Policy, found: Found) -> Decision:
     key, current = RESERVED_PORTS, str(host.reserved)
     if host.value("ip_local_reserved_ports") is None:
         return _hidden(key)
@@ -268,31 +353,81 @@ def _plan_reserved(host: Host, wish: Policy, widened: Decision) -> Decision:
             return Decision(key, current, current or None, "refuse", reason)
         action: Action = "keep" if wanted == host.reserved else "set"
         return Decision(key, current, str(wanted), action, "This is the list that you chose.")
-    services = _newly_covered(host, widened)
-    wanted = host.reserved | host.reserved_in_files | services | wish.reserve
+    wanted = host.reserved | host.reserved_in_files | found.ports | wish.reserve
+    parts, notes = _parts(host, wish, wanted), _notes(host)
     if wanted != host.reserved:
-        why = [f"{services} belong to services that the wider range would cover"] if services else []
-        why += [f"you named {wish.reserve - host.reserved}"] if wish.reserve - host.reserved else []
-        lost = host.reserved_in_files - host.reserved - services - wish.reserve
-        why += [f"sysctl files name {lost}"] if lost else []
-        return Decision(key, current, str(wanted), "set", _sentence("; ".join(why)))
+        reason = _sentence(*_why_reserved(host, wish, found), *notes)
+        return Decision(key, current, str(wanted), "set", reason, parts)
     if not wanted:
-        return Decision(key, current, None, "keep", "No service listens where the range would newly reach.")
-    return Decision(key, current, current, "keep", "All ports that need it are reserved already.")
+        return Decision(key, current, None, "keep", _sentence("no port needs it", *notes))
+    return Decision(
+        key, current, current, "keep", _sentence("all ports that need it are reserved already", *notes), parts
+    )
 
 
-def _newly_covered(host: Host, widened: Decision) -> PortSet:
-    """Ports of services that only the wider range reaches, and that nobody has reserved."""
-    after = parse_range(widened.result or "")
-    return host.listening & (range_ports(after) - range_ports(host.port_range)) - host.reserved
+def _why_reserved(host: Host, wish: Policy, found: Found) -> list[str]:
+    """Each part of what is not reserved yet, by the first reason that there is for it."""
+    left = (host.reserved_in_files | found.ports | wish.reserve) - host.reserved
+    named = [(wish.reserve, "you named {}"), (host.reserved_in_files, "sysctl files name {}")]
+    why = []
+    for ports, words in [*found.reasons, *named]:
+        if ports & left:
+            why.append(words.format(ports & left))
+        left -= ports
+    return why
 
 
-def _refuse_to_cover_listeners(host: Host, widened: Decision, reserved: Decision) -> Decision:
-    exposed = _newly_covered(host, widened) - parse_ports(reserved.result or "")
+def _notes(host: Host) -> list[str]:
+    """What else is worth knowing: lines that have no effect, and sockets that were taken for clients."""
+    refused = [line for line in host.lines if line["key"] == RESERVED_PORTS and line["refused"] and line["means"]]
+    notes = [f"the kernel refuses the line {_place(line)}, which means {line['means']}" for line in refused]
+    if host.udp_clients:
+        number = len(host.udp_clients)
+        notes.append(f"{number} UDP ports without pattern were taken for a client's; name them if they are services")
+    return notes
+
+
+def _parts(host: Host, wish: Policy, wanted: PortSet) -> tuple[str, ...]:
+    """What stands beside the list in the drop-in: nothing that comes and goes, or each run would write it anew."""
+    lines = [line for line in host.lines if line["key"] == RESERVED_PORTS]
+    reasons = [
+        (wish.reserve, "named in the inventory"),
+        *((parse_ports(claim["ports"]), _claimed(claim)) for claim in host.claims if claim["by"] == "kubernetes"),
+        *((parse_ports(line["means"] or ""), f"{_place(line)} reserves them") for line in lines),
+        (wanted, "services that listened or were published, or reserved before"),
+    ]
+    parts = []
+    for ports, why in reasons:
+        if ports & wanted:
+            parts.append(f"{ports & wanted}: {why}")
+        wanted -= ports
+    return tuple(parts)
+
+
+def _refuse_to_cover(host: Host, widened: Decision, reserved: Decision, found: Found) -> Decision:
+    exposed = found.newly - parse_ports(reserved.result or "")
     if not exposed:
         return widened
-    reason = f"It would cover {exposed}, where services listen, and ip_local_reserved_ports does not reserve them."
+    who = "; ".join(words.format(ports & exposed) for ports, words in found.reasons if ports & exposed)
+    reason = f"It would reach ports that ip_local_reserved_ports does not reserve: {who}."
     return replace(widened, wanted=str(host.port_range), action="refuse", reason=reason)
+
+
+def _check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: Decision) -> None:
+    """Ports that were found are not missed by anybody; those that a slip names may be all that there are."""
+    before, after = _usable(host), _usable(host, widened, reserved)
+    if any(line["key"] == PORT_RANGE for line in host.own_lines):
+        before = min(before, _KERNEL_RANGES[-1].size)  # the range is ours already: as many were there before us
+    lists = {"reserve": wish.reserve, "ip_local_reserved_ports": wish.ip_local_reserved_ports}
+    new = range_ports(parse_range(widened.result or "")) - host.reserved
+    named = {name: ports for name, ports in lists.items() if isinstance(ports, PortSet) and ports & new}
+    accepted = not named or FEWER_PORTS in wish.accept_risk
+    if after >= before or (after and accepted):
+        return
+    name, ports = next(iter(named.items()), ("ip_local_reserved_ports", parse_ports(reserved.result or "")))
+    left = f"{after} usable ports" if after else "no usable port"
+    advice = f"name fewer, or accept it with accept_risk: [{FEWER_PORTS}]" if after else "name fewer"
+    raise PolicyError(f"{name}: {ports} leaves {left} of {widened.result}, and there are {before} today; {advice}")
 
 
 def _plan_timestamps(host: Host, wish: Policy) -> Decision:
@@ -389,8 +524,12 @@ def _capacity(host: Host, sysctls: Mapping[str, str | None]) -> tuple[int, float
     """Usable ports, and for how many seconds a closed connection blocks one."""
     reuse = reuse_in_force(host.kernel, sysctls)
     hold_ms = min(reuse.delay_ms, reuse.lasts_ms()) if reuse.mode == 1 else reuse.lasts_ms()
-    two_pass = host.kernel["two_pass_port_search"]["supported"]
-    return usable_ports(*ports_in_force(sysctls), two_pass), hold_ms / 1000
+    return usable_ports(*ports_in_force(sysctls), host.is_two_pass), hold_ms / 1000
+
+
+def _usable(host: Host, *decisions: Decision) -> int:
+    after = {**host.sysctls, **{decision.key: decision.result for decision in decisions}}
+    return usable_ports(*ports_in_force(after), host.is_two_pass)
 
 
 def broken_promises(plan: Plan, applied: ApplyResult) -> list[str]:
@@ -405,9 +544,19 @@ def broken_promises(plan: Plan, applied: ApplyResult) -> list[str]:
     return found
 
 
+def _place(line: PortLine) -> str:
+    return f"{_one_line(line['file'])}:{line['line']}"
+
+
+def _one_line(path: str) -> str:
+    """It stands in a comment of the drop-in."""
+    return " ".join(clean(path, _PLACE).split())
+
+
 def _seconds(milliseconds: int) -> str:
     return f"{milliseconds / 1000:g} s"
 
 
-def _sentence(text: str) -> str:
+def _sentence(*clauses: str) -> str:
+    text = "; ".join(clauses)
     return f"{text[:1].upper()}{text[1:]}."

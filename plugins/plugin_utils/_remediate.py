@@ -64,7 +64,7 @@ class RemediatingAction(HostAction):
         everything = {"detail": "full", "max_pools": 1}
         usage = result["usage"] = self.ask("port_usage_info", everything, Usage, result, task_vars)
         try:
-            plan = result["plan"] = wrap_var(_plan.make_plan(usage, options["policy"]))
+            plan = result["plan"] = wrap_var(_plan.make_plan(usage, options["policy"], options["path"] or _plan.DROPIN))
         except ValueError as error:
             raise StepFailedError(str(error)) from error
         if not plan["dropin"]:

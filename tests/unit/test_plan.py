@@ -14,8 +14,10 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
     PortSet,
     parse_ports,
     parse_range,
+    range_ports,
+    union,
 )
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import PolicyError, make_plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import DROPIN, PolicyError, make_plan
 
 DEFAULTS = {
     "ip_local_port_range": "32768 60999",
@@ -37,14 +39,23 @@ OLD_HOST = {
 
 
 def usage(
-    release: str = "6.18.44", tcp: Any = (), udp: Any = (), files: str = "", **changes: str | None
+    release: str = "6.18.44",
+    tcp: Any = (),
+    udp: Any = (),
+    files: str = "",
+    lines: Any = (),
+    claims: Any = (),
+    udp_clients: Any = (),
+    **changes: str | None,
 ) -> dict[str, Any]:
     sysctls = {f"net.ipv4.{name}": value for name, value in {**DEFAULTS, **changes}.items()}
     return {
         "sysctls": sysctls,
         "kernel": features.describe(release, sysctls),
-        "listening_ports": {"tcp": list(tcp), "udp": list(udp)},
+        "listening_ports": {"tcp": list(tcp), "udp": list(udp), "udp_clients": list(udp_clients)},
         "reserved_in_files": files,
+        "port_lines": list(lines),
+        "claims": list(claims),
     }
 
 
@@ -77,12 +88,37 @@ def test_a_host_with_defaults() -> None:
     }
 
 
+
+
+def claim(by: str, ports: str, where: str = "") -> dict[str, str]:
+    return {"by": by, "ports": ports, "where": where}
+
+
+NODE_PORTS = [claim("kubernetes", "30000-32767")]
+REFUSED = {
+    "key": "net.ipv4.ip_local_reserved_ports",
+    "file": "/etc/sysctl.d/50-site.conf",
+    "line": 3,
+    "value": "30000-32767 # node ports",
+    "means": "30000-32767",
+    "refused": True,
+}
+NOMAD = {
+    "key": "net.ipv4.ip_local_port_range",
+    "file": "/etc/sysctl.d/10-nomad.conf",
+    "line": 1,
+    "value": "49152 65535",
+    "means": "49152 65535",
+    "refused": False,
+}
+
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str]] = [
     # what, host, policy, key, wanted, action, part of the reason
-    ("wider stays", {"ip_local_port_range": "1024 65535"}, {}, "ip_local_port_range", "1024 65535", "keep", "as many"),
-    ("odd grows", {"ip_local_port_range": "2049 65535"}, {}, "ip_local_port_range", "2048 65535", "set", "63488 ports"),
+    ("wider stays", {"ip_local_port_range": "1024 65535"}, {}, "ip_local_port_range", "1024 65535", "keep", "as wide"),
+    ("odd grows", {"ip_local_port_range": "2049 65535"}, {},
+     "ip_local_port_range", "2048 65535", "set", "63488 usable ports"),
     ("odd low edge", {"ip_local_port_range": "1025 65535", "ip_unprivileged_port_start": "1025"}, {},
-     "ip_local_port_range", "1025 65535", "keep", "as many"),
+     "ip_local_port_range", "1025 65535", "keep", "as wide"),
     ("unprivileged start", {"ip_unprivileged_port_start": "20001"}, {},
      "ip_local_port_range", "20002 65535", "set", "below 20002"),
     ("upper end stays", {"ip_local_port_range": "50000 65535"}, {}, "ip_local_port_range", "10240 65535", "set", ""),
@@ -95,7 +131,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str
      "ip_local_port_range", "32768 60999", "refuse", "would narrow"),
     ("range alone", {}, {"ip_local_port_range": "leave"}, "ip_local_port_range", None, "keep", "leave it alone"),
     ("services", {"tcp": [22, 8080, 15432, 40000], "udp": [20000]}, {},
-     "ip_local_reserved_ports", "15432,20000", "set", "15432,20000 belong to services"),
+     "ip_local_reserved_ports", "15432,20000,40000", "set", "15432,20000,40000 belong to services"),
     ("reserved stays", {"ip_local_reserved_ports": "9000-9010", "tcp": [15432]}, {},
      "ip_local_reserved_ports", "9000-9010,15432", "set", "15432 belong"),
     ("reserved already", {"ip_local_reserved_ports": "15432", "tcp": [15432]}, {},
@@ -116,11 +152,55 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str
     ("list hidden", {"ip_local_reserved_ports": None, "tcp": [80]}, {},
      "ip_local_reserved_ports", None, "unsupported", "Set it on the host"),
     ("range with a hidden list", {"ip_local_reserved_ports": None, "tcp": [15432]}, {},
-     "ip_local_port_range", "32768 60999", "refuse", "cover 15432"),
+     "ip_local_port_range", "32768 60999", "refuse", "15432 belong to services"),
     ("low range on 3.10", {**OLD_HOST, "release": "3.10.0"}, {"ip_local_port_range": "800 65535"},
      "ip_local_port_range", "800 65535", "set", "You chose"),
     ("range over services", {"tcp": [15432]}, {"ip_local_reserved_ports": "leave"},
-     "ip_local_port_range", "32768 60999", "refuse", "cover 15432, where services listen"),
+     "ip_local_port_range", "32768 60999", "refuse", "does not reserve: 15432 belong to services"),
+    ("node ports", {"claims": NODE_PORTS}, {}, "ip_local_reserved_ports", "30000-32767", "set",
+     "30000-32767 are node ports of Kubernetes (the default)"),
+    ("node ports as configured", {"claims": [claim("kubernetes", "20000-20100", "/etc/rancher/k3s/config.yaml")]}, {},
+     "ip_local_reserved_ports", "20000-20100", "set", "node ports of Kubernetes (/etc/rancher/k3s/config.yaml)"),
+    ("node ports, a service among them", {"claims": NODE_PORTS, "tcp": [10250, 30080]}, {},
+     "ip_local_reserved_ports", "10250,30000-32767", "set", "10250,30080 belong to services that listen; 30000-30079,"),
+    ("node ports, not wanted", {"claims": NODE_PORTS}, {"do_not_reserve": "30000-32767"},
+     "ip_local_reserved_ports", None, "keep", "No port needs it."),
+    ("node ports with a list of one's own", {"claims": NODE_PORTS}, {"ip_local_reserved_ports": "8080"},
+     "ip_local_port_range", "32768 60999", "refuse", "not reserve: 30000-32767 are node ports"),
+    ("published", {"claims": [claim("docker", "35300", "/var/lib/docker"), claim("nat", "25300")]}, {},
+     "ip_local_reserved_ports", "25300,35300", "set",
+     "35300 are published by Docker (/var/lib/docker); 25300 are led elsewhere by DNAT rules"),
+    ("below the range", {"claims": [claim("cni", "8080")], "tcp": [443]}, {},
+     "ip_local_reserved_ports", None, "keep", "No port needs it."),
+    ("a line that the kernel refuses", {"files": "30000-32767", "lines": [REFUSED]}, {},
+     "ip_local_reserved_ports", "30000-32767", "set",
+     "Sysctl files name 30000-32767; the kernel refuses the line /etc/sysctl.d/50-site.conf:3, which means 30000-3"),
+    ("udp clients", {"udp_clients": range(20000, 40000, 1000)}, {},
+     "ip_local_reserved_ports", None, "keep", "20 UDP ports without pattern were taken for a client's; name them"),
+    ("a udp socket in the range", {"udp": [40000]}, {}, "ip_local_reserved_ports", None, "keep", "No port needs it."),
+    ("a range of a file", {"ip_local_port_range": "49152 65535", "lines": [NOMAD]}, {},
+     "ip_local_port_range", None, "keep",
+     "10-nomad.conf:1 chose 49152 65535, so auto does not widen it; to overrule, choose ip_local_port_range: 10240 6"),
+    ("a range of a file, not loaded", {"lines": [NOMAD]}, {}, "ip_local_port_range", None, "keep", "10-nomad.conf:1"),
+    ("a range of a file, overruled", {"ip_local_port_range": "49152 65535", "lines": [NOMAD]},
+     {"ip_local_port_range": "10240 65535"}, "ip_local_port_range", "10240 65535", "set", "of 16384. You chose"),
+    ("a range of our own file", {"ip_local_port_range": "20000 65535", "lines": [{**NOMAD, "file": DROPIN}]}, {},
+     "ip_local_port_range", "10240 65535", "set", "55296 usable ports per destination instead of 45536."),
+    ("the kernel's range in a file", {"lines": [{**NOMAD, "means": "32768 60999"}]}, {},
+     "ip_local_port_range", "10240 65535", "set", ""),
+    ("a range that the kernel refuses", {"lines": [{**NOMAD, "means": None, "refused": True}]}, {},
+     "ip_local_port_range", "10240 65535", "set", ""),
+    ("usable ports", {"claims": NODE_PORTS}, {"reserve": ["10249-10251"]},
+     "ip_local_port_range", "10240 65535", "set", "52525 usable ports per destination instead of 28232."),
+    ("every port", {"ip_local_port_range": "1 65535", "ip_unprivileged_port_start": "0"}, {},
+     "ip_local_port_range", "1 65535", "keep", "as wide"),
+    ("nearly every port", {"ip_local_port_range": "2 65535", "ip_unprivileged_port_start": "0"}, {},
+     "ip_local_port_range", "2 65535", "keep", "as wide"),
+    ("fewer ports, accepted", {}, {"reserve": "10240-40000", "accept_risk": ["fewer_ports"]},
+     "ip_local_reserved_ports", "10240-40000", "set", "You named"),
+    ("node ports named for a range of ours",
+     {"ip_local_port_range": "10240 65535", "lines": [{**NOMAD, "file": DROPIN}]}, {"reserve": "30000-32767"},
+     "ip_local_reserved_ports", "30000-32767", "set", "You named 30000-32767"),
     ("timestamps off", {"tcp_timestamps": "0"}, {}, "tcp_timestamps", "1", "set", "switched on again"),
     ("timestamps 2", {"tcp_timestamps": "2"}, {}, "tcp_timestamps", "2", "keep", ""),
     ("timestamps alone", {"tcp_timestamps": "0"}, {"tcp_timestamps": "leave"}, "tcp_timestamps", None, "keep", ""),
@@ -172,8 +252,10 @@ def test_second_run_sets_nothing(host: dict[str, Any], policy: dict[str, Any]) -
     first = usage(**host)
     second = make_plan(after(first, **policy), policy)
     assert [one["key"] for one in second["settings"] if one["action"] == "set"] == []
-    drop_in = [(one["key"], one["wanted"], one["purpose"]) for one in second["dropin"]]
-    assert drop_in == [(one["key"], one["wanted"], one["purpose"]) for one in make_plan(first, policy)["dropin"]]
+    text = ("key", "wanted", "purpose", "parts")
+    assert [[one[name] for name in text] for one in second["dropin"]] == [
+        [one[name] for name in text] for one in make_plan(first, policy)["dropin"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -191,10 +273,26 @@ def test_second_run_sets_nothing(host: dict[str, Any], policy: dict[str, Any]) -
         ({"tcp_tw_recycle": "auto"}, "tcp_tw_recycle: 'auto' is not one of leave, 0, 1"),
         ({"reserve": [True]}, "reserve: the boolean true"),
         ({"reserve": ["9010-9000"]}, "reserve: '9010-9000' is not a range of ports: 9010 is above 9000"),
-        ({"accept_risk": ["everything"]}, "accept_risk: everything names no risk; known is tcp_tw_recycle"),
+        ({"accept_risk": ["everything"]}, "accept_risk: everything names no risk; known are fewer"),
         ({"accept_risk": True}, "accept_risk: the boolean true"),
         ({"reserve": [80], "ip_local_reserved_ports": "leave"}, "reserve names ports, but ip_local_reserved_ports is"),
         ({"tw_reuse": 1}, "tw_reuse is not a part of the policy; known are ip_local_port_range"),
+        (
+            {"reserve": ["10240-65535"]},
+            "reserve: 10240-65535 leaves no usable port of 10240 65535, and there are 28232 today; name fewer",
+        ),
+        (
+            {"reserve": ["10240-65535"], "accept_risk": ["fewer_ports"]},
+            "reserve: 10240-65535 leaves no usable port of 10240 65535, and there are 28232 today; name fewer",
+        ),
+        (
+            {"reserve": ["10240-40000"]},
+            "reserve: 10240-40000 leaves 25535 usable ports of 10240 65535, and there are 28232 today; name fewer, or",
+        ),
+        (
+            {"ip_local_reserved_ports": "32768-65535", "ip_local_port_range": "leave"},
+            "ip_local_reserved_ports: 32768-65535 leaves no usable port of 32768 60999",
+        ),
     ],
 )
 def test_wrong_policy_is_named(policy: dict[str, Any], message: str) -> None:
@@ -209,7 +307,105 @@ def test_input_must_be_a_usage(wrong: dict[str, Any]) -> None:
         make_plan(wrong, {})
 
 
+def test_parts_of_the_list() -> None:
+    """The same whether or not a service listens when the plan is made anew."""
+    files = {"files": "30000-32767,40000", "lines": [REFUSED, {**REFUSED, "file": DROPIN, "means": "40000"}]}
+    host = usage(tcp=[15432], claims=[*NODE_PORTS, claim("docker", "20300", "/var/lib/docker")], **files)
+    policy = {"reserve": ["9000"]}
+    expected = [
+        "9000: named in the inventory",
+        "30000-32767: node ports of Kubernetes (the default)",
+        "15432,20300,40000: services that listened or were published, or reserved before",
+    ]
+    assert decide(host, **policy)["ip_local_reserved_ports"]["parts"] == expected
+    later = after({**host, "listening_ports": {"tcp": [], "udp": [], "udp_clients": []}}, **policy)
+    assert decide(later, **policy)["ip_local_reserved_ports"]["parts"] != expected  # 15432 was not reserved
+    later = {**after(host, **policy), "listening_ports": {"tcp": [], "udp": [], "udp_clients": []}}
+    assert decide(later, **policy)["ip_local_reserved_ports"]["parts"] == expected
+    files["lines"] = [REFUSED]
+    (part,) = decide(usage(**files | {"files": "30000-32767"}))["ip_local_reserved_ports"]["parts"]
+    assert part == "30000-32767: /etc/sysctl.d/50-site.conf:3 reserves them"
+
+
+def test_a_host_cannot_break_a_line_of_the_drop_in() -> None:
+    host = usage(claims=[claim("kubernetes", "20000-20100", "/etc/x\nnet.ipv4.tcp_tw_recycle = 1")])
+    (part,) = decide(host)["ip_local_reserved_ports"]["parts"]
+    assert "\n" not in part
+
+
 ranges = st.tuples(st.integers(1024, 65535), st.integers(1024, 65535)).map(lambda ends: PortRange(min(ends), max(ends)))
+port_lists = st.lists(
+    st.tuples(st.integers(1, 65535), st.integers(0, 3000)).map(lambda one: (one[0], min(65535, one[0] + one[1]))),
+    max_size=3,
+).map(PortSet)
+lines = st.lists(
+    st.builds(
+        lambda key, ports, low, refused: {
+            **NOMAD,
+            "key": f"net.ipv4.{key}",
+            "means": str(ports) if key == "ip_local_reserved_ports" else None if refused else f"{low} 65535",
+            "refused": refused,
+        },
+        st.sampled_from(["ip_local_reserved_ports", "ip_local_port_range"]),
+        port_lists,
+        st.integers(1024, 60000),
+        st.booleans(),
+    ),
+    max_size=3,
+)
+
+
+@given(
+    ranges,
+    port_lists,
+    st.sets(st.integers(1, 65535), max_size=8),
+    st.sets(st.integers(1, 65535), max_size=8),
+    st.lists(st.builds(claim, st.sampled_from(["kubernetes", "docker", "nat"]), port_lists.map(str)), max_size=3),
+    lines,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "reserve": port_lists.map(lambda ports: [str(ports)]),
+            "ip_local_reserved_ports": st.one_of(st.just("leave"), port_lists.map(str)),
+            "ip_local_port_range": st.sampled_from(["leave", "1024 65535", "20000 65535"]),
+        },
+    ),
+)
+def test_no_port_of_others_is_ever_in_reach(
+    current: PortRange,
+    reserved: PortSet,
+    tcp: set[int],
+    udp: set[int],
+    claims: list[dict[str, str]],
+    in_files: list[dict[str, Any]],
+    policy: dict[str, Any],
+) -> None:
+    """What connect() can take after the plan is nobody's, or was in its reach before and the policy left it there."""
+    host = usage(
+        ip_local_port_range=str(current),
+        ip_local_reserved_ports=str(reserved),
+        tcp=sorted(tcp),
+        udp=sorted(udp),
+        claims=claims,
+        lines=in_files,
+        files=str(union(parse_ports(one["means"]) for one in in_files if "reserved" in one["key"])),
+    )
+    try:
+        now = after(host, **policy)
+    except PolicyError:
+        return
+    kept = parse_ports(now["sysctls"]["net.ipv4.ip_local_reserved_ports"] or "")
+    reach = range_ports(parse_range(now["sysctls"]["net.ipv4.ip_local_port_range"])) - kept
+    others = union([PortSet.of(tcp), *(parse_ports(one["ports"]) for one in claims)])
+    newly = reach - (range_ports(current) - reserved)
+    assert not newly & (others | PortSet.of(udp))
+    assert not reach & reserved
+    if policy.get("ip_local_reserved_ports") is None:
+        assert not reach & others
+        assert not reach & parse_ports(host["reserved_in_files"])
+        assert not reach & parse_ports(",".join(policy.get("reserve", [])))
+
+
 ports = st.sets(st.integers(1, 65535), max_size=8)
 
 

@@ -17,6 +17,8 @@ MAX_PORT = 65535
 FIRST_HALF = 0.5
 
 _NUMBER = re.compile(r"[0-9]+\Z")
+_SPAN = re.compile(r"\b([0-9]{1,5})(?:[ \t]*-[ \t]*([0-9]{1,5}))?\b")
+_REMARK = re.compile(r"[#;]")
 
 Spans = Tuple[Tuple[int, int], ...]
 
@@ -133,6 +135,20 @@ def parse_ports(text: str) -> PortSet:
         if low > high:
             raise ValueError(f"{part!r} is not a range of ports: {low} is above {high}")
         spans.append((low, high))
+    return PortSet(spans)
+
+
+def union(sets: Iterable[PortSet]) -> PortSet:
+    return PortSet(span for one in sets for span in one.spans)
+
+
+def meant_ports(text: str) -> PortSet:
+    """The ports that a text names, also where it is no list for the kernel: with blanks, quotes, or a remark behind."""
+    spans = []
+    for match in _SPAN.finditer(_REMARK.split(text, 1)[0]):
+        low, high = sorted(int(end) for end in (match.group(1), match.group(2) or match.group(1)))
+        if high <= MAX_PORT:
+            spans.append((low, high))
     return PortSet(spans)
 
 

@@ -6,10 +6,11 @@ The way for hosts where netlink is refused; it costs three times as much. Rows a
 shift once a row number has five digits.
 """
 
+import collections
 import itertools
 import os
 import struct
-from typing import Iterator, NamedTuple, Set, Tuple
+from typing import DefaultDict, Iterator, NamedTuple, Set, Tuple
 
 from .._errors import ProcfsError
 from .._kernel.counters import PROC
@@ -18,6 +19,10 @@ from .._kernel.tcp import CLOSE, LISTEN, SYN_RECV, TIME_WAIT, fold
 from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable
 
 _TCP = ("tcp", "tcp6")
+
+# From so many ports without pattern on, one user's UDP sockets are taken for those of a client.
+_MANY = 16
+_UNPRIVILEGED = 1024
 
 _MS_PER_CLOCK_TICK = 10  # the timer column counts in USER_HZ, which is 100 on every architecture in use
 
@@ -76,20 +81,46 @@ def read_listening_ports(proc: str = PROC) -> Set[int]:
     }
 
 
-def udp_ports(proc: str = PROC) -> Set[int]:
-    """Local ports of UDP sockets that are not connected: services, and clients that wait for any answer."""
-    return {row.port for row in _rows(proc, ("udp", "udp6")) if row.state == CLOSE}
+def udp_ports(proc: str = PROC) -> Tuple[Set[int], Set[int]]:
+    """Local ports of UDP sockets that are not connected: those of services, and those of clients that wait for answers.
+
+    What tells a client is many sockets of one user on ports without pattern, as resolvers and relays have that choose
+    their own ports. Services have few ports, or ports that follow one another.
+    """
+    users: DefaultDict[str, Set[int]] = collections.defaultdict(set)
+    for name in ("udp", "udp6"):
+        for line in _lines(proc, name):
+            row = parse_row(line)
+            if row.state == CLOSE:
+                users[line.split(None, 8)[7]].add(row.port)
+    services: Set[int] = set()
+    clients: Set[int] = set()
+    for ports in users.values():
+        alone = {port for port in ports if port >= _UNPRIVILEGED and ports.isdisjoint(_neighbours(port))}
+        clients |= alone if len(alone) >= _MANY else set()
+    for ports in users.values():
+        services |= ports - clients
+    return services, clients - services
+
+
+def _neighbours(port: int) -> Set[int]:
+    """RTP has every second port."""
+    return {port + distance for distance in (-2, -1, 1, 2)}
 
 
 def _rows(proc: str, names: Tuple[str, ...]) -> Iterator[Row]:
     for name in names:
-        path = os.path.join(proc, "net", name)
-        if not os.path.exists(path):
-            continue  # tcp6 and udp6 are missing where IPv6 is switched off
+        for line in _lines(proc, name):
+            yield parse_row(line)
+
+
+def _lines(proc: str, name: str) -> Iterator[str]:
+    """The lines of a table but its head; none where it is missing, as tcp6 and udp6 are where IPv6 is switched off."""
+    path = os.path.join(proc, "net", name)
+    if os.path.exists(path):
         with open(path, encoding="ascii") as lines:
             next(lines, None)
-            for line in lines:
-                yield parse_row(line)
+            yield from lines
 
 
 def _endpoint(text: str) -> Tuple[bytes, int]:

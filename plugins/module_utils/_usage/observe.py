@@ -4,13 +4,15 @@
 
 import contextlib
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._boot import files as boot_files
 from .._boot.lines import Entry, SysctlFile, assignments
+from .._claims import kubernetes, nat_rules, published
 from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, namespaces, sysctl
-from .._kernel.ports import PortRange, PortSet, parse_ports, ports_in_force
+from .._kernel.ports import PortRange, PortSet, meant_ports, ports_in_force
+from .._kernel.sysctl_value import RefusedError, value_after
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
@@ -26,6 +28,8 @@ _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 
 # One observation asks the kernel about so many destinations at most.
 _MOST_ASKED = 10
+# So much of a line is returned as it stands.
+_LINE = 200
 _OWN_NAMESPACE = "/proc/self/ns/net"
 
 
@@ -37,15 +41,28 @@ class Host(NamedTuple):
 
 
 class Files(NamedTuple):
-    """What the sysctl files of a host say. recycle_lines: file and number of lines that set tcp_tw_recycle."""
+    """What the sysctl files of a host say. recycle_lines: file and number of lines that set tcp_tw_recycle.
+
+    reserved: ports that any line reserves or means to. port_lines: keys, and lines that set these or the range.
+    """
 
     reserved: PortSet
     recycle_lines: Sequence[Tuple[str, int]]
+    port_lines: Sequence[Tuple[str, Entry]] = ()
 
 
 def observe(options: ScanOptions, proc: str = counters.PROC) -> Dict[str, Any]:
     """The usage of the network namespace of this process. Raises OSError or Error where it cannot be read."""
-    return observe_namespace(options, observe_host(proc), observe_files(), proc)
+    usage = observe_namespace(options, observe_host(proc), observe_files(), proc)
+    if options.detail == "full" and usage["listening_ports"]:
+        usage["claims"] = _claims(usage["listening_ports"]["tcp"], proc)
+    return usage
+
+
+def _claims(listening: Sequence[int], proc: str) -> List[Dict[str, Any]]:
+    rules = nat_rules.find(proc)
+    found = (*kubernetes.find(listening, rules.of_kubernetes), *published.find(), *rules.claims)
+    return [{**claim._asdict(), "ports": str(claim.ports)} for claim in found]
 
 
 def observe_host(proc: str = counters.PROC) -> Host:
@@ -54,7 +71,7 @@ def observe_host(proc: str = counters.PROC) -> Host:
 
 def observe_files() -> Files:
     files = boot_files.read_every_file()
-    return Files(_reserved_in(files), _recycle_lines(files))
+    return Files(_reserved_in(files), _recycle_lines(files), _port_lines(files))
 
 
 def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str = counters.PROC) -> Dict[str, Any]:
@@ -120,7 +137,12 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         "sysctls": sysctls,
         "port_range": ports,
         "reserved_in_files": str(files.reserved),
-        "listening_ports": table and {"tcp": sorted(table.listening), "udp": sorted(procfs.udp_ports(proc))},
+        "port_lines": [
+            _describe_line(key, line, sysctls[keys.UNPRIVILEGED_PORT_START], kernel["version"])
+            for key, line in files.port_lines
+        ],
+        "claims": None,
+        "listening_ports": table and _listening(table, proc),
         "sockets": table and pools.describe_sockets(table),
         "blocked_at_most": pools.blocked_at_most(sockstat),
         "pools": described,
@@ -133,6 +155,11 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
             Observed(table is not None, asked, unasked, namespaces.count_others(proc)), sockstat
         ),
     }
+
+
+def _listening(table: SocketTable, proc: str) -> Dict[str, List[int]]:
+    services, clients = procfs.udp_ports(proc)
+    return {"tcp": sorted(table.listening), "udp": sorted(services), "udp_clients": sorted(clients)}
 
 
 def _pools(options: ScanOptions, table: SocketTable, usable: int, reuse: Reuse) -> List[Pool]:
@@ -176,12 +203,36 @@ def _unseen(sockstat: Mapping[str, Mapping[str, int]], table: SocketTable) -> in
 
 
 def _reserved_in(files: Sequence[SysctlFile]) -> PortSet:
-    """All ports that a line of a sysctl file reserves; lists that the kernel would not take are passed over."""
+    """All ports that a line of a sysctl file reserves, or means to where the kernel does not take it."""
     found = PortSet()
     for line in _assignments(files, keys.RESERVED_PORTS):
-        with contextlib.suppress(ValueError):
-            found |= parse_ports(line.value or "")
+        found |= meant_ports(line.value or "")
     return found
+
+
+def _port_lines(files: Sequence[SysctlFile]) -> List[Tuple[str, Entry]]:
+    return [(key, line) for key in (keys.RESERVED_PORTS, keys.PORT_RANGE) for line in _assignments(files, key)]
+
+
+def _describe_line(key: str, line: Entry, start: Optional[str], version: Sequence[int]) -> Dict[str, Any]:
+    """Whether the kernel takes a line, and what it is meant to say, which for ports is known even if it does not."""
+    text = line.value or ""
+    means: Optional[str] = None
+    refused = False
+    try:
+        means = value_after(key, text, {keys.UNPRIVILEGED_PORT_START: start}, tuple(version))
+    except RefusedError:
+        refused = True
+    if key == keys.RESERVED_PORTS:
+        means = str(meant_ports(text))
+    return {
+        "key": key,
+        "file": line.file,
+        "line": line.line,
+        "value": text[:_LINE],
+        "means": means,
+        "refused": refused,
+    }
 
 
 def _recycle_lines(files: Sequence[SysctlFile]) -> List[Tuple[str, int]]:

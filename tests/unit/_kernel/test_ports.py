@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
     PortRange,
     PortSet,
+    meant_ports,
     parse_ports,
     parse_range,
     range_ports,
     second_half,
+    union,
     usable_ports,
 )
 
@@ -111,3 +113,27 @@ def test_the_second_half_is_every_other_port(low: int, more: int, held: set[int]
     port_range = PortRange(low, low + more)
     clients = range_ports(port_range) - PortSet.of(held)
     assert second_half(port_range, clients) == len(set(range(low + 1, low + more + 1, 2)) - held)
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("30000-32767 # node ports 1-2", "30000-32767"),
+        ("8080, 9000 - 9010 ;", "8080,9000-9010"),
+        ('"8080"', "8080"),
+        ("32767-30000", "30000-32767"),
+        ("70000,80", "80"),
+        ("port80", ""),
+        ("", ""),
+        ("# 80", ""),
+    ],
+)
+def test_what_a_text_means(text: str, ports: str) -> None:
+    assert str(meant_ports(text)) == ports
+
+
+@given(SPANS)
+def test_a_list_means_what_it_says(spans: list[tuple[int, int]]) -> None:
+    ports = PortSet(spans)
+    assert meant_ports(str(ports)) == ports
+    assert union([ports, PortSet()]) == ports

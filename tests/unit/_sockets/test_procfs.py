@@ -76,3 +76,30 @@ def test_a_damaged_file_is_an_error_not_a_short_count(tmp_path: Path) -> None:
     (tmp_path / "net/tcp").write_text("  sl  local_address ...\n   0: 0100007F:1F90 0000\n")
     with pytest.raises(ProcfsError, match="not a row of"):
         procfs.read_sockets(PortRange(20000, 39999), PortSet(), str(tmp_path))
+
+
+def udp(tmp_path: Path, *owned: tuple[int, list[int]]) -> tuple[set[int], set[int]]:
+    """Sockets that are not connected: uid and ports."""
+    (tmp_path / "net").mkdir()
+    zero = bytes(4)
+    rows = [
+        printed(number, Row(7, zero, port, zero, 0, 0)).replace(" 0        0 0 3", f" {uid}        0 0 3")
+        for uid, ports in owned
+        for number, port in enumerate(ports)
+    ]
+    (tmp_path / "net" / "udp").write_text("head\n" + "".join(rows))
+    return procfs.udp_ports(str(tmp_path))
+
+
+RANDOM = [20000 + 37 * number for number in range(16)]
+
+
+def test_many_udp_ports_without_pattern_are_clients(tmp_path: Path) -> None:
+    services, clients = udp(tmp_path, (0, [53, 123]), (101, [53, *RANDOM]), (102, list(range(30000, 30100, 2))))
+    assert services == {53, 123, *range(30000, 30100, 2)}
+    assert clients == set(RANDOM)
+
+
+def test_few_udp_ports_of_each_user_are_services(tmp_path: Path) -> None:
+    services, clients = udp(tmp_path, (0, RANDOM[:8]), (101, RANDOM[8:]), (102, [*RANDOM[:3], 161, 162, 500]))
+    assert (services, clients) == ({*RANDOM, 161, 162, 500}, set())

@@ -72,7 +72,8 @@ def usage(*destinations: Result, reuse: str | None = "2", **different: object) -
 
 
 def setting(key: str, current: str | None, wanted: str | None, action: str, reason: str = "So it is.") -> Result:
-    return {"key": key, "current": current, "wanted": wanted, "action": action, "reason": reason, "purpose": "Why."}
+    said = {"reason": reason, "purpose": "Why.", "parts": []}
+    return {"key": key, "current": current, "wanted": wanted, "action": action, **said}
 
 
 def plan(*settings: Result, before: float = 8.3, after: float = 55296.0) -> Result:

@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ports that DNAT rules of nftables lead elsewhere (include/uapi/linux/netfilter/nf_tables.h).
+
+iptables-nft writes such rules too. Those of iptables-legacy are not read, nor ports in sets. It takes CAP_NET_ADMIN.
+"""
+
+import os
+import socket
+import struct
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from .._kernel.ports import MAX_PORT, PortSet
+from .claim import Claim
+
+NAT = "nat"
+_NETLINK_NETFILTER = 12
+_GETRULE = 10 << 8 | 7  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETRULE
+_REQUEST_FLAGS = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_TIMEOUT_S = 10
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
+_BODY = _HEADER.size + 4  # then struct nfgenmsg
+_EXPRESSIONS, _NAME, _DATA = 4, 1, 2
+_TRANSPORT, _DPORT = 2, 2  # header, and offset of the destination port in it
+_EQ, _LTE, _GTE = 0, 3, 5
+# Chains of kube-proxy with iptables, its table with nftables.
+_KUBERNETES = (b"KUBE-", b"kube-proxy\0")
+_TYPE_MASK = 0x3FFF
+
+
+class Rules(NamedTuple):
+    """claims: of DNAT rules. of_kubernetes: whether kube-proxy has rules."""
+
+    claims: Tuple[Claim, ...]
+    of_kubernetes: bool
+
+
+def find(proc: str = "/proc") -> Rules:
+    ports, of_kubernetes = PortSet(), False
+    try:
+        for rule in _dump() if _is_loaded(proc) else ():
+            of_kubernetes = of_kubernetes or any(name in rule for name in _KUBERNETES)
+            if b"nat\0" in rule or b"redir\0" in rule or b"DNAT\0" in rule or b"REDIRECT\0" in rule:
+                ports |= translated(rule)
+    except (OSError, struct.error):
+        pass  # no privilege, or no nf_tables: files and sockets have to do
+    return Rules((Claim(NAT, ports, ""),) if ports else (), of_kubernetes)
+
+
+def _is_loaded(proc: str) -> bool:
+    """To ask would load the module. Without /proc/modules there are none to load."""
+    try:
+        with open(os.path.join(proc, "modules"), encoding="ascii") as modules:
+            return os.path.exists("/sys/module/nf_tables") or any(line.startswith("nf_tables ") for line in modules)
+    except FileNotFoundError:
+        return True
+
+
+def _dump() -> Iterator[bytes]:
+    """The attributes of each rule of this network namespace."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel:
+        kernel.settimeout(_TIMEOUT_S)
+        kernel.send(_HEADER.pack(_BODY, _GETRULE, _REQUEST_FLAGS, 1, 0) + bytes(4))
+        while True:
+            answer = kernel.recv(1 << 17)
+            while answer:
+                length, kind = _HEADER.unpack_from(answer)[:2]
+                if kind in (_NLMSG_ERROR, _NLMSG_DONE) or length < _HEADER.size:
+                    return
+                yield answer[_BODY:length]
+                answer = answer[length + 3 & ~3 :]
+
+
+def translated(rule: bytes) -> PortSet:
+    """The destination ports that a rule of DNAT or a redirection asks for; none where it does not ask."""
+    low, high = 0, MAX_PORT
+    is_dnat, is_port = False, False
+    for name, data in _expressions(rule):
+        if name == b"payload":
+            is_port = [_number(data.get(one)) for one in (2, 3, 4)] == [_TRANSPORT, _DPORT, 2]
+        elif name in (b"cmp", b"range") and is_port:
+            ends = [_port(data[one]) for one in (3, 4) if one in data]
+            operator = _number(data.get(2))
+            if None in ends:
+                continue
+            if operator == _EQ or (name == b"cmp" and operator == _GTE):
+                low = max(low, ends[0] or 0)
+            if operator == _EQ or (name == b"cmp" and operator == _LTE):
+                high = min(high, ends[-1] or 0)
+        elif name == b"match" and _text(data.get(1)) in (b"tcp", b"udp"):
+            low, high = struct.unpack_from("=HH", data[3], 4)  # of struct xt_tcp and xt_udp
+        is_dnat |= (name == b"nat" and _number(data.get(1)) == 1) or name == b"redir"
+        is_dnat |= name == b"target" and _text(data.get(1)) in (b"DNAT", b"REDIRECT")
+    return PortSet([(low, high)]) if is_dnat and low <= high and (low, high) != (0, MAX_PORT) else PortSet()
+
+
+def _expressions(rule: bytes) -> Iterator[Tuple[bytes, Dict[int, bytes]]]:
+    for kind, expressions in _attributes(rule):
+        for _element, expression in _attributes(expressions) if kind == _EXPRESSIONS else ():
+            parts = dict(_attributes(expression))
+            yield _text(parts.get(_NAME)), dict(_attributes(parts.get(_DATA, b"")))
+
+
+def _attributes(data: bytes) -> List[Tuple[int, bytes]]:
+    found = []
+    while len(data) > 3:
+        length, kind = struct.unpack_from("=HH", data)
+        if length < 4:
+            break
+        found.append((kind & _TYPE_MASK, data[4:length]))
+        data = data[length + 3 & ~3 :]
+    return found
+
+
+def _text(value: Optional[bytes]) -> bytes:
+    return (value or b"").rstrip(b"\0")
+
+
+def _number(value: Optional[bytes]) -> int:
+    return int.from_bytes(value or b"", "big")
+
+
+def _port(data: bytes) -> Optional[int]:
+    """Of two bytes within NFTA_DATA_VALUE."""
+    value = dict(_attributes(data)).get(1, b"")
+    return _number(value) if len(value) == 2 else None

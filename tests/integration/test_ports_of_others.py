@@ -1,0 +1,247 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What operators ran into where a range was widened over ports of others: the plan, its words, and the drop-in."""
+
+from __future__ import annotations
+
+import errno
+import json
+import random
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jinja2 import Environment
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import parse_ports, parse_range
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import (
+    PolicyError,
+    broken_promises,
+    make_plan,
+)
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._template import check_text
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
+
+from .dropin import DROPIN, RANGE, RESERVED, get, present
+from .inside import ROOT, private
+from .network import Network, connect_for_real, observed
+
+HOST = "198.18.0.1"
+LOW, HIGH = 32768, 60999
+WIDE = "10240 65535"
+TEMPLATE = ROOT / "roles/timewait_remediate/templates/99-zz-ephemeral-ports.conf.j2"
+NODE_PORTS = "30000-32767"
+
+
+class Remediated:
+    """A host after a run, and after a second one that has to change nothing."""
+
+    def __init__(self, **policy: object) -> None:
+        self.usage = observed()
+        self.plan, self.text = _apply(self.usage, policy)
+        again, text = _apply(observed(), policy)
+        assert text == self.text
+        assert not any(setting["action"] == "set" for setting in again["settings"])
+        self.settings = {setting["key"]: setting for setting in self.plan["settings"]}
+
+    @property
+    def said(self) -> str:
+        return " ".join(" ".join(describe(self.plan)).split())
+
+    @property
+    def reach(self) -> set[int]:
+        """What connect() can take now."""
+        port_range, reserved = parse_range(get(RANGE)), parse_ports(get(RESERVED))
+        return {port for port in range(port_range.low, port_range.high + 1) if port not in reserved}
+
+
+def _apply(usage: dict[str, Any], policy: dict[str, object]) -> tuple[dict[str, Any], str]:
+    plan: Any = make_plan(usage, policy)
+    environment = Environment(trim_blocks=True, keep_trailing_newline=True)
+    environment.filters["comment"] = lambda text: f"# {text}"
+    text = environment.from_string(TEMPLATE.read_text()).render(remediation_plan=plan, ansible_managed="managed")
+    check_text(text, plan)
+    result: Any = present(text)
+    assert not broken_promises(plan, result)
+    return plan, text
+
+
+def udp(port: int) -> socket.socket:
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.bind((HOST, port))
+    return one
+
+
+def write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+@private
+def test_a_kubernetes_node() -> None:
+    """kubelet and kube-proxy listen; nobody listens on the node ports."""
+    with Network(LOW, HIGH, HOST) as network:
+        for port in (10249, 10250, 10256):
+            network.listen(HOST, port)
+        host = Remediated()
+    assert host.usage["claims"] == [{"by": "kubernetes", "ports": NODE_PORTS, "where": ""}]
+    assert get(RANGE) == WIDE
+    assert get(RESERVED) == f"10249-10250,10256,{NODE_PORTS}"
+    assert f"#   {NODE_PORTS}: node ports of Kubernetes (the default)\n" in host.text
+    assert "30000-32767 are node ports of Kubernetes (the default)" in host.said
+    assert "52525 usable ports per destination instead of 28232" in host.said
+    assert "at most 52525 new connections/s" in host.said
+    assert "55296" not in host.said
+    assert host.plan["sustainable_rate"]["usable_after"] == 52525 == len(host.reach)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "ports"),
+    [
+        ("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n", NODE_PORTS),
+        ("/etc/rancher/k3s/config.yaml", 'service-node-port-range: "20000-20999"\n', "20000-20999"),
+    ],
+)
+@private
+def test_a_kubernetes_node_by_its_files(path: str, text: str, ports: str) -> None:
+    with Network(LOW, HIGH, HOST):
+        Path("/var/lib/rancher/k3s" if "k3s" in path else "/var/lib/kubelet").mkdir(parents=True)
+        write(path, text)
+        host = Remediated()
+        assert get(RESERVED) == ports
+        assert not set(range(20000, 21000)) & host.reach or "k3s" not in path
+        released = observed()
+    assert make_plan({**released, "claims": []}, {})["dropin"][0]["wanted"] == ports  # what is reserved stays so
+
+
+@pytest.mark.skipif(shutil.which("iptables") is None, reason="iptables is not installed")
+@private
+def test_rules_of_kubernetes_and_dnat() -> None:
+    with Network(LOW, HIGH, HOST):
+        for rule in (
+            "-N KUBE-NODEPORTS",
+            "-A KUBE-NODEPORTS -p tcp --dport 30080 -j ACCEPT",
+            "-A PREROUTING -p tcp --dport 35300 -j DNAT --to-destination 198.18.0.2:80",
+            "-A PREROUTING -p udp --dport 20000:20009 -j DNAT --to-destination 198.18.0.2",
+            "-A OUTPUT -p tcp -j DNAT --to-destination 198.18.0.2",
+        ):
+            made = subprocess.run(["iptables", "-t", "nat", *rule.split()], capture_output=True, check=False, text=True)
+            if made.returncode:
+                pytest.skip(made.stderr)
+        if "legacy" in subprocess.run(["iptables", "--version"], capture_output=True, check=True, text=True).stdout:
+            pytest.skip("iptables-legacy is not read")
+        host = Remediated()
+    assert [one["by"] for one in host.usage["claims"]] == ["kubernetes", "nat"]
+    assert host.usage["claims"][1]["ports"] == "20000-20009,35300"
+    assert get(RESERVED) == f"20000-20009,{NODE_PORTS},35300"
+
+
+@private
+def test_a_range_that_a_file_chose() -> None:
+    """As Nomad has it, which gives its jobs ports below."""
+    with Network(49152, 65535, HOST) as network:
+        write("/etc/sysctl.d/10-nomad.conf", f"# jobs have 20000-32000\n{RANGE} = 49152 65535\n")
+        network.listen(HOST, 23771)
+        host = Remediated()
+        assert get(RANGE) == "49152 65535"
+        assert RANGE not in host.text
+        assert host.settings[RANGE]["action"] == "keep"
+        assert "/etc/sysctl.d/10-nomad.conf:2 chose 49152 65535, so auto does not widen it" in host.said
+        assert "choose ip_local_port_range: 10240 65535." in host.said
+        overruled = Remediated(ip_local_port_range=WIDE, reserve=["20000-32000"])
+    assert get(RANGE) == WIDE
+    assert not set(range(20000, 32001)) & overruled.reach
+
+
+@private
+def test_udp_sockets_of_a_client_on_random_ports() -> None:
+    """A resolver or relay that picks its own ports: none of them is a service, and 10 in a row are one."""
+    ports = random.Random(13).sample(range(10240, 32767, 7), 400)
+    with Network(LOW, HIGH, HOST):
+        sockets = [udp(port) for port in [*ports, *range(20000, 20010)]]
+        host = Remediated()
+        for one in sockets:
+            one.close()
+    assert len(host.usage["listening_ports"]["udp_clients"]) > 390
+    reserved = parse_ports(get(RESERVED))
+    assert all(port in reserved for port in range(20000, 20010))
+    assert len(reserved) < 20
+    assert "UDP ports without pattern were taken for a client's; name them if they are services" in host.said
+
+
+@private
+def test_few_udp_sockets_are_services() -> None:
+    with Network(LOW, HIGH, HOST):
+        sockets = [udp(port) for port in (15000, 20000, 40000)]
+        Remediated()
+        for one in sockets:
+            one.close()
+    assert get(RESERVED) == "15000,20000"
+
+
+@private
+def test_a_published_port_in_the_range() -> None:
+    """It listens where the range reaches already: an outgoing connection would take it while the service restarts."""
+    with Network(LOW, HIGH, HOST) as network:
+        network.listen(HOST, 35300)
+        host = Remediated()
+    assert get(RESERVED) == "35300"
+    assert 35300 not in host.reach
+    assert "35300 belong to services that listen" in host.said
+    assert "#   35300: services that listened" in host.text
+
+
+@private
+def test_a_port_published_by_a_stopped_container() -> None:
+    bindings = {"80/tcp": [{"HostIp": "", "HostPort": "35301"}], "81/tcp": [{"HostPort": "0"}], "82/udp": None}
+    write("/var/lib/docker/containers/abc/hostconfig.json", json.dumps({"PortBindings": bindings}))
+    write("/var/lib/docker/containers/bad/hostconfig.json", "{")
+    with Network(LOW, HIGH, HOST):
+        host = Remediated()
+    assert host.usage["claims"] == [{"by": "docker", "ports": "35301", "where": "/var/lib/docker"}]
+    assert get(RESERVED) == "35301"
+    assert "published by Docker (/var/lib/docker)" in host.said
+
+
+@pytest.mark.parametrize("text", ["30000-32767 # NodePorts", "30000-32767 ;", '"30000-32767"', "30000 - 32767"])
+@private
+def test_a_reservation_that_the_kernel_refuses(text: str) -> None:
+    write("/etc/sysctl.d/50-site.conf", f"\n{RESERVED} = {text}\n")
+    with Network(LOW, HIGH, HOST):
+        with pytest.raises(OSError, match="Invalid argument") as refused:
+            Path("/proc/sys/net/ipv4/ip_local_reserved_ports").write_text(f"{text}\n")
+        assert refused.value.errno == errno.EINVAL
+        host = Remediated()
+    (line,) = (one for one in host.usage["port_lines"] if one["file"] != str(DROPIN))
+    assert (line["file"], line["line"], line["means"], line["refused"]) == (
+        "/etc/sysctl.d/50-site.conf",
+        2,
+        NODE_PORTS,
+        True,
+    )
+    assert get(RESERVED) == NODE_PORTS
+    assert f"the kernel refuses the line /etc/sysctl.d/50-site.conf:2, which means {NODE_PORTS}" in host.said
+    assert f"#   {NODE_PORTS}: /etc/sysctl.d/50-site.conf:2 reserves them\n" in host.text
+
+
+@private
+def test_a_slip_that_leaves_no_port() -> None:
+    with Network(LOW, HIGH, HOST) as network:
+        with pytest.raises(PolicyError, match=r"reserve: 10240-65535 leaves no usable port of 10240 65535"):
+            Remediated(reserve=["10240-65535"])
+        network.listen(HOST, 443)
+        assert connect_for_real((HOST, 443)) == 0
+    assert get(RANGE) == f"{LOW} {HIGH}"
+
+
+@private
+def test_every_port_is_in_the_range() -> None:
+    with Network(LOW, HIGH, HOST):
+        Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
+        Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("1 65535")
+        host = Remediated()
+    assert get(RANGE) == "1 65535"
+    assert host.settings[RANGE]["action"] == "keep"

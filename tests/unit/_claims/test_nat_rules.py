@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules as nft and iptables-nft write them, built here; real ones of iptables are in tests/integration."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._claims import nat_rules
+
+EQ, NEQ, LTE, GTE = 0, 1, 3, 5
+
+
+def attribute(kind: int, value: bytes, nested: int = 0) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind | nested) + value + bytes(-len(value) % 4)
+
+
+def number(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack(">I", value))
+
+
+def expression(name: str, *data: bytes) -> bytes:
+    body = attribute(1, name.encode() + b"\0") + attribute(2, b"".join(data), 0x8000)
+    return attribute(1, body, 0x8000)
+
+
+def rule(*expressions: bytes) -> bytes:
+    return attribute(1, b"nat\0") + attribute(2, b"prerouting\0") + attribute(4, b"".join(expressions), 0x8000)
+
+
+def port(kind: int, value: int) -> bytes:
+    return attribute(kind, attribute(1, struct.pack(">H", value)), 0x8000)
+
+
+def compare(operator: int, value: int) -> bytes:
+    return expression("cmp", number(1, 8), number(2, operator), port(3, value))
+
+
+DPORT = expression("payload", number(1, 8), number(2, 2), number(3, 2), number(4, 2))
+SPORT = expression("payload", number(1, 8), number(2, 2), number(3, 0), number(4, 2))
+DNAT, SNAT = expression("nat", number(1, 1)), expression("nat", number(1, 0))
+REDIRECT = expression("redir")
+WITHIN = expression("range", number(1, 8), number(2, EQ), port(3, 9000), port(4, 9010))
+XT_TCP = struct.pack("=8H", 0, 65535, 80, 90, 0, 0, 0, 0)
+TCP = expression("match", attribute(1, b"tcp\0"), number(2, 0), attribute(3, XT_TCP))
+TARGET = expression("target", attribute(1, b"DNAT\0"), number(2, 1), attribute(3, bytes(16)))
+IS_TCP = expression("cmp", number(2, EQ), attribute(3, attribute(1, b"\x06"), 0x8000))
+PROTOCOL = expression("meta", number(1, 8)), IS_TCP
+
+
+@pytest.mark.parametrize(
+    ("expressions", "ports"),
+    [
+        ((*PROTOCOL, DPORT, compare(EQ, 8080), DNAT), "8080"),
+        ((DPORT, compare(EQ, 8080), REDIRECT), "8080"),
+        ((DPORT, compare(GTE, 9000), compare(LTE, 9010), DNAT), "9000-9010"),
+        ((DPORT, WITHIN, DNAT), "9000-9010"),
+        ((TCP, TARGET), "80-90"),
+        ((DPORT, compare(EQ, 8080), SNAT), ""),
+        ((DPORT, compare(EQ, 8080)), ""),
+        ((DPORT, compare(NEQ, 8080), DNAT), ""),
+        ((SPORT, compare(EQ, 8080), DNAT), ""),
+        ((*PROTOCOL, DNAT), ""),
+        ((DNAT,), ""),
+        ((), ""),
+    ],
+)
+def test_translated(expressions: tuple[bytes, ...], ports: str) -> None:
+    assert str(nat_rules.translated(rule(*expressions))) == ports
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes(rubbish: bytes) -> None:
+    with contextlib.suppress(struct.error):
+        nat_rules.translated(rubbish)
+
+
+def test_a_module_is_not_loaded_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(nat_rules, "_dump", lambda: asked.append(True) or [])
+    (tmp_path / "modules").write_text("nf_conntrack 172032 4 - Live 0x0\n")
+    if not Path("/sys/module/nf_tables").exists():
+        nat_rules.find(str(tmp_path))
+        assert asked == []
+    (tmp_path / "modules").write_text("nf_tables 311296 0 - Live 0x0\n")
+    nat_rules.find(str(tmp_path))
+    assert asked == [True]
