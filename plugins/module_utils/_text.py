@@ -12,7 +12,9 @@ def format_endpoint(address: str, port: int) -> str:
 
 
 def format_destination(pool: Mapping[str, Any]) -> str:
-    """The endpoint of a pool, or of whatever else has address and port."""
+    """The endpoint of a pool, or of whatever else has address and port; of a pool without a destination, its kind."""
+    if pool["address"] is None:
+        return f"any ({pool['kind']})"
     return format_endpoint(str(pool["address"]), pool["port"])
 
 

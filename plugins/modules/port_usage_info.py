@@ -72,6 +72,7 @@ options:
         is thought to be reusable, and about the first one where the counters of C(/proc/net/sockstat) do not prove that
         all is well. These are 10 at most, those first of which the count does not tell, and no search is begun that may
         not end within 0.09 s; RV(not_observed) says how many were left. Without the privilege the count decides.
+        Of sources whose clients call bind(), a bind() to port 0 tells, which needs no privilege.
         Where sockets that called bind() may hold every port, one real connect() to port 0 of 127.0.0.1 tells; where it
         cannot be told, the level is V(unknown).
       - V(never) asks nothing.
@@ -227,7 +228,8 @@ sysctls:
 port_range:
   description:
     - The range of ephemeral ports. C(reserved) and C(held) count ports inside of the range that connect() skips,
-      because they are reserved, or because a listener or another socket was bound to them.
+      because they are reserved, or because a listener or another socket was bound to them. Of connections that were
+      bound first the kernel does not tell; which half of the ports they are in does (C(docs/how-ports-run-out.md)).
     - C(usable) is what remains, less one where the size is odd. Where RV(method) is V(sockstat), C(held) is null.
   type: dict
   returned: success
@@ -252,28 +254,34 @@ blocked_at_most:
   sample: 26861
 pools:
   description:
-    - The pools with the most blocked ports, one for each destination. V4-mapped addresses count as IPv4.
+    - The pools with the most blocked ports, the worst level first. V4-mapped addresses count as IPv4.
+    - One for each destination, of the kind V(connect), and one for each local address from which clients connect after
+      they called bind() with port 0, of the kind V(bind).
   type: list
   elements: dict
   returned: success
   contains:
     kind:
-      description: Who takes ports out of it, V(connect) for connect() without bind().
+      description: Who takes ports out of it, connect() without bind(), V(connect), or bind() before connect(), V(bind).
       type: str
     source:
       description: The local address, null for a O(destination) that no socket belongs to.
       type: str
     address:
-      description: The remote address.
+      description: The remote address, null for the kind V(bind), which chooses a port before there is a destination.
       type: str
     port:
-      description: The remote port.
+      description: The remote port, or null.
       type: int
     usable:
-      description: Local ports that can be taken at all, C(usable) of RV(port_range).
+      description:
+        - Local ports that can be taken at all. Ports that clients chose by bind() are not, as far as can be told, save
+          by those who have them.
       type: int
     blocked:
-      description: Local ports that a new connection to this destination could not take now.
+      description:
+        - Local ports that a new connection to this destination could not take now. For bind(), ports with any socket of
+          this source, whatever its state and destination.
       type: int
     time_wait:
       description: Connections in TIME_WAIT.
@@ -310,8 +318,8 @@ pools:
       type: str
     probe:
       description:
-        - What the kernel said to a dry connect, null where it was not asked. RV(pools[].level) follows it, and what was
-          counted otherwise.
+        - What the kernel said to a dry connect, or to a bind(), null where it was not asked. RV(pools[].level) follows
+          it, and what was counted otherwise.
         - C(errno) is 0 where a port was found; C(source) and C(port) are what was chosen. C(lacks) tells what was not
           found, V(port), V(address) (there is none to connect from, as where IPv6 is switched off) or V(route).
         - C(search_us) is how long the search for a port took, in microseconds, the median of C(asked) dry connects.

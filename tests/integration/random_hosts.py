@@ -8,6 +8,7 @@ import contextlib
 import errno
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -62,6 +63,7 @@ class RandomHost:
         self.is_odd = self.size % 2 == 1
         self.paths: list[Path] = []
         self.sources: set[str] = set()
+        self.binders: Counter[str] = Counter()  # sockets of clients that called bind() before connect(), by source
 
     def build(self) -> None:
         self._set()
@@ -114,6 +116,7 @@ class RandomHost:
         self.paths.append(Path(source, to))
         self.sources.add(source or to[0])
         done: int = getattr(self.network, leave)(to, number, source and (source, 0), how)
+        self.binders[source or to[0]] += done * (how == BIND)
         return done
 
     def _time_wait(self, to: Endpoint, number: int, how: str) -> int:

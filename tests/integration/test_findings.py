@@ -113,7 +113,8 @@ for server, port in zip(servers, (8080, 8081)):
 
 def test_bind_before_connect(provoke: Provoke) -> None:
     found = provoke(BIND.format(option="") + QUIET)["bind-before-connect"]
-    assert found["evidence"] == {"sockets": 180, "ports_chosen_by_bind": 180, "usable": 500}
+    evidence = {"sockets": 180, "ports_chosen_by_bind": 180, "usable": 500, "sources": {"198.18.0.1": 180}}
+    assert found["evidence"] == evidence
     assert found["severity"] == "warning"
     assert "IP_BIND_ADDRESS_NO_PORT" in found["remedy"]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets im
 
 from .inside import private
 from .network import observed, packed
-from .random_hosts import UNUSED, Path, has_port, random_hosts
+from .random_hosts import UNUSED, Path, RandomHost, Reality, has_port, random_hosts
 
 BATCHES = [range(first, first + 80) for first in range(0, 400, 80)]
 
@@ -74,11 +75,29 @@ def test_the_level_says_what_programs_meet(number: int) -> None:
                 assert not has_port(failed) or host.is_odd, (path, pool, usage, story)
         if failing:
             assert usage["level"] in ("exhausted", "critical", "unknown") or host.is_odd, (usage, failing, story)
+        unbound = _binds_as_said(host, usage, pools, reality, seen)
         if usage["level"] == "exhausted":
-            assert failing or host.is_odd, (usage, reality, story)
+            assert failing or unbound or host.is_odd, (usage, reality, story)
         seen["unknown host"] += usage["level"] == "unknown"
     # The hosts are of every kind, or the test would not say much. How many of each, the ages of sockets decide.
     assert min(seen[level] for level in ("ok", "critical", "exhausted")) > 3, seen
+    assert min(seen[f"bind {level}"] for level in ("critical", "exhausted")) > 0, seen
+
+
+def _binds_as_said(host: RandomHost, usage: Any, pools: Any, reality: Reality, seen: Counter[str]) -> list[str]:
+    """The sources that have no port for bind() any more, although the host has clients that call it."""
+    story = "\n".join(host.story)
+    found = []
+    for source, failed in reality.binds.items():
+        pool = pools.get((source, None, None))
+        level = pool["level"] if pool else None
+        seen[f"bind {level}"] += 1
+        if level in ("ok", "warning") or (host.binders[source] > host.size / 2 and usage["level"] == "ok"):
+            assert has_port(failed) or host.is_odd, (source, pool, usage, story)
+        elif level == "exhausted":
+            assert not has_port(failed) or host.is_odd, (source, pool, usage, story)
+            found.append(source)
+    return found
 
 
 def _ask(path: Path) -> probe.Answer:

@@ -78,7 +78,7 @@ DESTINATION = EXHAUSTED["pools"][0]
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"pools": [{}]}, "pools: source is missing"),
+        ({"pools": [{}]}, "pools: kind is missing"),
         ({"pools": [{**DESTINATION, "rate": {}}]}, "pools.rate: last_1s is missing"),
         ({"pools": [{**DESTINATION, "saturation": float("nan")}]}, "pools.saturation: the number is out of all bounds"),
         ({"pools": [{**DESTINATION, "blocked": "many"}]}, "pools.blocked: expected a whole number, got 'many'"),

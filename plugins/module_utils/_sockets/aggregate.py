@@ -6,6 +6,7 @@ Sockets in TIME_WAIT are counted column by column, without a Python statement fo
 the plain loop in tests/unit/_sockets/plain.py, which says what has to come out.
 """
 
+import array
 import collections
 import functools
 import itertools
@@ -13,12 +14,12 @@ import operator
 import socket
 import struct
 import sys
-from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Set, Tuple
+from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Tuple
 
 from .._errors import SockDiagError
-from .._kernel.ports import MAX_PORT, PortRange, PortSet, second_half
+from .._kernel.ports import MAX_PORT, PortSet
 from .._kernel.tcp import CLOSE, LISTEN, TIME_WAIT, Destination, fold
-from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable
+from .socket_table import MAX_TICK, PORT_HIGH, PORT_LOW, RECORD, RECORD_SIZE, TICK, TICK_SHIFT, SocketTable
 
 # struct nlmsghdr (include/uapi/linux/netlink.h), then struct inet_diag_msg (inet_diag.h): each field and its format.
 # Ports and addresses are in network order, the rest is in that of the host.
@@ -59,14 +60,10 @@ _SOCKET = struct.Struct(f"={_FAMILY}xB{_PORT - _FAMILY - 1}xH{_KEY_END - _KEY}s"
 _TICK, _ABOVE = (1, 2) if sys.byteorder == "little" else (2, 1)
 
 
-# So many sockets for each port tell all ports in use, but for a few in a thousand.
-_ENOUGH = 6
-
-
 class Aggregator:
     """Counts batches of messages: all of one length, and about sockets in one state."""
 
-    def __init__(self, clients: PortSet, port_range: PortRange, shift: int = TICK_SHIFT) -> None:
+    def __init__(self, clients: PortSet, shift: int = TICK_SHIFT) -> None:
         self._table = SocketTable(shift)
         is_client = bytearray(MAX_PORT + 1)
         for low, high in clients.spans:
@@ -74,13 +71,9 @@ class Aggregator:
         # By the high byte of a port: whether all of those 256 are clients'. It saves looking up each one.
         self._is_whole_page = bytearray(0 not in is_client[page : page + 256] for page in range(0, MAX_PORT, 256))
         self._is_client = _by_network_order(is_client)
-        # By the low byte of a port: whether it is of the second half. Those in use, and of how many sockets to learn.
-        self._is_second = bytes((byte ^ port_range.low) & 1 for byte in range(256))
-        self._second: Set[int] = set()
-        self._second_left = _ENOUGH * second_half(port_range, clients)
-        # By family and by key: a byte for each socket in TIME_WAIT.
-        self._ticks: DefaultDict[int, DefaultDict[bytes, bytearray]] = collections.defaultdict(
-            functools.partial(collections.defaultdict, bytearray)
+        # By family and by key: a record for each socket in TIME_WAIT.
+        self._records: DefaultDict[int, DefaultDict[bytes, Any]] = collections.defaultdict(
+            functools.partial(collections.defaultdict, functools.partial(array.array, RECORD))
         )
 
     def add(self, batch: bytes, length: int) -> None:
@@ -90,51 +83,53 @@ class Aggregator:
         state = batch[_STATE]
         self._table.states[state] += len(batch) // length
         if state in (LISTEN, CLOSE):
-            self._add_holders(batch, length, self._table.listening if state == LISTEN else self._table.bound)
+            self._add_holders(batch, length, state == LISTEN)
         elif state == TIME_WAIT:
             self._add_time_wait(batch, length)
         else:
             for destination, port in self._clients(batch, length):
-                self._table.add_live(destination, state)
-                if self._is_second[socket.ntohs(port) & 255]:
-                    self._second.add(port)
+                self._table.add_live(destination, state, port)
 
     def finish(self) -> SocketTable:
-        for family, found in self._ticks.items():
+        for family, found in self._records.items():
             while found:
-                key, ticks = found.popitem()
-                self._table.time_wait.add(_destination(family, key), ticks)
-        self._table.second_half.update(map(socket.ntohs, self._second))
+                key, records = found.popitem()
+                self._table.time_wait.add(_destination(family, key), records)
         return self._table
 
-    def _add_holders(self, batch: bytes, length: int, holders: Set[int]) -> None:
+    def _add_holders(self, batch: bytes, length: int, listens: bool) -> None:
         """No client can have the port of a holder. Those come first, so that nothing was counted there yet."""
         for offset in range(0, len(batch), length):
-            port = _SOCKET.unpack_from(batch, offset)[1]
-            holders.add(socket.ntohs(port))
+            family, port, key = _SOCKET.unpack_from(batch, offset)
+            self._table.add_holder(_destination(family, key)[0], socket.ntohs(port), listens)
             self._is_client[port] = 0
             self._is_whole_page[batch[offset + _PORT]] = 0
 
     def _add_time_wait(self, batch: bytes, length: int) -> None:
         """Each step is one call for the whole batch."""
         families = batch[_FAMILY::length]
-        ports = memoryview(batch).cast("H")[_PORT // 2 :: length // 2]
-        columns: List[Iterable[Any]] = [families, _keys_in(len(families), length)(batch), self._ticks_in(batch, length)]
-        seconds = batch[_PORT + 1 :: length].translate(self._is_second)
+        keys = _keys_in(len(families), length)(batch)
+        columns: List[Iterable[Any]] = [families, keys, self._records_in(batch, length)]
         if 0 in batch[_PORT::length].translate(self._is_whole_page):
+            ports = memoryview(batch).cast("H")[_PORT // 2 :: length // 2]
             chosen = bytes(map(self._is_client.__getitem__, ports))
             if 1 not in chosen:
                 return
             columns = [itertools.compress(column, chosen) for column in columns]
-        if 1 in seconds and self._second_left > 0:
-            self._second_left -= seconds.count(1)
-            self._second.update(filter(self._is_client.__getitem__, itertools.compress(ports, seconds)))
-        each_family, keys, ticks = columns
+        each_family, each_key, records = columns
         if count_same(families) == len(families):
-            found = map(self._ticks[families[0]].__getitem__, keys)
+            found = map(self._records[families[0]].__getitem__, each_key)
         else:
-            found = map(operator.getitem, map(self._ticks.__getitem__, each_family), keys)
-        collections.deque(map(bytearray.append, found, ticks), maxlen=0)
+            found = map(operator.getitem, map(self._records.__getitem__, each_family), each_key)
+        collections.deque(map(array.array.append, found, records), maxlen=0)
+
+    def _records_in(self, batch: bytes, length: int) -> Iterable[int]:
+        """What record() makes of each socket."""
+        columns = bytearray(len(batch) // length * RECORD_SIZE)
+        columns[TICK::RECORD_SIZE] = self._ticks_in(batch, length)
+        columns[PORT_LOW::RECORD_SIZE] = batch[_PORT + 1 :: length]
+        columns[PORT_HIGH::RECORD_SIZE] = batch[_PORT::length]
+        return memoryview(columns).cast("I")
 
     def _ticks_in(self, batch: bytes, length: int) -> bytes:
         """What is left of the timers, in ticks. More than 65 s have only some patched kernels."""
@@ -148,11 +143,11 @@ class Aggregator:
         return bytes(min(tick, MAX_TICK) for tick in ticks)
 
     def _clients(self, batch: bytes, length: int) -> Iterator[Tuple[Destination, int]]:
-        """Destination and local port, in network order, of the sockets on client ports."""
+        """Destination and local port of the sockets on client ports."""
         for offset in range(0, len(batch), length):
             family, port, key = _SOCKET.unpack_from(batch, offset)
             if self._is_client[port]:
-                yield _destination(family, key), port
+                yield _destination(family, key), socket.ntohs(port)
 
 
 def count_same(column: bytes) -> int:

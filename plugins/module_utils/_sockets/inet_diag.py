@@ -15,7 +15,7 @@ from typing import Iterator, Optional, Sequence, Set, Tuple, Type
 
 from .._errors import SockDiagError
 from .._kernel.counters import read_sockstat
-from .._kernel.ports import MAX_PORT, PortRange, PortSet, client_ports
+from .._kernel.ports import PortRange, PortSet, client_ports
 from .._kernel.tcp import LISTEN, TIME_WAIT
 from .aggregate import OFFSET, Aggregator, count_same
 from .socket_table import TICK_SHIFT, SocketTable
@@ -119,7 +119,7 @@ def read_listening_ports() -> Set[int]:
     """Local ports of listeners alone, which costs nothing on a host with many sockets. Raises SockDiagError."""
     try:
         with SockDiag() as kernel:
-            aggregator = Aggregator(PortSet(), PortRange(1, MAX_PORT))
+            aggregator = Aggregator(PortSet())
             for batch, length in kernel.dump(1 << LISTEN):
                 aggregator.add(batch, length)
         return aggregator.finish().listening
@@ -135,7 +135,7 @@ def count_sockets(
     shift: int = TICK_SHIFT,
 ) -> SocketTable:
     """Ask who holds ports, what is live and what is in TIME_WAIT. dumps: which states to ask for in each."""
-    aggregator = Aggregator(client_ports(port_range, reserved), port_range, shift)
+    aggregator = Aggregator(client_ports(port_range, reserved), shift)
     for states in dumps:
         for batch, length in kernel.dump(states):
             aggregator.add(batch, length)

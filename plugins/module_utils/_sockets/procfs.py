@@ -16,7 +16,7 @@ from .._errors import ProcfsError
 from .._kernel.counters import PROC
 from .._kernel.ports import PortRange, PortSet, client_ports
 from .._kernel.tcp import CLOSE, LISTEN, SYN_RECV, TIME_WAIT, fold
-from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable
+from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable, record
 
 _TCP = ("tcp", "tcp6")
 
@@ -53,7 +53,8 @@ def parse_row(line: str) -> Row:
 def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC, shift: int = TICK_SHIFT) -> SocketTable:
     """Count the sockets of this network namespace. Raises OSError or ProcfsError."""
     table = SocketTable(shift)
-    table.listening.update(read_listening_ports(proc))
+    for row in _listeners(proc):
+        table.add_holder(fold(row.source), row.port, listens=True)
     clients = client_ports(port_range, reserved) - PortSet.of(table.listening)
     for row in _rows(proc, _TCP):
         table.states[row.state] += 1
@@ -62,23 +63,15 @@ def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC, shi
         destination = fold(row.source), fold(row.address), row.remote_port
         if row.state == TIME_WAIT:
             tick = row.left_ms >> shift
-            table.time_wait.add(destination, (min(tick, MAX_TICK),))
+            table.time_wait.add(destination, (record(row.port, min(tick, MAX_TICK)),))
             table.time_wait.cut |= tick > MAX_TICK
         else:
-            table.add_live(destination, row.state)
-        if (row.port - port_range.low) % 2:
-            table.second_half.add(row.port)
+            table.add_live(destination, row.state, row.port)
     return table
 
 
 def read_listening_ports(proc: str = PROC) -> Set[int]:
-    """Listeners and half-open connections come first in each file; the rest need not be read for them."""
-    return {
-        row.port
-        for name in _TCP
-        for row in itertools.takewhile(lambda row: row.state in (LISTEN, SYN_RECV), _rows(proc, (name,)))
-        if row.state == LISTEN
-    }
+    return {row.port for row in _listeners(proc)}
 
 
 def udp_ports(proc: str = PROC) -> Tuple[Set[int], Set[int]]:
@@ -106,6 +99,14 @@ def udp_ports(proc: str = PROC) -> Tuple[Set[int], Set[int]]:
 def _neighbours(port: int) -> Set[int]:
     """RTP has every second port."""
     return {port + distance for distance in (-2, -1, 1, 2)}
+
+
+def _listeners(proc: str) -> Iterator[Row]:
+    """Listeners and half-open connections come first in each file; the rest need not be read for them."""
+    for name in _TCP:
+        for row in itertools.takewhile(lambda row: row.state in (LISTEN, SYN_RECV), _rows(proc, (name,))):
+            if row.state == LISTEN:
+                yield row
 
 
 def _rows(proc: str, names: Tuple[str, ...]) -> Iterator[Row]:

@@ -1,8 +1,11 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All TCP sockets of a network namespace, counted. A million of them fit into a megabyte."""
+"""All TCP sockets of a network namespace, counted. A million of them fit into a few megabytes."""
 
+import array
 import collections
+import itertools
+import sys
 from typing import Counter, Dict, Iterable, Iterator, Optional, Set, Tuple
 
 from .._kernel.tcp import Destination
@@ -15,6 +18,16 @@ MAX_TICK = 255
 WIDEST_TICK_SHIFT = 12
 _EVERY_TICK = bytes(range(MAX_TICK + 1))
 
+# A socket in TIME_WAIT is 4 bytes, a number: its tick, the local port above it, and a zero byte on top. Where they are:
+TICK, PORT_LOW, PORT_HIGH = (0, 1, 2) if sys.byteorder == "little" else (3, 2, 1)
+RECORD = "I"
+RECORD_SIZE = 4
+_PORT_SHIFT = 8
+
+
+def record(port: int, tick: int) -> int:
+    return port << _PORT_SHIFT | tick
+
 
 def tick_shift(longest_ms: int) -> int:
     """For ticks of which MAX_TICK are longer than that."""
@@ -22,43 +35,59 @@ def tick_shift(longest_ms: int) -> int:
 
 
 class TimeWaitExpiries:
-    """When sockets in TIME_WAIT end, per destination: the ticks that each has left.
+    """When sockets in TIME_WAIT end, per destination: the ticks that each has left, and its local port.
 
-    A byte is kept for each socket: ready counters for a thousand destinations would want ten times the memory.
+    Bytes are kept for each socket: ready counters for a thousand destinations would want ten times the memory.
     shift: how long a tick is. cut: whether a socket had more left than MAX_TICK.
     """
 
     def __init__(self, shift: int = TICK_SHIFT) -> None:
         self.shift = shift
         self.cut = False
-        self._ticks: Dict[Destination, bytearray] = {}
+        self._records: Dict[Destination, array.array[int]] = {}
 
     def __iter__(self) -> Iterator[Destination]:
-        return iter(self._ticks)
+        return iter(self._records)
 
-    def add(self, destination: Destination, ticks: Iterable[int]) -> None:
-        """Note sockets, each by its ticks, at most MAX_TICK."""
-        self._ticks.setdefault(destination, bytearray()).extend(ticks)
+    def add(self, destination: Destination, records: Iterable[int]) -> None:
+        """Note sockets, each by what record() makes of it."""
+        self._records.setdefault(destination, array.array(RECORD)).extend(records)
 
     def count(self, destination: Destination, least: int = 0) -> int:
         """Sockets of a destination that have at least so many ticks left, without a counter for each tick."""
-        ticks = self._ticks.get(destination, bytearray())
-        return len(ticks.translate(None, _EVERY_TICK[: max(0, least)]))
+        if not least:
+            return len(self._records.get(destination, ()))
+        return len(self._column(destination, TICK).translate(None, _EVERY_TICK[: max(0, least)]))
 
     def exceeds(self, left_ms: int) -> bool:
         """Whether any socket has more left than that, for sure."""
         tick = (left_ms >> self.shift) + 1
-        return tick <= MAX_TICK and any(self.count(destination, tick) for destination in self._ticks)
+        return tick <= MAX_TICK and any(self.count(destination, tick) for destination in self)
 
     def longest_ms(self, destination: Optional[Destination] = None) -> int:
         """What a socket of this destination, or of any, has left at most; the middle of its tick."""
-        found = self._ticks.values() if destination is None else [self._ticks.get(destination, b"")]
-        most = max((max(ticks) for ticks in found if ticks), default=None)
+        every = (self._column(one, TICK) for one in ([destination] if destination else self))
+        most = max((max(ticks) for ticks in every if ticks), default=None)
         return 0 if most is None else (most << self.shift) + (1 << self.shift - 1)
 
     def histogram(self, destination: Destination) -> Counter[int]:
         """Sockets of a destination per tick left, counted anew."""
-        return collections.Counter(self._ticks.get(destination, b""))
+        return collections.Counter(self._column(destination, TICK))
+
+    def ports(self, destination: Destination) -> Iterable[int]:
+        raw = self._raw(destination)
+        return memoryview(raw[1:] + raw[:1]).cast("H")[::2]
+
+    def low_bytes(self, destination: Destination) -> bytes:
+        """The low byte of each local port."""
+        return self._column(destination, PORT_LOW)
+
+    def _column(self, destination: Destination, number: int) -> bytes:
+        return self._raw(destination)[number::RECORD_SIZE]
+
+    def _raw(self, destination: Destination) -> bytes:
+        found = self._records.get(destination)
+        return found.tobytes() if found else b""
 
 
 class SocketTable:
@@ -67,10 +96,10 @@ class SocketTable:
     states: sockets per state number, of either side.
     listening: local ports of listeners.
     bound: local ports of sockets that are bound but neither listen nor are connected, where the kernel tells (6.8).
+    holders: both of these ports, per local address.
     live: sockets of any state but TIME_WAIT per destination, on client ports only.
     live_states: the same per state.
     time_wait: sockets in TIME_WAIT per destination, on client ports only.
-    second_half: client ports in use of the parity that bind() tries first, and connect() last.
     complete: whether the kernel reported no gap.
     """
 
@@ -78,19 +107,37 @@ class SocketTable:
         self.states: Counter[int] = collections.Counter()
         self.listening: Set[int] = set()
         self.bound: Set[int] = set()
+        self.holders: Dict[bytes, Set[int]] = {}
         self.live: Counter[Destination] = collections.Counter()
         self.live_states: Counter[Tuple[Destination, int]] = collections.Counter()
+        self.live_ports: Dict[Destination, array.array[int]] = {}
         self.time_wait = TimeWaitExpiries(shift)
-        self.second_half: Set[int] = set()
         self.complete = True
 
-    def add_live(self, destination: Destination, state: int) -> None:
+    def add_holder(self, address: bytes, port: int, listens: bool) -> None:
+        (self.listening if listens else self.bound).add(port)
+        self.holders.setdefault(address, set()).add(port)
+
+    def add_live(self, destination: Destination, state: int, port: int) -> None:
         self.live[destination] += 1
         self.live_states[destination, state] += 1
+        self.live_ports.setdefault(destination, array.array("H")).append(port)
 
     def count(self, destination: Destination) -> int:
         """Sockets of a destination in any state."""
         return self.live[destination] + self.time_wait.count(destination)
 
+    def ports(self, destination: Destination) -> Iterable[int]:
+        """The local port of each of them."""
+        return itertools.chain(self.live_ports.get(destination, ()), self.time_wait.ports(destination))
+
+    def count_odd(self, destination: Destination) -> int:
+        """How many of them have an odd local port."""
+        odd = self.time_wait.low_bytes(destination).translate(_PARITY).count(1)
+        return odd + sum(port & 1 for port in self.live_ports.get(destination, ()))
+
     def destinations(self) -> Set[Destination]:
         return set(self.live) | set(self.time_wait)
+
+
+_PARITY = bytes(byte & 1 for byte in range(256))

@@ -13,7 +13,7 @@ from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import FIRST_HALF, PortRange, PortSet, left_out, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
 from .._text import format_destination, format_percent
-from .pools import SURE, Doubt, Pool
+from .pools import BIND, CONNECT, SURE, Doubt, Pool
 
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
@@ -21,6 +21,7 @@ CRITICAL, WARNING, INFO = SEVERITIES
 # A state is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
 _STUCK_SHARE = 0.1
 _LIVE_SHARE = 0.5
+_MOST_SHARE = 0.9
 # Ports chosen by bind() are worth a word from this number on, if they are this share of the usable ports, or nearly
 # all.
 _BOUND_PORTS = 100
@@ -36,8 +37,8 @@ _SMALL_TW_BUCKETS = 256
 _IN_THE_CLIENT = "let the client keep its connections (HTTP keep-alive, a pool), or use more destination addresses"
 
 _DO_NOT_BIND = (
-    "let clients set IP_BIND_ADDRESS_NO_PORT before bind(), or not bind() at all. A wider range helps for a while, "
-    "tcp_tw_reuse does not."
+    "let clients set IP_BIND_ADDRESS_NO_PORT before bind(), or not bind() at all. A wider range helps for a while "
+    "(about twofold), tcp_tw_reuse does not."
 )
 
 Finding = Dict[str, Any]
@@ -67,6 +68,11 @@ class Evidence(NamedTuple):
     @property
     def two_pass(self) -> bool:
         return bool(self.kernel["two_pass_port_search"]["supported"])
+
+    @property
+    def destinations(self) -> List[Mapping[str, Any]]:
+        """The pools of connect()."""
+        return [one for one in self.pools if one["kind"] == CONNECT]
 
     def value(self, key: str) -> Optional[str]:
         return self.sysctls[key]
@@ -108,7 +114,7 @@ def _usable(given: Evidence) -> Iterator[Finding]:
 
 
 def _destinations(given: Evidence) -> Iterator[Finding]:
-    for one in given.pools:
+    for one in given.destinations:
         level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
         evidence = {name: one[name] for name in ("blocked", "time_wait", "live", "saturation", "rate", "forecast")}
         name = format_destination(one)
@@ -136,7 +142,7 @@ def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
 
 
 def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
-    if one["level"] == "exhausted" and one["blocked"] < one["usable"]:
+    if one["level"] == "exhausted" and one["blocked"] < given.usable * _MOST_SHARE:
         return f"Other clients hold the ports that are left: {_DO_NOT_BIND}"
     stuck = max(_STUCK, key=lambda kind: _number_in(one, kind))
     if _number_in(one, stuck) >= one["blocked"] * _LIVE_SHARE:
@@ -179,7 +185,9 @@ def _reuse(given: Evidence) -> Iterator[Finding]:
         )
     elif value == 2:
         missed = [
-            one for one in given.pools if not _is_reused(one) and _in_trouble(one) and one["time_wait"] > one["live"]
+            one
+            for one in given.destinations
+            if not _is_reused(one) and _in_trouble(one) and one["time_wait"] > one["live"]
         ]
         if missed:
             worst = format_destination(missed[0])
@@ -216,7 +224,7 @@ def _reuse_fails(given: Evidence) -> Iterator[Finding]:
 
 
 def _not_for_want_of_a_port(given: Evidence) -> Iterator[Finding]:
-    for one in given.pools:
+    for one in given.destinations:
         said = one["probe"] or {"lacks": None}
         name = format_destination(one)
         if said["lacks"] == ADDRESS:
@@ -248,9 +256,16 @@ def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
     many = doubt.bound >= _BOUND_PORTS and (
         doubt.bound >= given.usable * _BOUND_SHARE or doubt.bound >= doubt.sockets * _NEARLY_ALL
     )
+    worst = next((one for one in given.pools if one["kind"] == BIND), None)
+    short = worst is not None and worst["level"] in ("exhausted", "critical")
     if doubt.held and doubt.sockets:
         summary = "Every local port is held by a client that called bind() before connect(): nobody else gets one."
-    elif many:
+    elif worst and worst["level"] == "exhausted":
+        summary = (
+            f"bind() to {worst['source']} finds no local port (errno 98, EADDRINUSE): clients call it before they "
+            "connect(), and a local port then serves one destination only."
+        )
+    elif many or short:
         summary = (
             "Clients bind() before they connect(): a local port then serves one destination only, not all of them."
         )
@@ -258,12 +273,13 @@ def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
         return
     yield _finding(
         "bind-before-connect",
-        CRITICAL if doubt.held else WARNING,
+        CRITICAL if doubt.held or short else WARNING,
         summary,
         _DO_NOT_BIND[0].upper() + _DO_NOT_BIND[1:],
         sockets=doubt.sockets,
         ports_chosen_by_bind=doubt.bound,
         usable=given.usable,
+        sources={one["source"]: one["blocked"] for one in given.pools if one["kind"] == BIND},
     )
 
 
@@ -309,7 +325,7 @@ def _number_in(pool: Mapping[str, Any], stuck: _Stuck) -> int:
 
 
 def _stuck(given: Evidence) -> Iterator[Finding]:
-    for one in given.pools:
+    for one in given.destinations:
         for stuck in _STUCK:
             number = _number_in(one, stuck)
             if number and number >= given.usable * _STUCK_SHARE:

@@ -4,21 +4,22 @@
 
 import contextlib
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._boot import files as boot_files
 from .._boot.lines import Entry, SysctlFile, assignments
 from .._claims import kubernetes, nat_rules, published
 from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, namespaces, sysctl
-from .._kernel.ports import PortRange, PortSet, meant_ports, ports_in_force
+from .._kernel.ports import PortRange, PortSet, left_out, meant_ports, ports_in_force
 from .._kernel.sysctl_value import RefusedError, value_after
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
-from .._sockets.probe import NotAllowedError
+from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, pools
+from .binders import find_binders
 from .findings import Evidence
 from .not_observed import Observed, not_observed
 from .options import ScanOptions
@@ -92,9 +93,10 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
 
     two_pass = kernel["two_pass_port_search"]["supported"]
     ports = pools.describe_ports(port_range, reserved, None, two_pass)
+    usable = ports["usable"]
     method, table = "sockstat", None
     asked, unasked, doubt, found = "not_needed", 0, SURE, []
-    proven = pools.sockstat_proves_ok(sockstat, ports["usable"], options.thresholds)
+    proven = pools.sockstat_proves_ok(sockstat, usable, options.thresholds)
     if options.detail == "full" or options.only or not proven:
         shift = tick_shift(reuse.time_wait_ms)
         method, table = _read_sockets(options.method, port_range, reserved, proc, shift)
@@ -103,22 +105,29 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         if sysctls[keys.TW_TIMEOUT] is None and table.time_wait.exceeds(reuse.time_wait_ms):
             kernel["time_wait"] = features.time_wait_seen(table.time_wait.longest_ms())
             reuse = reuse._replace(time_wait_ms=kernel["time_wait"]["milliseconds"])
-        ports = pools.describe_ports(port_range, reserved, table, two_pass)
+        binders = find_binders(table, port_range, reserved, two_pass)
+        usable = pools.describe_ports(port_range, reserved, table, two_pass)["usable"]
+        ports = pools.describe_ports(port_range, reserved, table, two_pass, len(binders.ports))
         unseen = _unseen(sockstat, table) if method == "procfs" or not features.shows_bound(host.release) else 0
-        doubt = pools.how_sure(table, port_range, reserved, ports["usable"], unseen, two_pass)
-        found = _pools(options, table, ports["usable"], reuse)
+        doubt = pools.how_sure(binders, usable, unseen, left_out(port_range, two_pass))
+        found = _pools(options, table, usable, reuse, binders.ports)
+        if not options.only:
+            found = pools.bind_pools(binders, table, port_range, reserved, two_pass, reuse) + found
         if options.probe == "never":
             asked = "never"
         else:
             asked, unasked, doubt, found = _ask(options, found, doubt, not proven, port_range, reuse)
-        found = pools.by_level((pool._replace(doubt=doubt) for pool in found), options.thresholds)
+        if doubt.held:
+            ports.update(held=ports["size"] - ports["reserved"], usable=0)
+        found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
+        found = found[: options.max_pools]
     described = [pools.describe_pool(pool, options.thresholds) for pool in found]
     evidence = Evidence(
         kernel=kernel,
         sysctls=sysctls,
         port_range=port_range,
         reserved=reserved,
-        usable=ports["usable"],
+        usable=usable,
         pools=described,
         asked=found,
         doubt=doubt,
@@ -131,7 +140,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
     return {
         "kind": "usage",
         "namespace": {"inode": os.stat(_OWN_NAMESPACE).st_ino, "name": None, "owner": None},
-        "level": pools.worst_level(found, ports["usable"], doubt, options.thresholds),
+        "level": pools.worst_level(found, usable, doubt, options.thresholds),
         "findings": findings.find(evidence),
         "kernel": kernel,
         "sysctls": sysctls,
@@ -162,14 +171,14 @@ def _listening(table: SocketTable, proc: str) -> Dict[str, List[int]]:
     return {"tcp": sorted(table.listening), "udp": sorted(services), "udp_clients": sorted(clients)}
 
 
-def _pools(options: ScanOptions, table: SocketTable, usable: int, reuse: Reuse) -> List[Pool]:
+def _pools(options: ScanOptions, table: SocketTable, usable: int, reuse: Reuse, held: AbstractSet[int]) -> List[Pool]:
     """Those with the most blocked ports; for a named destination without sockets too."""
     found = [
-        pools.connect_pool(one, table, usable, reuse)
+        pools.connect_pool(one, table, usable, reuse, held)
         for one in pools.most_blocked(table, reuse, options.max_pools, options.only)
     ]
     if not found and options.only and options.only.port is not None:
-        found.append(pools.unused_pool(options.only, usable, reuse))
+        found.append(pools.unused_pool(options.only, usable, reuse, len(held)))
     return found
 
 
@@ -180,20 +189,29 @@ def _ask(
 
     suspected: the counters do not prove that all is well, so that the first pool at least is asked about.
     """
-    wanted = [pool for pool in found if options.only or doubt.more or pool.is_near(options.thresholds)]
-    wanted = wanted or found[:1] * suspected
-    asked, unasked = "not_needed", 0
-    if wanted:
-        try:
-            answers = probe.dry_connects([pool.key for pool in pools.least_certain(wanted)][:_MOST_ASKED])
-            found = [pools.with_answer(pool, answers.get(pool.key), port_range, reuse) for pool in found]
-            asked = "asked" if answers else "not_supported"
-            unasked = len(wanted) - len(answers)
-        except NotAllowedError:
-            asked, unasked = "not_allowed", len(wanted)
+    to_connect = [pool for pool in found if pool.kind == pools.CONNECT]
+    wanted = [pool for pool in to_connect if options.only or doubt.more or pool.is_near(options.thresholds)]
+    wanted = wanted or to_connect[:1] * suspected
+    asked, answers = _dry_connects(wanted)
+    unasked = len(wanted) - len(answers)
+    near = [pool for pool in found if pool.kind == pools.BIND and pool.is_near(options.thresholds)]
+    if near:
+        answers.update((pool.key, probe.dry_bind(pool.source)) for pool in near[:_MOST_ASKED])
+        asked = "asked" if asked == "not_needed" else asked
+    found = [pools.with_answer(pool, answers.get(pool.key), port_range, reuse) for pool in found]
     if doubt.more or (suspected and not found):
         doubt = doubt._replace(held=probe.binders_hold_all())
     return asked, unasked, doubt, found
+
+
+def _dry_connects(wanted: Sequence[Pool]) -> Tuple[str, Dict[pools.Key, Answer]]:
+    if not wanted:
+        return "not_needed", {}
+    try:
+        said = probe.dry_connects([pool.question for pool in pools.least_certain(wanted)][:_MOST_ASKED])
+    except NotAllowedError:
+        return "not_allowed", {}
+    return "asked" if said else "not_supported", dict(said.items())
 
 
 def _unseen(sockstat: Mapping[str, Mapping[str, int]], table: SocketTable) -> int:

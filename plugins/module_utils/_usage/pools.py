@@ -3,35 +3,44 @@
 """Port pools: the ports that one kind of use can take, and what follows from how many are taken. Pure.
 
 A pool of the kind connect belongs to a source address, destination address and destination port: that is what a local
-port of a connect() without bind() has to be unique for.
+port of a connect() without bind() has to be unique for. One of the kind bind belongs to a source address alone: bind()
+to port 0 chooses before there is a destination.
 """
 
+import collections
 import heapq
 import ipaddress
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, Any, Counter, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel.ports import PortRange, PortSet, client_ports, left_out, range_ports, second_half, usable_ports
+from .._kernel.ports import PortRange, PortSet, range_ports, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
 from .._sockets.probe import PORT, Answer, Question
 from .._sockets.socket_table import SocketTable
 from . import forecast
+from .binders import CHURN, Binders
 from .options import Only, Thresholds
 from .waiting import Waiting, lowest_blocking_tick
 
-CONNECT = "connect"
+CONNECT, BIND = "connect", "bind"
 
 LEVELS = ("exhausted", "critical", "warning", "unknown", "ok")
 EXHAUSTED, CRITICAL, WARNING, UNKNOWN, OK = LEVELS
 
 # The kernel is asked from this share of the level warning on.
 _NEAR = 0.9
-# Of so many sockets one may come, go or be passed over while they are counted.
-_CHURN = 4096
+# Clients that call bind() are worth a pool once they chose this share of the usable ports.
+_BOUND_SHARE = 0.1
 # By how much numbers of sockets have to differ before anything is concluded from that.
 _CLEARLY = 1.1
 
 Sockstat = Mapping[str, Mapping[str, int]]
+
+# Source, address and port. Who calls bind() has no destination yet.
+Key = Tuple[Optional[bytes], Optional[bytes], Optional[int]]
+
+# Addresses of IPv4 and IPv6 that stand for all of them.
+_ANY = (bytes(4), bytes(16))
 
 
 class Doubt(NamedTuple):
@@ -56,11 +65,12 @@ class Pool(NamedTuple):
     """usable: ports that can be taken at all. live: those that connections have; states: how many in each state.
     waiting: closed ones that the kernel still knows. answer: what the kernel says, if it was asked. doubt: why what was
     counted may not be all. reuse_fails: ports stay blocked that the sysctls say are reused. reuse_hidden: whether they
-    are cannot be seen, as in a container on an old kernel.
+    are cannot be seen, as in a container on an old kernel. taken: the ports of all these sockets, where several may
+    share one. held: ports that are not usable, as bind() chose them for others: as far as can be told.
     """
 
     kind: str
-    key: Question
+    key: Key
     usable: int
     live: int
     states: Mapping[str, int]
@@ -69,15 +79,30 @@ class Pool(NamedTuple):
     doubt: Doubt = SURE
     reuse_fails: bool = False
     reuse_hidden: bool = False
+    taken: Optional[int] = None
+    held: int = 0
+
+    @property
+    def question(self) -> Question:
+        """What to ask the kernel about a pool of the kind connect."""
+        source, address, port = self.key
+        assert address is not None
+        return source, address, port or 0
+
+    @property
+    def source(self) -> bytes:
+        """Of a pool of the kind bind."""
+        assert self.key[0] is not None
+        return self.key[0]
 
     @property
     def blocked(self) -> int:
-        return self.live + self.waiting.blocking
+        return self.live + self.waiting.blocking if self.taken is None else self.taken
 
     @property
     def in_use(self) -> int:
         """Ports of sockets in any state, whether or not they may be reused."""
-        return self.live + self.waiting.number
+        return self.live + self.waiting.number if self.taken is None else self.taken
 
     @property
     def saturation(self) -> float:
@@ -86,9 +111,8 @@ class Pool(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether it is certain, without asking, that no port is left. When a port may be reused is not."""
-        never_reused = not self.waiting.reused and not self.reuse_hidden
-        certain = self.live + (self.waiting.number if never_reused else 0)
-        return certain >= self.usable + self.doubt.spare
+        certain = self.live if self.waiting.reused or self.reuse_hidden else self.in_use
+        return certain >= self.usable + self.held + self.doubt.spare
 
     def level(self, thresholds: Thresholds) -> str:
         """As the kernel says where it was asked, and as counted where not."""
@@ -106,12 +130,49 @@ class Pool(NamedTuple):
         return self.in_use >= self.usable * thresholds.warning * _NEAR
 
 
-def connect_pool(destination: Destination, table: SocketTable, usable: int, reuse: Reuse) -> Pool:
+def connect_pool(
+    destination: Destination, table: SocketTable, usable: int, reuse: Reuse, held: AbstractSet[int] = frozenset()
+) -> Pool:
+    """held: ports that bind() chose. Those that sockets of this destination have are not missing to it."""
     waiting = _waiting(destination, table, reuse)
     each = {name: table.live_states[destination, number] for number, name in STATES.items()}
     states = {name: number for name, number in each.items() if number}
     pool = Pool(CONNECT, destination, usable, table.live[destination], states, waiting, reuse_hidden=reuse.hidden)
-    return _without_reuse(pool) if (reuse.never_seen or reuse.hidden) and _looks_unused(pool) else pool
+    if (reuse.never_seen or reuse.hidden) and _looks_unused(pool):
+        pool = _without_reuse(pool)
+    own = len(held & set(table.ports(destination))) if held else 0
+    return _with_held(pool, len(held) - own)
+
+
+def _with_held(pool: Pool, held: int) -> Pool:
+    total = pool.usable + pool.held
+    return pool._replace(usable=max(0, total - held), held=min(total, held))
+
+
+def bind_pools(
+    binders: Binders, table: SocketTable, port_range: PortRange, reserved: PortSet, two_pass: bool, reuse: Reuse
+) -> List[Pool]:
+    """Those of sources whose clients call bind() before connect(), the most used first."""
+    found = []
+    for source, (ports, chosen) in binders.sources.items():
+        held = set().union(*(table.holders.get(address, ()) for address in (source, *_ANY)))
+        usable = usable_ports(port_range, reserved | PortSet.of(held), two_pass)
+        if chosen >= max(1, usable * _BOUND_SHARE):
+            found.append(_bind_pool(source, usable, len(ports) - len(held & ports), table, reuse))
+    return sorted(found, key=lambda pool: (-pool.blocked, pool.source))
+
+
+def _bind_pool(source: bytes, usable: int, taken: int, table: SocketTable, reuse: Reuse) -> Pool:
+    """For bind() a port is taken whatever the state of the sockets that have it: nothing is reused."""
+    destinations = [one for one in table.destinations() if one[0] == source]
+    ticks: Counter[int] = collections.Counter()
+    states: Counter[str] = collections.Counter()
+    for one in destinations:
+        ticks.update(table.time_wait.histogram(one))
+        states.update({name: table.live_states[one, number] for number, name in STATES.items()})
+    lasts_ms = reuse.lasts_ms()
+    waiting = Waiting(ticks, lasts_ms, lasts_ms, table.time_wait.shift)
+    return Pool(BIND, (source, None, None), usable, sum(states.values()), dict(+states), waiting, taken=taken)
 
 
 def _waiting(destination: Destination, table: SocketTable, reuse: Reuse) -> Waiting:
@@ -144,8 +205,8 @@ def _without_reuse(pool: Pool) -> Pool:
 
 def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reuse: Reuse) -> Pool:
     """What the kernel says tells too whether it reuses ports: whatever is in use, a failing connect() could not."""
-    if answer is None:
-        return pool
+    if answer is None or pool.kind != CONNECT:
+        return pool._replace(answer=answer)
     fails = pool.reuse_fails
     hold_ms = reuse.hold_ms(answer_key(pool, answer), pool.waiting.lasts_ms)
     if answer.lacks == PORT:
@@ -155,12 +216,28 @@ def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reu
     elif answer.port is not None and reuse.hidden and pool.in_use >= pool.usable + pool.doubt.spare:
         hold_ms = reuse.delay_ms  # whose else could it be?
     pool = pool._replace(answer=answer, reuse_fails=False, waiting=pool.waiting._replace(hold_ms=hold_ms))
-    return _without_reuse(pool) if fails else pool
+    if fails:
+        return _without_reuse(pool)
+    return _nothing_left(pool) if answer.lacks == PORT else pool
+
+
+def with_doubt(pool: Pool, doubt: Doubt) -> Pool:
+    """Counting the ports that bind() has to avoid leaves no doubt."""
+    if pool.kind != CONNECT:
+        return pool._replace(doubt=SURE._replace(spare=doubt.spare))
+    pool = pool._replace(doubt=doubt)
+    return _nothing_left(pool) if doubt.held else pool
+
+
+def _nothing_left(pool: Pool) -> Pool:
+    """Where the kernel says so, bind() holds all ports that the pool's own connections do not block."""
+    left = pool.usable - pool.in_use
+    return _with_held(pool, pool.held + left) if left > 0 and pool.blocked == pool.in_use else pool
 
 
 def answer_key(pool: Pool, answer: Answer) -> Destination:
     """The pool's key with the source that the kernel chose, where no socket of it shows one."""
-    source, address, port = pool.key
+    source, address, port = pool.question
     return source or answer.source or address, address, port
 
 
@@ -177,30 +254,22 @@ def most_blocked(table: SocketTable, reuse: Reuse, number: int, only: Optional[O
     return heapq.nsmallest(number, every, key=order)
 
 
-def unused_pool(only: Only, usable: int, reuse: Reuse) -> Pool:
+def unused_pool(only: Only, usable: int, reuse: Reuse, held: int) -> Pool:
     """That of a named destination that no socket belongs to."""
     hold_ms = reuse.hold_ms((only.address, only.address, only.port or 0))
-    return Pool(CONNECT, (None, only.address, only.port or 0), usable, 0, {}, Waiting({}, hold_ms, reuse.lasts_ms()))
+    waiting = Waiting({}, hold_ms, reuse.lasts_ms())
+    return _with_held(Pool(CONNECT, (None, only.address, only.port or 0), usable, 0, {}, waiting), held)
 
 
-def how_sure(
-    table: SocketTable, port_range: PortRange, reserved: PortSet, usable: int, unseen: int, two_pass: bool
-) -> Doubt:
-    """unseen: sockets that may be bound to ports although the kernel does not show them.
+def how_sure(binders: Binders, usable: int, unseen: int, spare: int) -> Doubt:
+    """usable: by those who have called bind() too. unseen: sockets that may be bound to ports although the kernel does
+    not show them. spare: 1 for an odd range.
 
-    connect() goes on to the second half of the ports only for a destination that uses up the first; bind() begins with
-    the second. So what is in use there beyond what such destinations explain was chosen by bind(); and where all ports
-    are held so, that half is in use to the last. One-pass kernels show no such thing.
+    Where bind() holds all ports, the second half is in use to the last.
     """
-    clients = client_ports(port_range, reserved) - PortSet.of(table.listening | table.bound)
-    second = second_half(port_range, clients)
-    first, spare = len(clients) - second, left_out(port_range, two_pass)
-    counts = [table.count(destination) for destination in table.destinations()]
-    explained = sum(count - first for count in counts if count > first)
-    missed = unseen + spare + sum(counts) // _CHURN
-    more = sum(counts) + unseen >= usable and (not two_pass or second - len(table.second_half) <= missed)
-    bound = max(0, len(table.second_half) - explained) if two_pass else 0
-    return Doubt(sum(counts), bound, more, None, spare)
+    missed = unseen + spare + binders.sockets // CHURN
+    more = binders.sockets + unseen >= usable and binders.second_left <= missed
+    return Doubt(binders.sockets, len(binders.ports), more, None, spare)
 
 
 def least_certain(pools: Iterable[Pool]) -> List[Pool]:
@@ -209,8 +278,8 @@ def least_certain(pools: Iterable[Pool]) -> List[Pool]:
 
 
 def by_level(pools: Iterable[Pool], thresholds: Thresholds) -> List[Pool]:
-    """The worst first; of the same level, as they came."""
-    return sorted(pools, key=lambda pool: LEVELS.index(pool.level(thresholds)))
+    """The worst first; where two are equal, as they came."""
+    return sorted(pools, key=lambda pool: (LEVELS.index(pool.level(thresholds)), -pool.saturation))
 
 
 def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
@@ -220,7 +289,7 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
     return {
         "kind": pool.kind,
         "source": source and str(ipaddress.ip_address(source)),
-        "address": str(ipaddress.ip_address(address)),
+        "address": address and str(ipaddress.ip_address(address)),
         "port": port,
         "usable": pool.usable,
         "blocked": pool.blocked,
@@ -236,8 +305,13 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
         "probe": pool.answer and _describe_answer(pool.answer),
         "rate": {f"last_{seconds}s": round(waiting.closed_per_second(seconds * 1000), 1) for seconds in (1, 10, 60)},
         "trend": waiting.trend(),
-        "forecast": forecast.forecast(waiting, pool.live, pool.usable, thresholds.critical)._asdict(),
+        "forecast": forecast.forecast(waiting, _not_waiting(pool), pool.usable, thresholds.critical)._asdict(),
     }
+
+
+def _not_waiting(pool: Pool) -> int:
+    """Ports that no closed connection gives free; those that it shares count as its own."""
+    return pool.live if pool.taken is None else max(0, pool.taken - pool.waiting.number)
 
 
 def _describe_answer(answer: Answer) -> Dict[str, Any]:
@@ -264,11 +338,12 @@ def worst_level(pools: Sequence[Pool], usable: int, doubt: Doubt, thresholds: Th
 
 
 def describe_ports(
-    port_range: PortRange, reserved: PortSet, table: Optional[SocketTable], two_pass: bool
+    port_range: PortRange, reserved: PortSet, table: Optional[SocketTable], two_pass: bool, bound: int = 0
 ) -> Dict[str, Any]:
     """The part port_range of a usage. A held port that is reserved too counts as reserved.
 
-    Without a table it is not known which ports are held; usable is then what it would be if none were.
+    bound: how many more clients chose by bind(). Without a table it is not known which ports are held; usable is then
+    what it would be if none were.
     """
     within = range_ports(port_range)
     held = PortSet.of(table.listening | table.bound) if table else PortSet()
@@ -277,8 +352,8 @@ def describe_ports(
         "high": port_range.high,
         "size": port_range.size,
         "reserved": len(within & reserved),
-        "held": len((within & held) - reserved) if table else None,
-        "usable": usable_ports(port_range, reserved | held, two_pass),
+        "held": len((within & held) - reserved) + bound if table else None,
+        "usable": max(0, usable_ports(port_range, reserved | held, two_pass) - bound),
     }
 
 

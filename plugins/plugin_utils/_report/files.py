@@ -21,9 +21,9 @@ from .page import render
 
 COLUMNS = (
     "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "not_observed",
-    "settings_to_change",
-    "settings_changed", "destination_rank", "source", "destination", "destination_level", "blocked", "time_wait",
-    "live", "saturation", "rate_per_second", "trend", "forecast_saturation", "seconds_to_critical",
+    "settings_to_change", "settings_changed", "destination_rank", "kind", "source", "destination", "destination_level",
+    "blocked", "time_wait", "live", "saturation", "rate_per_second", "trend", "forecast_saturation",
+    "seconds_to_critical",
     "seconds_to_exhausted", "saturation_before",
 )  # fmt: skip
 
@@ -97,6 +97,7 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
 def _columns(pool: Pool) -> dict[str, object]:
     forecast = pool["forecast"]
     return {
+        "kind": pool["kind"],
         "source": pool["source"],
         "destination": format_destination(pool),
         "destination_level": pool["level"],

@@ -133,6 +133,8 @@ def _group_destinations(hosts: Iterable[Host]) -> list[DestinationGroup]:
     pools: dict[str, list[tuple[str, Pool]]] = {}
     for host in hosts:
         for pool in host.latest_usage["pools"] if host.latest_usage else []:
+            if pool["kind"] != "connect":
+                continue
             pools.setdefault(format_destination(pool), []).append((host.name, pool))
     groups: list[DestinationGroup] = [
         {

@@ -20,6 +20,7 @@ from ...module_utils._kernel.time_wait import reuse_in_force
 from ...module_utils._text import format_destination
 from .. import _border
 from .._model import ApplyResult, Check, Gate, KeyResult, Pool, Usage
+from .._text.wording import format_use
 
 OPENED = "ActiveOpens"
 
@@ -300,8 +301,8 @@ def _connects_possible(after: Usage, not_curable: str | None) -> Check:
         return _check("connects-possible", "unknown", message, evidence)
     if level != "exhausted":
         return _check("connects-possible", "passed", "A new connection gets a local port.", evidence)
-    towards = evidence["destination"] = format_destination(worst) if worst else None
-    message = f"No local port is left{f' towards {towards}' if towards else ''}: the change did not help."
+    evidence["destination"] = format_destination(worst) if worst else None
+    message = f"No local port is left{f' {format_use(worst)}' if worst else ''}: the change did not help."
     return _check("connects-possible", "unknown" if not_curable else "failed", message, evidence)
 
 

@@ -167,7 +167,7 @@ def _not_curable(usage: Usage, plan: Plan) -> Iterator[str]:
     usable = max(0, rate["usable_after"] - (usage["port_range"]["held"] or 0))
     # From the second half on connect() stays slow, so such a destination is not cured.
     share = FIRST_HALF if usage["kernel"]["two_pass_port_search"]["supported"] else 1
-    for pool in usage["pools"]:
+    for pool in (one for one in usage["pools"] if one["kind"] == "connect"):
         reason = _too_much(pool, usable, share, min(pool["hold_seconds"], rate["hold_seconds_after"]))
         if reason:
             yield reason

@@ -32,9 +32,11 @@ from .._model import (
     Usage,
 )
 from .layout import indented, labelled, one_line, table
-from .wording import format_at_most, format_change, format_number, recent_rate
+from .wording import format_at_most, format_change, format_number, format_use, recent_rate
 
 DESTINATIONS_SHOWN = 5
+# Ports that others hold, as a share of the range.
+_WORTH_A_WORD = 0.1
 
 # Findings about the present load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning")
@@ -125,26 +127,28 @@ def _not_observed(one: NotObserved) -> str:
 
 
 def verdict(usage: Usage) -> str:
-    level, usable = usage["level"], usage["port_range"]["usable"]
-    if not usable:
-        return "EXHAUSTED: every port of the range is reserved or held."
-    if not usage["pools"]:
+    level, ports, pools = usage["level"], usage["port_range"], usage["pools"]
+    usable = ports["usable"]
+    if level == "exhausted" and not usable:
+        held = "held" if not ports["held"] else f"held by bound sockets ({ports['held']} of {ports['size']})"
+        return f"EXHAUSTED: every port of the range is reserved or {held}."
+    if not pools:
         if usage["method"] == "sockstat":
             return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
-        if level == "exhausted":
-            return "EXHAUSTED: no connect() finds a local port, the kernel says: sockets that called bind() hold them."
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
-    worst = usage["pools"][0]
-    towards = f"towards {format_destination(worst)}"
-    if level == "exhausted" and worst["blocked"] < worst["usable"]:
-        own = f"its own connections block {worst['blocked']} of {worst['usable']}"
-        return f"EXHAUSTED: no local port is left {towards}, the kernel says; {own}."
+    worst = pools[0]
+    use, number = format_use(worst), f"{worst['blocked']} of {worst['usable']}"
     if level == "unknown":
-        return f"UNKNOWN: whether a local port is left {towards} cannot be counted, and the kernel was not asked."
-    if level == "exhausted":
-        return f"EXHAUSTED: no local port is left {towards}: {worst['blocked']} of {usable} are blocked."
-    share = format_percent(worst["saturation"])
-    return f"{level.upper()}: {worst['blocked']} of {usable} local ports {towards} are blocked ({share})."
+        return f"UNKNOWN: whether a local port is left {use} cannot be counted, and the kernel was not asked."
+    if level != "exhausted":
+        return f"{level.upper()}: {number} local ports {use} are blocked ({format_percent(worst['saturation'])})."
+    if worst["blocked"] < worst["usable"]:
+        return f"EXHAUSTED: no local port is left {use}, the kernel says; its own connections block {number}."
+    others = ports["size"] - ports["reserved"] - worst["usable"] if worst["kind"] == "connect" else 0
+    if others >= ports["size"] * _WORTH_A_WORD:
+        number = f"{worst['blocked']} are blocked, {others} held by bound sockets"
+        return f"EXHAUSTED: no local port is left {use}: {number}."
+    return f"EXHAUSTED: no local port is left {use}: {number} are blocked."
 
 
 def what_was_asked(usage: Usage) -> str:
@@ -154,13 +158,14 @@ def what_was_asked(usage: Usage) -> str:
     answer = usage["pools"][0]["probe"] if usage["pools"] else None
     if not answer:
         return ""
+    what = "a dry connect" if usage["pools"][0]["kind"] == "connect" else "a bind()"
     time = f"{answer['search_us']:.0f} us" if answer["search_us"] is not None else ""
     if not answer["errno"]:
-        return f"a dry connect found port {answer['port']} in {time}."
+        return f"{what} found port {answer['port']} in {time}."
     if answer["lacks"] == "port":
-        return f"a dry connect searched for {time} and found no port (errno {answer['errno']})."
+        return f"{what} searched for {time} and found no port (errno {answer['errno']})."
     missing = {"address": ", for want of a local address", "route": ", for want of a route"}
-    return f"a dry connect failed with errno {answer['errno']}{missing.get(answer['lacks'] or '', '')}."
+    return f"{what} failed with errno {answer['errno']}{missing.get(answer['lacks'] or '', '')}."
 
 
 def outlook(worst: Pool) -> str:
@@ -220,7 +225,7 @@ def names(pools: Sequence[Pool]) -> list[str]:
     """Each destination by address and port; with its source where that alone tells two apart."""
     places = [format_destination(pool) for pool in pools]
     return [
-        f"{name} from {pool['source']}" if places.count(name) > 1 else name
+        f"{name} from {pool['source']}" if places.count(name) > 1 or pool["kind"] == "bind" else name
         for name, pool in zip(places, pools, strict=True)
     ]
 
@@ -230,6 +235,11 @@ def reason(usage: Usage, worst: Pool) -> str:
     slow = ""
     if FIRST_HALF <= worst["saturation"] < 1 and usage["kernel"]["two_pass_port_search"]["supported"]:
         slow = " With half of the ports blocked, connect() takes long to find a free one."
+    if worst["kind"] == "bind":
+        return (
+            f"Clients there call bind() before connect(). A port that is chosen so serves one connection: "
+            f"{worst['live']} have not ended, {worst['time_wait']} are in TIME_WAIT, where none is reused.{slow}"
+        )
     if worst["live"] > worst["time_wait"]:
         states = Counter(worst["states"]).most_common()
         each = ", ".join(f"{number} {state}" for state, number in states)

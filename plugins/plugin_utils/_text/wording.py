@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._text import format_percent
+from ...module_utils._text import format_destination, format_percent
 from .._model import Forecast, Pool
 
 Word = TypeVar("Word", bound=str)
@@ -126,3 +126,10 @@ def _written(members: Sequence[str]) -> str:
     if len(members) == 1 or not first or not last:
         return members[0]
     return f"{first['head']}[{first['number']}:{last['number']}]{first['tail']}"
+
+
+def format_use(pool: Pool) -> str:
+    """What the ports of a pool are for."""
+    if pool["kind"] == "bind":
+        return f"for bind() to {pool['source']}"
+    return f"towards {format_destination(pool)}" if pool["kind"] == "connect" else "for UDP"

@@ -80,7 +80,7 @@ def test_failures_and_their_end() -> None:
 @pytest.mark.parametrize(
     ("action", "result", "why"),
     [
-        (LOOK, {**IDLE, "pools": [{}]}, "pools: source is missing"),
+        (LOOK, {**IDLE, "pools": [{}]}, "pools: kind is missing"),
         (LOOK, {**IDLE, "uptime": float("inf")}, "uptime: the number is out of all bounds"),
         (LOOK, {**IDLE, "kind": "us\x1b[2Jage"}, "unknown kind us\ufffd[2Jage"),
         (LOOK, {**IDLE, "kind": ["usage"]}, "unknown kind ['usage']"),

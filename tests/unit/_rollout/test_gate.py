@@ -58,6 +58,7 @@ def usage_at(at: float, *, tcp: Any = (22, 443), udp: Any = (53,), reuse: str = 
 
 def destination(**different: Any) -> Result:
     return {
+        "kind": "connect",
         "address": "192.0.2.10",
         "port": 8080,
         "reusable": 400,

@@ -70,6 +70,7 @@ def test_a_reason_is_never_too_long_for_the_next_step() -> None:
 
 def destination(**different: Any) -> Result:
     return {
+        "kind": "connect",
         "address": "192.0.2.10",
         "port": 8080,
         "live": 0,

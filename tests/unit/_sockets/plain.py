@@ -40,24 +40,24 @@ def sockets(batch: bytes, length: int) -> Iterator[Socket]:
         )
 
 
-def count(batches: Iterable[tuple[bytes, int]], clients: PortSet, low: int) -> SocketTable:
-    table, odd = SocketTable(), set(range(low + 1, 65536, 2))
+def count(batches: Iterable[tuple[bytes, int]], clients: PortSet) -> SocketTable:
+    table = SocketTable()
     for one in (one for batch, length in batches for one in sockets(batch, length)):
         table.states[one.state] += 1
         if one.state in (LISTEN, CLOSE):
-            (table.listening if one.state == LISTEN else table.bound).add(one.port)
+            table.add_holder(one.destination[0], one.port, one.state == LISTEN)
         elif one.port not in clients or one.port in table.listening | table.bound:
             pass  # a server's
         elif one.state == TIME_WAIT:
-            table.time_wait.add(one.destination, [min(one.left_ms >> 8, 255)])
-            table.second_half |= {one.port} & odd
+            table.time_wait.add(one.destination, [one.port * 256 + min(one.left_ms >> 8, 255)])
         else:
-            table.add_live(one.destination, one.state)
-            table.second_half |= {one.port} & odd
+            table.add_live(one.destination, one.state, one.port)
     return table
 
 
 def contents(table: SocketTable) -> dict[str, Any]:
     """All that is in a table, whatever the order in which the kernel told of the sockets."""
     time_wait = {destination: table.time_wait.histogram(destination) for destination in table.time_wait}
-    return {**vars(table), "time_wait": time_wait}
+    ports = {destination: sorted(table.ports(destination)) for destination in table.destinations()}
+    odd = {destination: table.count_odd(destination) for destination in table.destinations()}
+    return {**vars(table), "time_wait": time_wait, "live_ports": ports, "odd": odd}

@@ -29,7 +29,10 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.ag
     OFFSET,
     Aggregator,
 )
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import TimeWaitExpiries
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import (
+    TimeWaitExpiries,
+    record,
+)
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import (
     Waiting,
     lowest_blocking_tick,
@@ -70,23 +73,21 @@ CLIENTS = st.sampled_from([PortSet([(40000, 40199)]), PortSet([(32768, 65535)]),
 def test_columns_count_what_a_plain_loop_counts(
     holders: list[bytes], answers: list[list[bytes]], clients: PortSet
 ) -> None:
-    port_range = PortRange(clients.spans[0][0], clients.spans[-1][1])
-    aggregator = Aggregator(clients, port_range)
+    aggregator = Aggregator(clients)
     batches = [batch for answer in (holders, *answers) for batch in inet_diag.split(b"".join(answer))]
     for batch, length in batches:
         aggregator.add(batch, length)
-    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients, port_range.low))
+    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients))
 
 
 @pytest.mark.parametrize("kernel", recorded.KERNELS)
 def test_recorded_dumps(kernel: str) -> None:
-    port_range = PortRange(40000, 40199)
-    clients = range_ports(port_range)
+    clients = range_ports(PortRange(40000, 40199))
     batches = list(recorded.Playback(kernel).dump(~0))
-    aggregator = Aggregator(clients, port_range)
+    aggregator = Aggregator(clients)
     for batch, length in batches:
         aggregator.add(batch, length)
-    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients, port_range.low))
+    assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients))
 
 
 def test_the_layout_is_that_of_the_kernel() -> None:
@@ -98,14 +99,16 @@ def test_the_layout_is_that_of_the_kernel() -> None:
 
 def test_a_short_message_is_refused() -> None:
     with pytest.raises(SockDiagError, match="only 84 bytes"):
-        Aggregator(PortSet(), PortRange(40000, 40199)).add(struct.pack("=84x"), 84)
+        Aggregator(PortSet()).add(struct.pack("=84x"), 84)
 
 
-@given(st.lists(st.integers(0, 255)), st.integers(1, 60000))
-def test_expiries_are_counted_alike_with_and_without_a_histogram(ticks: list[int], hold_ms: int) -> None:
+@given(st.lists(st.tuples(st.integers(1, 65535), st.integers(0, 255))), st.integers(1, 60000))
+def test_expiries_are_counted_alike_with_and_without_a_histogram(sockets: list[tuple[int, int]], hold_ms: int) -> None:
     destination = (b"", b"", 80)
-    expiries = TimeWaitExpiries()
-    expiries.add(destination, ticks)
+    expiries, ticks = TimeWaitExpiries(), [tick for _port, tick in sockets]
+    expiries.add(destination, [record(*one) for one in sockets])
+    assert list(expiries.ports(destination)) == [port for port, _tick in sockets]
+    assert list(expiries.low_bytes(destination)) == [port % 256 for port, _tick in sockets]
     histogram = expiries.histogram(destination)
     assert expiries.count(destination) == len(ticks) == sum(histogram.values())
     assert expiries.count(destination, lowest_blocking_tick(hold_ms)) == Waiting(histogram, hold_ms).blocking

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.time_wait import Reuse
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.probe import ADDRESS, PORT, Answer
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import SocketTable
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import SocketTable, record
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import pools
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.binders import Binders, find_binders
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import Pool
 
+ESTABLISHED = 1
 SMALL = st.integers(0, 300)
 
 
@@ -48,9 +51,12 @@ NONE_FOUND = Answer(99, PORT, None, None, 900.0, 3)
 def table(live: int = 0, time_wait: Sequence[int] = ()) -> SocketTable:
     """live: open connections. time_wait: how many were closed in each of the last ticks, the newest first."""
     found, destination = SocketTable(), (HOST, PEER, 443)
-    found.live[destination] = live
+    ports = itertools.cycle(itertools.chain(range(40000, 41000, 2), range(40001, 41000, 2)))
+    for port in itertools.islice(ports, live):
+        found.add_live(destination, ESTABLISHED, port)
     for age, number in enumerate(time_wait):
-        found.time_wait.add(destination, [TICKS_OF_A_MINUTE - 1 - age] * number)
+        tick = TICKS_OF_A_MINUTE - 1 - age
+        found.time_wait.add(destination, [record(port, tick) for port in itertools.islice(ports, number)])
     return found
 
 
@@ -154,22 +160,40 @@ def test_when_ports_may_be_reused_is_not_certain_enough_for_exhausted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sockets", "second", "unseen", "two_pass", "more", "bound"),
+    ("sockets", "second_left", "unseen", "more"),
     [
-        ({443: 999}, 499, 0, True, False, 0),
-        ({443: 1000}, 500, 0, True, True, 0),  # of one destination: whoever chose them
-        ({443: 300, 444: 300, 445: 400}, 500, 0, True, True, 500),
-        ({443: 300, 444: 300, 445: 400}, 300, 0, True, False, 300),
-        ({443: 300, 444: 300, 445: 400}, 0, 0, True, False, 0),  # connect() alone: it keeps to the first half
-        ({443: 600, 444: 300}, 100, 0, True, False, 0),  # that of the first destination
-        ({443: 600, 444: 300}, 250, 0, True, False, 150),
-        ({443: 300}, 0, 700, True, True, 0),  # bound ones, where the kernel does not show them
-        ({443: 500, 444: 500}, 0, 0, False, True, 0),  # one pass: the halves tell nothing
+        (999, 0, 0, False),
+        (1000, 0, 0, True),
+        (1000, 200, 0, False),
+        (300, 0, 700, True),  # bound ones, where the kernel does not show them
+        (300, 600, 700, True),
+        (300, 800, 700, False),
     ],
 )
-def test_doubt(sockets: dict[int, int], second: int, unseen: int, two_pass: bool, more: bool, bound: int) -> None:
-    found = SocketTable()
-    found.live.update({(HOST, PEER, port): number for port, number in sockets.items()})
-    found.second_half.update(range(40001, 40001 + 2 * second, 2))
-    doubt = pools.how_sure(found, RANGE, PortSet(), RANGE.size, unseen, two_pass)
-    assert (doubt.more, doubt.bound, doubt.held) == (more, bound, None)
+def test_doubt(sockets: int, second_left: int, unseen: int, more: bool) -> None:
+    doubt = pools.how_sure(Binders(sockets, set(range(7)), {}, second_left), RANGE.size, unseen, 0)
+    assert doubt == (sockets, 7, more, None, 0)
+
+
+def test_ports_of_binders_are_missing_to_others_but_not_to_themselves() -> None:
+    found = table()
+    for port in range(40001, 40400, 2):
+        found.add_live((HOST, PEER, 443), ESTABLISHED, port)
+    held = set(range(40001, 40600, 2))
+    own = pools.connect_pool((HOST, PEER, 443), found, RANGE.size, REUSE, held)
+    other = pools.connect_pool((HOST, PEER, 444), found, RANGE.size, REUSE, held)
+    assert (own.usable, own.blocked, other.usable, other.blocked) == (900, 200, 700, 0)
+    left = pools.with_answer(own, NONE_FOUND, RANGE, REUSE)
+    assert (left.usable, left.held, left.saturation) == (200, 800, 1.0)
+
+
+@pytest.mark.parametrize(("number", "level"), [(450, "warning"), (600, "critical"), (1000, "exhausted")])
+def test_the_pool_of_a_source_counts_ports_and_not_sockets(number: int, level: str) -> None:
+    found = table()
+    for port in itertools.islice(itertools.chain(range(40001, 41000, 2), range(40000, 41000, 2)), number):
+        found.add_live((HOST, PEER, port), ESTABLISHED, port)
+        found.time_wait.add((HOST, PEER, 443), [record(port, 200)])
+    (one,) = pools.bind_pools(find_binders(found, RANGE, PortSet(), True), found, RANGE, PortSet(), True, REUSE)
+    assert (one.key, one.blocked, one.live, one.level(THRESHOLDS)) == ((HOST, None, None), number, number, level)
+    assert pools.with_answer(one, FOUND, RANGE, REUSE).level(THRESHOLDS) == ("critical" if number > 450 else level)
+    assert pools.with_answer(one, NONE_FOUND, RANGE, REUSE).level(THRESHOLDS) == "exhausted"

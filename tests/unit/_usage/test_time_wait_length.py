@@ -34,14 +34,18 @@ VENDOR, OLD = "5.10.134-16.al8.x86_64", "3.10.108"
 
 
 def observed(tmp_path: Path, release: str, left_ms: Iterable[float], **sysctls: str | None) -> dict[str, Any]:
-    """The usage of a host that has sockets in TIME_WAIT with so much left, towards 10.0.0.2:443."""
+    """The usage of a host that has sockets in TIME_WAIT with so much left, towards 10.0.0.2:443.
+
+    Every second port comes first, as connect() has it.
+    """
     proc = tmp_path / "proc"
     shutil.copytree(ROOT / (OLD if release == OLD else "5.10.0") / "proc", proc)
     values = {"ip_local_port_range": "32768\t60999", "tcp_tw_reuse": "0", **sysctls}
     for key, value in values.items():
         (proc / f"sys/net/ipv4/{key}").write_text(f"{value}\n")
+    ports = (*range(32768, 61000, 2), *range(32769, 61000, 2))
     rows = (
-        f"{number:4}: 0100000A:{32768 + number:04X} 0200000A:01BB 06 00000000:00000000 03:{int(left) // 10:08X} "
+        f"{number:4}: 0100000A:{ports[number]:04X} 0200000A:01BB 06 00000000:00000000 03:{int(left) // 10:08X} "
         "00000000     0        0 0 3 0000000000000000\n"
         for number, left in enumerate(left_ms)
     )
