@@ -27,7 +27,8 @@ from environments import ROOT, EnvironmentFailedError, find_python, make_environ
 
 BUILD = ROOT / "build" / "matrix"
 MANAGED = "tests/integration/test_managed_pythons.py"
-HOSTILE = "tests/integration/hostile"  # goes through the ansible-cores by itself
+# These go through the ansible-cores by themselves.
+ALL_CORES = ("tests/integration/hostile", "tests/integration/crashes")
 SCENARIO, SUITE = "two_hosts", "bookworm"
 
 PASSED, FAILED, NOT_RUN = "passed", "FAILED", "NOT RUN"
@@ -90,7 +91,7 @@ def units(environment: Environment) -> list[Row]:
 
 
 def integration(environment: Environment) -> list[Row]:
-    left_out = (f"--ignore={MANAGED}", f"--ignore={HOSTILE}")
+    left_out = (f"--ignore={MANAGED}", *(f"--ignore={place}" for place in ALL_CORES))
     return [tests(environment, "integration", "--numprocesses=auto", "tests/integration", *left_out)]
 
 

@@ -77,11 +77,11 @@ from ansible.template import Templar
 
 from ..plugin_utils import _preload
 from ..plugin_utils._model import Meta, Report
-from ..plugin_utils._report.collect import Fleet
+from ..plugin_utils._report.collect import Fleet, is_ours
 from ..plugin_utils._report.files import write_report
 from ..plugin_utils._report.group import make_report
 from ..plugin_utils._report.terminal import BAD, GOOD, NORMAL, POOR, summary_lines
-from ..plugin_utils._task_result import reason_given
+from ..plugin_utils._task_result import reason_alone, reason_given
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -177,7 +177,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._fleet.on_task(*_action_and_role(task))
         address = host.get_vars().get("ansible_host")
         aliases = [address] if isinstance(address, str) else []
-        self._fleet.on_failure(host.get_name(), aliases, reason_given(values), unreachable)
+        reason = reason_given(values)
+        if is_ours(*_action_and_role(task)):
+            reason = reason_alone(reason)
+        self._fleet.on_failure(host.get_name(), aliases, reason, unreachable)
 
     def _meta(self) -> Meta:
         return {

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
 from . import _border
 from ._model import DiffPart
-from ._task_result import reason_given
+from ._task_result import reason_given, without_noise
 
 T = TypeVar("T")
 Result = dict[str, Any]
@@ -59,6 +59,7 @@ class Answer(Generic[T]):
 class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     _supports_async = True
     _supports_check_mode = True
+    _stderr = ""
 
     def prepare(self, task_vars: Mapping[str, Any]) -> None:
         """Raises AnsibleActionFail where the host steers us by its facts, or where its result could not be checked."""
@@ -82,17 +83,30 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
                 returned = self._execute_module(f"{COLLECTION}.{module}", arguments, task_vars=task_vars)
             _border.weigh(returned)
         except AnsibleConnectionFailure as error:
-            raise AnsibleConnectionFailure(_border.clean(str(error), OUTPUT)) from None
+            raise AnsibleConnectionFailure(self._reason({"msg": str(error), "stderr": self._stderr})) from None
         except _border.NotUnderstoodError as error:
             return self._refused(str(error))
         except ODD as error:
             return self._refused(f"its answer is no result of a module ({type(error).__name__})")
+        except AnsibleError as error:  # the module did not get there
+            whole = {"module_stderr": _border.clean(str(error), OUTPUT)}
+            return Answer(None, wrap_var(self._reason({"msg": str(error)})), self._interpreter(), wrap_var(whole))
         return self._checked(returned, kind)
+
+    def _low_level_execute_command(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - ansible-core's
+        """ansible-core does not tell what mkdir says where it makes no directory for temporary files."""
+        done = super()._low_level_execute_command(*arguments, **options)
+        self._stderr = str(done.get("stderr", ""))[:OUTPUT]
+        return done
+
+    def _reason(self, result: Mapping[str, Any]) -> str:
+        shebang = (getattr(self, "_used_interpreter", None) or "").removeprefix("#!")
+        return _border.clean(reason_given(result, _border.printable(shebang) or None), OUTPUT)
 
     def _parse_returned_data(self, res: Result, *profile: Any) -> Any:  # noqa: ANN401 - ansible-core's
         """Of what a host printed, ansible-core gets only what is printable, and no key that it would act on or warn of:
         its warnings quote the host."""
-        printed = str(res.get("stdout", ""))
+        printed = str(res.get("stdout", "")).replace("\r\n", "\n")  # so a terminal ends lines, without pipelining
         if len(printed) > PRINTED:
             raise _border.NotUnderstoodError(f"it printed more than {PRINTED} characters")
         return super()._parse_returned_data({**res, "stdout": _plain_answer(_border.printable(printed))}, *profile)
@@ -108,7 +122,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         if not isinstance(failed, bool):
             return self._refused("failed: expected true or false")
         if failed:
-            reason = _border.clean(reason_given(returned), OUTPUT)
+            reason = wrap_var(self._reason(returned))
             return Answer(wrap_var(result), reason, wrap_var(of_the_task), wrap_var(_crash(returned)))
         if odd is not None:
             return self._refused(odd)
@@ -191,4 +205,5 @@ def _diff(returned: Mapping[str, Any]) -> Result:
 def _crash(returned: Mapping[str, Any]) -> Result:
     printed = {name: returned.get(name) for name in ("module_stderr", "module_stdout")}
     texts = {name: text for name, text in printed.items() if isinstance(text, str) and text}
-    return {name: _border.clean(text, OUTPUT) for name, text in texts.items()}
+    words = {name: without_noise(text) for name, text in texts.items()}
+    return {name: _border.clean(text, OUTPUT) for name, text in words.items() if text}

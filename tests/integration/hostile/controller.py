@@ -17,10 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import environments
-import pytest
 import yaml
 
+from ..cores import python_with
 from ..private_host import ROOT, Host, private_host
 
 HERE = Path(__file__).resolve().parent
@@ -28,8 +27,6 @@ sys.path.insert(0, str(HERE))  # as within ansible-playbook
 ways = importlib.import_module("ways")
 
 COLLECTION = "netops.ephemeral_ports"
-CORES = ROOT / "build" / "cores"
-PYTHONS = {"2.16": ("3.11", "3.10", "3.12"), "2.19": ("3.11", "3.12", "3.13"), "2.21": ("3.13", "3.12")}
 SECRET = "the-secret-of-the-controller"
 # Seconds. Only a pause that a host has chosen takes longer.
 PATIENCE = 1800
@@ -67,25 +64,6 @@ class Cast(NamedTuple):
 
     ways: Sequence[str]
     tape: Sequence[str]
-
-
-def python_with(core: str) -> Path:
-    """An interpreter with this ansible-core; skips the test where there can be none."""
-    if core == own_core():
-        return Path(sys.executable)
-    found = environments.find_python(PYTHONS[core])
-    if found is None:
-        pytest.skip(f"ansible-core {core} needs Python {' or '.join(PYTHONS[core])}: not on PATH, not in pyenv")
-    try:
-        return environments.make_environment(CORES / core, found, ROOT / "requirements" / f"core-{core}.txt")
-    except environments.EnvironmentFailedError as error:
-        (pytest.fail if os.environ.get("TEST_EVERYTHING") else pytest.skip)(f"no ansible-core {core}: {error}")
-
-
-def own_core() -> str:
-    from ansible.release import __version__
-
-    return ".".join(__version__.split(".")[:2])
 
 
 def our_variables() -> list[str]:

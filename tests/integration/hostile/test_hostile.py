@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from ..cores import CORES, own_core
 from . import controller
 from .controller import FIRST, LAST, SECRET, Cast, Outcome, Setting, play_everything, ways
 
@@ -24,8 +25,8 @@ FORMULA, MARK, MARKUP, WAYS, YEAR = ways.FORMULA, ways.MARK, ways.MARKUP, ways.W
 
 # Facts are injected and not cached unless it says otherwise.
 SETTINGS = [
-    *(Setting(core, few=False) for core in controller.PYTHONS),
-    *(Setting(core, inject, cache=True) for core in controller.PYTHONS for inject in (True, False)),
+    *(Setting(core, few=False) for core in CORES),
+    *(Setting(core, inject, cache=True) for core in CORES for inject in (True, False)),
 ]
 FEW = [name for name in WAYS if name.startswith("gathers-")]
 FEW += ["facts-template", "facts-pause", "facts-policy", "facts-internals", "lies-worse-after"]
@@ -52,7 +53,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "tape.jsonl").exists():
-            play_everything(home, Setting(controller.own_core(), few=False), Cast([], []))
+            play_everything(home, Setting(own_core(), few=False), Cast([], []))
     return Outcome(home)
 
 
