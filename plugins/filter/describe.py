@@ -11,8 +11,8 @@ version_added: 0.1.0
 author:
   - netops.ephemeral_ports contributors (@netops)
 description:
-  - Describes a diagnosis, a plan, what was applied, a stress run, or the outcome of a host in a rollout, as lines of
-    plain text without colours.
+  - Describes a diagnosis, who connects, a plan, what was applied, a stress run, or the outcome of a host in a rollout,
+    as lines of plain text without colours.
   - The verdict comes first, then the destinations and the numbers, then why, then the next step.
   - Lines are wrapped so that Ansible's default output can be read at 100 columns. The verdict is always one line.
   - A pure function of its input. Characters that could steer a terminal are replaced.
@@ -20,9 +20,10 @@ positional: check
 options:
   _input:
     description:
-      - What M(netops.ephemeral_ports.port_usage_info), M(netops.ephemeral_ports.sysctl_dropin),
-        M(netops.ephemeral_ports.remediation), M(netops.ephemeral_ports.curl_stress),
-        M(netops.ephemeral_ports.rollout_host) or P(netops.ephemeral_ports.remediation_plan#filter) returned.
+      - What M(netops.ephemeral_ports.port_usage_info), M(netops.ephemeral_ports.port_users_info),
+        M(netops.ephemeral_ports.sysctl_dropin), M(netops.ephemeral_ports.remediation),
+        M(netops.ephemeral_ports.curl_stress), M(netops.ephemeral_ports.rollout_host) or
+        P(netops.ephemeral_ports.remediation_plan#filter) returned.
       - The filter tells them apart by their field C(kind).
     type: dict
     required: true
@@ -35,6 +36,7 @@ options:
     default: false
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
+  - module: netops.ephemeral_ports.port_users_info
   - module: netops.ephemeral_ports.sysctl_dropin
   - module: netops.ephemeral_ports.remediation
   - module: netops.ephemeral_ports.curl_stress

@@ -23,6 +23,7 @@ class AtMost:
 LongText = Annotated[str, AtMost(1_000_000)]
 # As many as port_usage_info may be asked for, with a few findings for each.
 POOLS = 1_000
+USERS = 1_000
 Ports = Annotated[list[int], AtMost(65_536)]
 
 Level = Literal["exhausted", "critical", "warning", "ok", "unknown"]
@@ -215,6 +216,42 @@ class Usage(TypedDict):
     not_observed: list[NotObserved]
     uptime: float
     counters: dict[str, int]
+
+
+# --- observe: port_users_info
+
+
+class User(TypedDict):
+    """A program and what it connects to. owner, namespace: None where its processes had ended before they were asked.
+
+    pid: the process that connects most. connects: also those that found no local port, which are no_port.
+    """
+
+    program: str
+    owner: str | None
+    namespace: int | None
+    pid: int
+    processes: int
+    address: str
+    port: int
+    connects: int
+    no_port: int
+    rate: float
+
+
+class Users(TypedDict):
+    """Result of port_users_info. lost: events of which no user is known. users_found: also those not returned."""
+
+    kind: Literal["users"]
+    traced: bool
+    why_not: str | None
+    seconds: float
+    complete: bool
+    lost: int
+    connects: int
+    no_port: int
+    users_found: int
+    users: Annotated[list[User], AtMost(USERS)]
 
 
 # --- decide: remediation_plan
@@ -433,7 +470,7 @@ class Change(ApplyResult):
 
 
 class HostReport(TypedDict):
-    """A host in the report. usage: before a change, usage_after: after one that stands."""
+    """A host in the report. usage: before a change, usage_after: after one that stands. users: of the last trace."""
 
     name: str
     state: State
@@ -441,6 +478,7 @@ class HostReport(TypedDict):
     error: str | None
     usage: Usage | None
     usage_after: Usage | None
+    users: Users | None
     plan: Plan | None
     changes: list[Change]
     stress: list[LoadResult]

@@ -195,6 +195,39 @@ def test_stress_reports_and_diagnosis_fails_where_asked(host: Host) -> None:
     assert is_untouched(host)
 
 
+FAILING = """
+import socket, time
+server = socket.create_server(("198.18.0.1", 8080), backlog=1024)
+kept = [socket.socket() for _turn in range(500)]
+for one in kept:
+    one.connect(("198.18.0.1", 8080))
+print("ready", flush=True)
+while True:
+    socket.socket().connect_ex(("198.18.0.1", 8080))
+    time.sleep(0.01)
+"""
+
+
+def test_diagnosis_names_who_finds_no_port(host: Host) -> None:
+    with subprocess.Popen([*host.enter, sys.executable, "-c", FAILING], stdout=subprocess.PIPE) as program:
+        assert program.stdout
+        assert program.stdout.readline() == b"ready\n"
+        try:
+            check = host.play("timewait_diagnose", "--check", who=1)
+            run = host.play("timewait_diagnose", who=1, fail_at="exhausted")
+            off = host.play("timewait_diagnose")
+        finally:
+            program.kill()
+    assert check.passed().said("NOT TRACED: nothing is traced in check mode.")
+    assert not off.said("TRACED")
+    assert not off.said("FAILING")
+    if run.said("NOT TRACED: root may not trace here as in a container or where the kernel is locked."):
+        pytest.skip("not traced here")
+    assert run.failed
+    assert run.said("connects in 1.0 s found no local port.")
+    assert re.search(r"python\S* .*198\.18\.0\.1:8080", run.text)
+
+
 def test_stress_fails_where_asked(host: Host) -> None:
     assert not host.play("timewait_stress", **LOAD, max_failed=100).failed
     run = host.play("timewait_stress", **{**LOAD, "total": 3}, max_failed=0)
@@ -223,6 +256,8 @@ def test_stress_in_check_mode_sends_nothing(host: Host) -> None:
         ("timewait_stress", {"url": "http:///", "total": 1, "time_limit": 1}, "url"),
         ("timewait_diagnose", {"fail_at": "sometimes"}, "timewait_diagnose_fail_at"),
         ("timewait_diagnose", {"max_pools": True}, "max_pools"),
+        ("timewait_diagnose", {"who": -1}, "seconds"),
+        ("timewait_diagnose", {"who": "long"}, "seconds"),
         ("timewait_diagnose", {"warning_threshold": 2}, "warning_threshold"),
         ("timewait_diagnose", {"destination": "example.com"}, "destination"),
     ],

@@ -20,6 +20,7 @@ MODULES = sorted(path.stem for path in PLUGINS.glob("modules/[!_]*.py"))
 RESULTS: dict[str, tuple[type, ...]] = {
     "curl_stress": (_model.LoadResult,),
     "port_usage_info": (_model.Usage,),
+    "port_users_info": (_model.Users,),
     "remediation": (_model.Remediation,),
     "rollout_host": (_model.StepResult, _model.WaveSizes, _model.WaveVerdict),
     "sysctl_dropin": (_model.ApplyResult,),

@@ -7,7 +7,7 @@ from typing import Tuple
 # include/net/tcp_states.h
 _NAMES = "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"
 STATES = dict(enumerate(_NAMES.split(), 1))
-SYN_RECV, FIN_WAIT2, TIME_WAIT, CLOSE, LISTEN = 3, 5, 6, 7, 10
+SYN_SENT, SYN_RECV, FIN_WAIT2, TIME_WAIT, CLOSE, LISTEN = 2, 3, 5, 6, 7, 10
 
 # Source address, destination address (4 or 16 bytes, network order), destination port.
 Destination = Tuple[bytes, bytes, int]

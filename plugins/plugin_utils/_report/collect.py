@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._border import NotUnderstoodError, clean, parse
-from .._model import ApplyResult, HostOutcome, LoadResult, Plan, Remediation, StepResult, Usage
+from .._model import ApplyResult, HostOutcome, LoadResult, Plan, Remediation, StepResult, Usage, Users
 from .host import Host
 
 COLLECTION = "netops.ephemeral_ports"
-ACTIONS = ("port_usage_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
+ACTIONS = ("port_usage_info", "port_users_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
 
 _REASON_LENGTH = 2000
 
@@ -133,6 +133,7 @@ def _take_steps(host: Host, usage: Usage | None, plan: Plan | None, applied: App
 
 _KINDS: Mapping[str, Take] = {
     "usage": lambda host, result, _check: host.on_usage(parse(Usage, result)),
+    "users": lambda host, result, _check: host.on_users(parse(Users, result)),
     "apply": lambda host, result, check: host.on_apply(parse(ApplyResult, result), check),
     "load": lambda host, result, _check: host.on_load(parse(LoadResult, result)),
     "remediation": _take_remediation,

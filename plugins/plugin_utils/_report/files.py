@@ -15,6 +15,7 @@ from typing import TextIO
 
 from ...module_utils._text import format_destination
 from .._model import HostReport, Pool, Report
+from .._text.users import users_of
 from .._text.wording import recent_rate
 from .host import latest_usage, pools_before
 from .page import render
@@ -23,8 +24,7 @@ COLUMNS = (
     "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "not_observed",
     "settings_to_change", "settings_changed", "destination_rank", "kind", "source", "destination", "destination_level",
     "blocked", "time_wait", "live", "saturation", "rate_per_second", "trend", "forecast_saturation",
-    "seconds_to_critical",
-    "seconds_to_exhausted", "saturation_before",
+    "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users",
 )  # fmt: skip
 
 # A spreadsheet takes a cell that begins like this for a formula.
@@ -87,7 +87,8 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
     before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in earlier}
     for rank, pool in enumerate(usage["pools"] if usage else [], 1):
         was = before.pop((pool["source"], format_destination(pool)), None)
-        yield {**row, **_columns(pool), "destination_rank": rank, "saturation_before": was}
+        who = "; ".join(users_of(pool, usage, host["users"])) if usage else ""
+        yield {**row, **_columns(pool), "destination_rank": rank, "saturation_before": was, "users": who}
     for (source, name), saturation in before.items():  # no longer among the most loaded
         yield {**row, "source": source, "destination": name, "saturation_before": saturation}
     if not (usage and usage["pools"]) and not earlier:

@@ -19,6 +19,7 @@ from .._model import (
     Severity,
     State,
     Usage,
+    Users,
 )
 
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -51,6 +52,7 @@ class Host:
     aliases: frozenset[str] = frozenset()
     usage: Usage | None = None
     usage_after: Usage | None = None
+    users: Users | None = None
     plan: Plan | None = None
     changes: list[Change] = field(default_factory=list)
     loads: list[LoadResult] = field(default_factory=list)
@@ -65,6 +67,9 @@ class Host:
             self.usage_after = usage
         elif not self.usage or not _tells_less(usage, self.usage):
             self.usage = usage
+
+    def on_users(self, users: Users) -> None:
+        self.users = users
 
     def on_plan(self, plan: Plan) -> None:
         self.plan = plan
@@ -100,6 +105,9 @@ class Host:
 
     @property
     def level(self) -> Level:
+        """Where connects fail for want of a port, in any network namespace, the host is not well."""
+        if self.users and self.users["no_port"] and not self.usage_after:
+            return "exhausted"
         return self.latest_usage["level"] if self.latest_usage else "unknown"
 
     @property
@@ -131,6 +139,7 @@ class Host:
             "error": self.reason,
             "usage": self.usage,
             "usage_after": self.usage_after,
+            "users": self.users,
             "plan": self.plan,
             "changes": self.changes,
             "stress": self.loads,

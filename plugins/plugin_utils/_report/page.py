@@ -23,6 +23,7 @@ from markupsafe import Markup
 from ...module_utils._text import format_destination, format_percent
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage
 from .._text.describe import notable, reason, scope, verdict
+from .._text.users import users_of, users_verdict
 from .._text.wording import (
     format_at_most,
     format_count,
@@ -139,12 +140,13 @@ def _is_detailed(host: HostReport, index: int, hosts: int) -> bool:
     """All hosts of a small fleet; of a large one the worst and those of which there is more to say than a line."""
     if index >= DETAILED or (hosts > DETAILED and not _has_details(host)):
         return False
-    return bool(latest_usage(host) or host["error"] or host["outcome"] or host["stress"])
+    return bool(latest_usage(host) or host["error"] or host["outcome"] or host["stress"] or host["users"])
 
 
 def _has_details(host: HostReport) -> bool:
     usage = latest_usage(host)
-    return bool(is_in_trouble(host) or host["changes"] or (usage and (usage["findings"] or usage["pools"])))
+    told = host["changes"] or host["users"] or (usage and (usage["findings"] or usage["pools"]))
+    return bool(told or is_in_trouble(host))
 
 
 def _row(host: HostReport, identifier: str, detailed: bool) -> View:
@@ -181,8 +183,14 @@ def _details(host: HostReport) -> View:
         "error": host["error"] if usage else None,
         "usage": usage,
         "pools": [
-            _pool(pool, _has_half(usage), before.get((pool["source"], format_destination(pool)))) for pool in pools
+            {
+                **_pool(pool, _has_half(usage), before.get((pool["source"], format_destination(pool)))),
+                "who": users_of(pool, usage, host["users"]) if usage else [],
+            }
+            for pool in pools
         ],
+        "users": host["users"],
+        "users_verdict": users_verdict(host["users"]) if host["users"] else "",
         "findings": notable(usage) if usage else [],
         "findings_above": len(usage["findings"]) - len(notable(usage)) if usage else 0,
         "plan": [setting for setting in plan["settings"] if setting["action"] != "unsupported"] if plan else [],
@@ -196,6 +204,8 @@ def _details(host: HostReport) -> View:
 def _verdict(host: HostReport) -> str:
     """What there is to say of a host in a sentence."""
     usage, state = latest_usage(host), format_word(host["state"]).upper()
+    if host["users"] and host["level"] == "exhausted" and not (usage and usage["level"] == "exhausted"):
+        return users_verdict(host["users"])
     if usage is None:
         return f"{state}: {host['error'] or 'nothing is known of its ports.'}"
     return verdict(usage) if host["state"] in _SETTLED else f"{state}. {verdict(usage)}"
@@ -308,9 +318,10 @@ def _environment() -> Environment:
         percent=format_percent,
         word=format_word,
         shown=format_value,
+        number=format_number,
         names=lambda names, limit=NAMES: format_names(names, limit),
     )
-    environment.globals["format_hosts"] = format_hosts
+    environment.globals.update(format_hosts=format_hosts, destination=format_destination)
     return environment
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ...module_utils._text import format_destination, format_percent
-from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage
+from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage, User
 from .._text.layout import cut_end, cut_middle, one_line, table, wrap
 from .._text.wording import (
     format_change,
@@ -52,6 +52,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
         *_counts(summary, any(map(latest_usage, hosts)), report["meta"]["check_mode"], width),
         *_scope(hosts, width),
         *_worst(hosts, width),
+        *_failing(hosts, width),
         *_losses(summary["lost"], width),
         *_groups("Not curable by sysctls", summary["not_curable"], width),
         *_settings(summary["settings"], width),
@@ -105,12 +106,38 @@ def _worst(hosts: Sequence[HostReport], width: int) -> list[Line]:
 def _worst_row(host: HostReport, column: int) -> Sequence[object]:
     usage = latest_usage(host)
     name = cut_end(host["name"], column)
+    if usage and usage["level"] not in SHORT:  # another network namespace is
+        return name, host["level"], "", "", "", "", "connects fail"
     if not usage or not usage["pools"]:
         return name, host["level"], "any", format_percent(1), "", "", "no usable port"
     pool = usage["pools"][0]
     share, rate = format_percent(pool["saturation"]), format_number(recent_rate(pool))
     towards, trend = format_destination(pool), pool["trend"] or ""
     return name, host["level"], towards, share, rate, trend, format_forecast(pool["forecast"])
+
+
+def _failing(hosts: Sequence[HostReport], width: int) -> list[Line]:
+    """Programs whose connects find no local port, as far as they were traced."""
+    failing = [(host["name"], user) for host in hosts for user in _failing_users(host)]
+    if not failing:
+        return []
+    failing.sort(key=lambda pair: -pair[1]["no_port"])
+    rows: list[Sequence[object]] = [("host", "program", "of", "towards", "connects/s", "failed")]
+    rows += [_failing_row(name, user, width // 4) for name, user in failing[:WORST_SHOWN]]
+    texts = [cut_end(line, width) for line in table(rows, left=(0, 1, 2, 3))]
+    tones = [NORMAL, *(BAD for _one in texts[1:])]
+    lines = [Line(""), Line("Connects that found no local port"), *map(Line, texts, tones)]
+    left = len(failing) - WORST_SHOWN
+    return [*lines, Line(f"  and {left} more")] if left > 0 else lines
+
+
+def _failing_users(host: HostReport) -> list[User]:
+    return [user for user in host["users"]["users"] if user["no_port"]] if host["users"] else []
+
+
+def _failing_row(name: str, user: User, column: int) -> Sequence[object]:
+    who = cut_end(name, column), user["program"], cut_end(user["owner"] or "", column)
+    return *who, format_destination(user), format_number(user["rate"]), user["no_port"]
 
 
 def _losses(groups: Sequence[LossGroup], width: int) -> list[Line]:

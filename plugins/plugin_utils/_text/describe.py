@@ -30,8 +30,10 @@ from .._model import (
     Remediation,
     StepResult,
     Usage,
+    Users,
 )
 from .layout import indented, labelled, one_line, table
+from .users import describe_users
 from .wording import format_at_most, format_change, format_number, format_use, recent_rate
 
 DESTINATIONS_SHOWN = 5
@@ -404,6 +406,7 @@ def _typed(kind: type[T], lines: Callable[[T, bool], list[str]]) -> Callable[[ob
 
 _KINDS: Mapping[str, Callable[[object, bool], list[str]]] = {
     "usage": _typed(Usage, lambda usage, _check: describe_usage(usage)),
+    "users": _typed(Users, lambda users, _check: describe_users(users)),
     "plan": _typed(Plan, lambda plan, _check: describe_plan(plan)),
     "apply": _typed(ApplyResult, describe_apply),
     # It says itself whether it is a prediction.

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who connects, and who finds no local port, in words."""
+
+from __future__ import annotations
+
+from ...module_utils._text import format_destination
+from .._model import Pool, Usage, User, Users
+from .layout import cut_end, labelled, table
+from .wording import format_number
+
+USERS_SHOWN = 10
+
+_PROGRAM, _OWNER = 15, 28
+
+
+def describe_users(users: Users) -> list[str]:
+    """Lines for the result of port_users_info."""
+    lines = [users_verdict(users)]
+    shown = users["users"][:USERS_SHOWN]
+    if shown:
+        rows: list[tuple[object, ...]] = [("program", "of", "towards", "connects/s", "failed")]
+        rows += [_row(user) for user in shown]
+        lines += table(rows, left=(0, 1, 2))
+    left = users["users_found"] - len(shown)
+    if left > 0:
+        lines.append(f"  and {left} more")
+    if users["traced"] and not users["complete"]:
+        what = f"{users['lost']} events were lost" if users["lost"] else "there were so many events that it ended early"
+        lines += labelled("Note", f"{what[0].upper()}{what[1:]}; the numbers are too low.")
+    return lines
+
+
+def users_verdict(users: Users) -> str:
+    if not users["traced"]:
+        return f"NOT TRACED: {users['why_not'] or 'no reason given'}."
+    connects, time = users["connects"], f"in {users['seconds']:.1f} s"
+    if users["no_port"]:
+        return f"FAILING: {users['no_port']} of {connects} connects {time} found no local port."
+    if not connects:
+        return f"QUIET: no program called connect() {time}."
+    return f"CONNECTING: {connects} connects {time}, none of them failed for want of a local port."
+
+
+def _row(user: User) -> tuple[object, ...]:
+    owner = cut_end(user["owner"] or "", _OWNER)
+    program = cut_end(user["program"], _PROGRAM)
+    return program, owner, format_destination(user), format_number(user["rate"]), user["no_port"]
+
+
+def format_user(user: User) -> str:
+    """As in "php-fpm of podman web, 422/s, 410 failed"."""
+    who = f"{user['program']} of {user['owner']}" if user["owner"] else user["program"]
+    failed = f", {user['no_port']} failed" if user["no_port"] else ""
+    return f"{who}, {format_number(user['rate'])}/s{failed}"
+
+
+def users_of(pool: Pool, usage: Usage, users: Users | None) -> list[str]:
+    """Who takes from a pool. The same address can be another destination in another network namespace."""
+    own = (usage["namespace"]["inode"], None)
+    found = [user for user in users["users"] if user["namespace"] in own] if users else []
+    there = (pool["address"], pool["port"])
+    return [format_user(user) for user in found if (user["address"], user["port"]) == there]

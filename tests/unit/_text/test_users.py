@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who connects, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from simulated_fleet import RECORDED
+
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import WIDTH
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.users import users_of
+
+USERS: dict[str, Any] = RECORDED["users"]
+USER = USERS["users"][0]
+
+
+def users(**different: object) -> dict[str, Any]:
+    return {**USERS, **different}
+
+
+def test_failing_connects() -> None:
+    assert describe(USERS) == [
+        "FAILING: 10 of 110 connects in 2.0 s found no local port.",
+        "  program        of          towards          connects/s  failed",
+        "  shop worker-1  podman web  198.18.0.1:8080          55      10",
+    ]
+
+
+def test_connects_that_do_not_fail() -> None:
+    lines = describe(users(no_port=0, users=[{**USER, "no_port": 0, "owner": None}]))
+    assert lines[0] == "CONNECTING: 110 connects in 2.0 s, none of them failed for want of a local port."
+    assert lines[2] == "  shop worker-1      198.18.0.1:8080          55       0"
+
+
+def test_no_connects() -> None:
+    assert describe(users(connects=0, no_port=0, users=[], users_found=0)) == [
+        "QUIET: no program called connect() in 2.0 s."
+    ]
+
+
+def test_what_was_not_traced_is_told() -> None:
+    why = "only root may trace (become: true)"
+    assert describe(users(traced=False, why_not=why, users=[], users_found=0)) == [f"NOT TRACED: {why}."]
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"), [(12, "12 events were lost"), (0, "There were so many events that it ended early")]
+)
+def test_what_is_missing_is_told(lost: int, told: str) -> None:
+    assert describe(users(complete=False, lost=lost))[-1] == f"Note:      {told}; the numbers are too low."
+
+
+def test_many_users_do_not_flood() -> None:
+    lines = describe(users(users=[{**USER, "port": port} for port in range(20)], users_found=31))
+    assert lines[-1] == "  and 21 more"
+    assert len(lines) == 13
+
+
+def test_long_names_are_cut() -> None:
+    lines = describe(users(users=[{**USER, "program": "x" * 900, "owner": "pod " + "y" * 900}]))
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_users_of_a_pool_are_those_of_its_namespace() -> None:
+    usage = RECORDED["usage"]["exhausted"]
+    pool, own = usage["pools"][0], usage["namespace"]["inode"]
+    there = {**USER, "address": pool["address"], "port": pool["port"], "namespace": own}
+    told = "shop worker-1 of podman web, 55/s, 10 failed"
+    assert users_of(pool, usage, users(users=[there])) == [told]
+    assert users_of(pool, usage, users(users=[{**there, "namespace": None}])) == [told]
+    assert users_of(pool, usage, users(users=[{**there, "namespace": own + 1}])) == []
+    assert users_of(pool, usage, users(users=[{**there, "port": pool["port"] + 1}])) == []
+    assert users_of(pool, usage, None) == []
