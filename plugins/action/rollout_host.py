@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..plugin_utils import _border
 from ..plugin_utils._host_action import Result
 from ..plugin_utils._model import ApplyResult, Plan, StepResult, Usage
+from ..plugin_utils._plan import FEWER_PORTS, read_policy
 from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, Spec, StepFailedError
 from ..plugin_utils._rollout import outcome
 from ..plugin_utils._rollout.gate import Usages, judge, read_limits
@@ -128,7 +129,8 @@ class ActionModule(RemediatingAction):
             raise StepFailedError(f"the soak was broken off: {soak.get('msg')}")
         if result["first"] is None or result["before"] is None:
             raise StepFailedError("the steps observe and apply come first")
-        limits = read_limits(turn.options["limits"])
+        accepted = read_policy(turn.remediation["policy"]).accept_risk
+        limits = replace(read_limits(turn.options["limits"]), fewer_ports_allowed=FEWER_PORTS in accepted)
         everything = {"detail": "full"}
         after = result["after"] = self.ask("port_usage_info", everything, Usage, turn.of_the_task, turn.variables)
         usages = Usages(result["first"], result["before"], after)

@@ -240,7 +240,7 @@ def test_a_published_port_in_the_range(method: str, detail: str) -> None:
     assert (usage["level"], usage["method"] == "sockstat") == ("ok", detail == "auto")
     assert findings(usage)["listener-in-range"]["evidence"] == {"ports": str(LOW + 300)}
     for words in (said(usage), terminal(usage), page(usage)):
-        assert "Name these ports in timewait_remediate_reserve" in words
+        assert "Reserve these ports (ip_local_reserved_ports)" in words
     assert "Nothing to do" not in said(usage)
 
 

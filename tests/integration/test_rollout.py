@@ -235,7 +235,7 @@ def test_a_rollout_that_was_killed_in_the_soak_is_picked_up(fleet: Fleet) -> Non
 
     run = fleet.roll_out("--limit=one,two").passed()
     assert run.said("An earlier rollout changed this host and did not judge it.")
-    assert run.said("CHANGED in wave 1: of 9 checks 5 passed 4 unknown.")
+    assert run.said("CHANGED in wave 1: of 10 checks 6 passed 4 unknown.")
     assert fleet.values() == {"one": FIXED, "two": FIXED, "three": PLAIN}
     assert journal(fleet["one"])["trial"] is None
 

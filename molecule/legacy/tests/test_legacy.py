@@ -69,7 +69,7 @@ def test_netlink_and_procfs_agree(observed: Any, kernel: str) -> None:
 @pytest.mark.parametrize("kernel", OLD_KERNELS)
 def test_the_recorded_sockets_are_counted(observed: Any, kernel: str) -> None:
     usage = observed[kernel]["as recorded"]["netlink"]
-    assert usage["listening_ports"] == {"tcp": [8080, 9090, 40050], "udp": []}
+    assert usage["listening_ports"] == {"tcp": [8080, 9090, 40050], "udp": [], "udp_clients": []}
     worst = usage["pools"][0]
     assert (worst["address"], worst["port"]) == ("127.0.0.1", 8080)
     assert (worst["time_wait"], worst["live"], worst["states"]["FIN_WAIT2"]) == (31, 5, 2)

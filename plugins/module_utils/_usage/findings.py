@@ -384,7 +384,7 @@ def _unreserved_listeners(given: Evidence) -> Iterator[Finding]:
             "listener-in-range",
             WARNING,
             f"Services listen on {exposed}, where outgoing connections may take the port while a service restarts.",
-            "Name these ports in timewait_remediate_reserve, so that ip_local_reserved_ports has them.",
+            "Reserve these ports (ip_local_reserved_ports); the role timewait_remediate does.",
             ports=str(exposed),
         )
 

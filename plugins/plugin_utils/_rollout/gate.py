@@ -15,7 +15,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ...module_utils._kernel import sysctl
-from ...module_utils._kernel.ports import FIRST_HALF, PortSet, parse_ports, ports_in_force, range_ports
+from ...module_utils._kernel.ports import (
+    FIRST_HALF,
+    PortRange,
+    PortSet,
+    parse_ports,
+    ports_in_force,
+    range_ports,
+    union,
+    usable_ports,
+)
 from ...module_utils._kernel.time_wait import reuse_in_force
 from ...module_utils._text import format_destination
 from .. import _border
@@ -37,13 +46,14 @@ class Limits:
 
     growth: the failure rate before the change may grow by this factor, besides what is chance. floor: that many
     failures are never too many. ignored: ports of services that come and go. conflicts_allowed: the user has accepted
-    that values will not survive a reboot.
+    that values will not survive a reboot. fewer_ports_allowed: or that a list leaves fewer usable ports.
     """
 
     growth: float = 2.0
     floor: int = 5
     ignored: PortSet = field(default_factory=PortSet)
     conflicts_allowed: bool = False
+    fewer_ports_allowed: bool = False
 
 
 def read_limits(given: Mapping[str, Any]) -> Limits:
@@ -133,7 +143,8 @@ def judge(usages: Usages, applied: ApplyResult | None, limits: Limits, not_curab
         _listeners_kept(usages, limits),
         *(_not_grown(counted, usages, limits) for counted in _COUNTED),
         _reuse_works(usages, not_curable),
-        _connects_possible(usages.after, not_curable),
+        _usable_ports(usages, limits),
+        _connects_possible(usages, not_curable),
     ]
     return {"passed": all(check["status"] != "failed" for check in checks), "checks": checks}
 
@@ -200,8 +211,9 @@ def _listeners_kept(usages: Usages, limits: Limits) -> Check:
     """Services that both usages before the change have. UDP ports in the range belong to clients."""
     listening = [usage["listening_ports"] for usage in usages.all()]
     first, before, after = ({"tcp": set(one["tcp"]), "udp": set(one["udp"])} if one else None for one in listening)
-    if first is None or before is None or after is None:
+    if first is None or before is None or after is None or listening[-1] is None:
         return _check("listeners-kept", "unknown", "Listening sockets were not read.", {})
+    after["udp"].update(listening[-1]["udp_clients"])  # which they are taken for depends on how many there are
     clients = _range_of(usages.before) | _range_of(usages.after)
     lost = {}
     for protocol, ignored in (("tcp", limits.ignored), ("udp", limits.ignored | clients)):
@@ -292,8 +304,36 @@ def _reuse_works(usages: Usages, not_curable: str | None) -> Check:
     return _check("reuse-works", "unknown" if not_curable or binds else "failed", message, evidence)
 
 
-def _connects_possible(after: Usage, not_curable: str | None) -> Check:
+def _usable_ports(usages: Usages, limits: Limits) -> Check:
+    """Whether connect() can choose from as many ports as before. Those of others that are reserved now do not count."""
+    before, after = (_configured(usage) for usage in (usages.before, usages.after))
+    two_pass = usages.after["kernel"]["two_pass_port_search"]["supported"]
+    usable_before, usable = (usable_ports(*one, two_pass) for one in (before, after))
+    evidence: dict[str, Any] = {"usable_before": usable_before, "usable": usable}
+    lost = (range_ports(before[0]) - before[1]) - (range_ports(after[0]) - after[1])
+    missed = usable_before - usable - len(lost & _of_others(usages.before))
+    if missed > 0 and usable < usable_before:
+        message = f"Fewer ports can be used than before the change: {usable}, not {usable_before}"
+        accepted = f"{message}, which you have accepted (fewer_ports)."
+        status: Literal["unknown", "failed"] = "unknown" if limits.fewer_ports_allowed and usable else "failed"
+        return _check("usable-ports", status, accepted if status == "unknown" else f"{message}.", evidence)
+    return _check("usable-ports", "passed", f"{usable} ports can be used, before the change {usable_before}.", evidence)
+
+
+def _configured(usage: Usage) -> tuple[PortRange, PortSet]:
+    return ports_in_force(usage["sysctls"])
+
+
+def _of_others(usage: Usage) -> PortSet:
+    listening = usage["listening_ports"]
+    claimed = [parse_ports(claim["ports"]) for claim in usage["claims"] or ()]
+    in_files = parse_ports(usage["reserved_in_files"])
+    return union([PortSet.of([*listening["tcp"], *listening["udp"]] if listening else ()), in_files, *claimed])
+
+
+def _connects_possible(usages: Usages, not_curable: str | None) -> Check:
     """Whether connections get a local port after the change: as the kernel says where it was asked, else as counted."""
+    after = usages.after
     level, worst = after["level"], after["pools"][0] if after["pools"] else None
     evidence: dict[str, Any] = {"level": level, "probe": after["probe"], "destination": None}
     if level == "unknown":
@@ -302,7 +342,11 @@ def _connects_possible(after: Usage, not_curable: str | None) -> Check:
     if level != "exhausted":
         return _check("connects-possible", "passed", "A new connection gets a local port.", evidence)
     evidence["destination"] = format_destination(worst) if worst else None
-    message = f"No local port is left{f' {format_use(worst)}' if worst else ''}: the change did not help."
+    left = f"No local port is left{f' {format_use(worst)}' if worst else ''}"
+    if usages.before["level"] != "exhausted":
+        message = f"{left}, and before the change one was."
+        return _check("connects-possible", "failed", message, evidence)
+    message = f"{left}: the change did not help."
     return _check("connects-possible", "unknown" if not_curable else "failed", message, evidence)
 
 

@@ -46,7 +46,9 @@ def usage_at(at: float, *, tcp: Any = (22, 443), udp: Any = (53,), reuse: str = 
         "counters": {**counters, **different.pop("counters", {})},
         "kernel": features.describe(release(KERNEL), values),
         "sysctls": values,
-        "listening_ports": {"tcp": list(tcp), "udp": list(udp)},
+        "listening_ports": {"tcp": list(tcp), "udp": list(udp), "udp_clients": []},
+        "claims": [],
+        "reserved_in_files": "",
         "port_range": {"usable": 500},
         "pools": [],
         "findings": [],
@@ -102,6 +104,7 @@ def test_a_host_that_is_as_before_passes() -> None:
         ("syn-retransmissions", "passed"),
         ("paws-drops", "passed"),
         ("reuse-works", "passed"),
+        ("usable-ports", "passed"),
         ("connects-possible", "passed"),
     ]
 
@@ -266,8 +269,54 @@ def test_reuse_that_was_seen_to_fail() -> None:
     ],
 )
 def test_connections_have_to_be_possible_afterwards(after: Any, not_curable: str | None, expected: str) -> None:
-    usages = Usages(usage_at(1000), usage_at(1030), usage_at(1090, **after))
+    before = usage_at(1030, level="exhausted")
+    usages = Usages(usage_at(1000), before, usage_at(1090, **after))
     assert status(judge(usages, None, Limits(), not_curable), "connects-possible") == expected
+
+
+def with_ports(at: float, port_range: str, reserved: str = "", **different: Any) -> Any:
+    usage = usage_at(at, **different)
+    return {**usage, "sysctls": {**usage["sysctls"], RANGE: port_range, keys.RESERVED_PORTS: reserved}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more", "limits", "expected"),
+    [
+        (("32768 60999",), ("10240 65535", "30000-32767"), {}, {}, "passed"),
+        (("10240 65535",), ("10240 65535", "8080,30000"), {}, {}, "failed"),
+        (("10240 65535",), ("10240 65535", "30000"), {"tcp": (30000,)}, {}, "passed"),
+        (("10240 65535",), ("10240 65535", "30000"), {"reserved_in_files": "30000"}, {}, "passed"),
+        (("10240 65535",), ("10240 65535", "30000-30010"),
+         {"claims": [{"by": "docker", "ports": "30000-30009", "where": ""}]}, {}, "failed"),
+        (("10240 65535",), ("10240 65535", "30000"), {}, {"fewer_ports_allowed": True}, "unknown"),
+        (("10240 65535",), ("10240 65535", "10240-65535"), {}, {"fewer_ports_allowed": True}, "failed"),
+        (("32768 60999",), ("10240 65535", "10240-65535"), {}, {}, "failed"),
+        (("10240 65535",), ("32768 60999",), {}, {}, "failed"),
+        (("32768 60999", "40000"), ("32768 60999", ""), {}, {}, "passed"),
+    ],
+)  # fmt: skip
+def test_usable_ports_do_not_shrink(
+    before: tuple[str, ...], after: tuple[str, ...], more: dict[str, Any], limits: dict[str, Any], expected: str
+) -> None:
+    judged = gate(with_ports(1090, *after, **more), before=with_ports(1030, *before, **more), **limits)
+    assert status(judged, "usable-ports") == expected
+
+
+def test_a_level_that_becomes_exhausted_fails_whatever_was_curable() -> None:
+    after = usage_at(1090, level="exhausted")
+    for before, not_curable, expected in (
+        ("ok", "It binds.", "failed"),
+        ("critical", None, "failed"),
+        ("exhausted", "It binds.", "unknown"),
+        ("exhausted", None, "failed"),
+    ):
+        usages = Usages(usage_at(1000), usage_at(1030, level=before), after)
+        assert status(judge(usages, None, Limits(), not_curable), "connects-possible") == expected
+
+
+def test_udp_sockets_that_are_taken_for_clients_now_are_not_gone() -> None:
+    udp = {"tcp": [22, 443], "udp": [], "udp_clients": [53]}
+    assert status(gate(usage_at(1090, listening_ports=udp)), "listeners-kept") == "passed"
 
 
 def test_sockets_that_were_not_read() -> None:
@@ -329,7 +378,7 @@ def test_whatever_was_counted_there_is_a_verdict(counted: list[dict[str, int]], 
         {**usage_at(0, counters=counts), "uptime": at} for at, counts in zip(times, counted, strict=True)
     )
     judged = gate(after, first, before)
-    assert len(judged["checks"]) == 9
+    assert len(judged["checks"]) == 10
     assert judged["passed"] is all(one["status"] != "failed" for one in judged["checks"])
 
 
