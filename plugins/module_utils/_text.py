@@ -18,6 +18,11 @@ def format_destination(pool: Mapping[str, Any]) -> str:
     return format_endpoint(str(pool["address"]), pool["port"])
 
 
+def format_duration(microseconds: float) -> str:
+    """How long a search for a port takes."""
+    return f"{microseconds:.0f} us" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
+
+
 def format_percent(share: float) -> str:
     """Never rounds up to a hundred, nor down to nothing."""
     return "<1%" if 0 < share < 0.01 else f"{math.floor(round(share * 100, 2))}%"

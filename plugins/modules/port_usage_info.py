@@ -247,6 +247,13 @@ sockets:
   type: dict
   returned: success
   sample: {ESTABLISHED: 12, TIME_WAIT: 26837, LISTEN: 4}
+time_wait_at_services:
+  description:
+    - How many of the sockets in TIME_WAIT are on ports that connect() does not choose, those of services as a rule.
+      They block no port. Null where RV(method) is V(sockstat).
+  type: int
+  returned: success
+  sample: 0
 blocked_at_most:
   description: A number of blocked ports that no destination exceeds, from the counters of C(/proc/net/sockstat).
   type: int

@@ -208,6 +208,7 @@ class Usage(TypedDict):
     claims: list[Claim] | None
     listening_ports: ListeningPorts | None
     sockets: dict[str, int] | None
+    time_wait_at_services: int | None
     blocked_at_most: int
     pools: Annotated[list[Pool], AtMost(POOLS)]
     probe: Literal["asked", "not_needed", "not_allowed", "not_supported", "never"]

@@ -8,12 +8,14 @@ import errno
 import html
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from simulated_fleet import META
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import counters
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Report, Usage
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
@@ -194,6 +196,7 @@ def test_the_same_with_timestamps_is_well() -> None:
         ("close_wait", "close-wait-leak", "a program on this host has not"),
         ("syn_sent", "syn-sent-unanswered", "neither the peer nor a firewall"),
         ("fin_wait2", "fin-wait2-held", "for the peer to close"),
+        ("established", "too-many-open", "are open (ESTABLISHED)"),
     ],
 )
 @private
@@ -207,9 +210,41 @@ def test_states_are_told_apart(state: str, identifier: str, words: str) -> None:
     assert words in found[identifier]["summary"]
     assert words in found["destination-critical"]["remedy"]
     assert sorted(found) == sorted(["destination-critical", identifier])
-    assert "(HTTP keep-alive, a pool)" not in said(usage)
     assert f"{state.upper()}" in said(usage)
-    assert "connect() takes long to find a free one" in said(usage)
+    assert "connect() takes long to find a free one: " in said(usage)  # for so long, which was measured
+    assert found["destination-critical"]["evidence"]["search_us"] == usage["pools"][0]["probe"]["search_us"] > 0
+    assert re.search(r"found a port in \d+ us level by the kernel", page(usage))
+    for told in (said(usage), terminal(usage), page(usage)):
+        assert "(HTTP keep-alive, a pool)" not in told
+        assert identifier in told
+
+
+@private
+def test_syns_that_nobody_answers_are_sent_again() -> None:
+    with Network(LOW, HIGH, HOST, OTHER) as network:
+        assert network.leave_syn_sent((HOST, 443), 150) == 150
+        deadline = time.monotonic() + 30
+        while counters.read_counters()["TCPSynRetrans"] < 149:  # the first one was accepted
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        usage = observed()
+    found = findings(usage)["syn-retransmissions"]
+    assert found["severity"] == "warning"
+    assert found["evidence"] == {"opened": 150, "sent_again": 149, "waiting": 149}
+    assert "Up to 149 of 150 connections opened since boot had to send their SYN again (99%)" in said(usage)
+
+
+@private
+def test_time_wait_at_a_service_blocks_nothing() -> None:
+    with Network(LOW, HIGH, HOST, OTHER) as network:
+        for client, peer in network.open((HOST, 443), 60):
+            peer.close()
+            client.recv(1)
+            client.close()
+        usage = observed()
+    assert (usage["level"], usage["pools"], usage["time_wait_at_services"]) == ("ok", [], 60)
+    for told in (said(usage), page(usage)):
+        assert "60 more sockets in TIME_WAIT are at services of this host. They block no port." in told
 
 
 @private

@@ -172,6 +172,10 @@ def second_half(port_range: PortRange, clients: PortSet) -> int:
     return sum((high - port_range.low + 1) // 2 - (low - port_range.low) // 2 for low, high in clients.spans)
 
 
+def is_of_second_half(port_range: PortRange, port: int) -> bool:
+    return bool((port - port_range.low) % 2)
+
+
 def client_ports(port_range: PortRange, reserved: PortSet) -> PortSet:
     """The ports that connect() may choose, if nobody holds them; who has any other port did not get it from there."""
     return range_ports(port_range) - reserved

@@ -5,14 +5,15 @@
 docs/findings.md describes each identifier; a function here yields those of one subject.
 """
 
+from types import MappingProxyType
 from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
-from .._kernel.ports import FIRST_HALF, PortRange, PortSet, left_out, range_ports
+from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
-from .._text import format_destination, format_percent
+from .._text import format_destination, format_duration, format_percent
 from .pools import BIND, CONNECT, SURE, Doubt, Pool
 
 SEVERITIES = ("critical", "warning", "info")
@@ -27,6 +28,9 @@ _MOST_SHARE = 0.9
 _BOUND_PORTS = 100
 _BOUND_SHARE = 0.1
 _NEARLY_ALL = 0.45  # of the sockets: half of the ports that bind() chooses may not be told from those of connect()
+# So many connections whose SYN was sent again, and this share of all, are more than losses of a network.
+_SYNS_AGAIN = 100
+_SYNS_AGAIN_SHARE = 0.02
 _CONNTRACK_SHARE = 0.8
 # The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
 _FIN_TIMEOUT = 60
@@ -35,6 +39,8 @@ _LARGE_TW_BUCKETS = 131072
 _SMALL_TW_BUCKETS = 256
 
 _IN_THE_CLIENT = "let the client keep its connections (HTTP keep-alive, a pool), or use more destination addresses"
+
+_USE_FEWER = "let the client use fewer connections, or more destination addresses"
 
 _DO_NOT_BIND = (
     "let clients set IP_BIND_ADDRESS_NO_PORT before bind(), or not bind() at all. A wider range helps for a while "
@@ -48,7 +54,7 @@ class Evidence(NamedTuple):
     """All that findings are drawn from; kernel, sysctls and pools as port_usage_info returns them.
 
     listening: local ports of listeners. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
-    set tcp_tw_recycle. asked: the same pools as they were computed.
+    set tcp_tw_recycle. asked: the same pools as they were computed. counted: what the kernel has counted since boot.
     """
 
     kernel: Mapping[str, Any]
@@ -64,6 +70,7 @@ class Evidence(NamedTuple):
     asked: Sequence[Pool] = ()
     doubt: Doubt = SURE
     ipv6_off: bool = False
+    counted: Mapping[str, int] = MappingProxyType({})
 
     @property
     def two_pass(self) -> bool:
@@ -118,6 +125,8 @@ def _destinations(given: Evidence) -> Iterator[Finding]:
         level, seconds = one["level"], one["forecast"]["seconds_to_critical"]
         evidence = {name: one[name] for name in ("blocked", "time_wait", "live", "saturation", "rate", "forecast")}
         name = format_destination(one)
+        if _search_us(one) is not None:
+            evidence["search_us"] = _search_us(one)
         if level == "exhausted":
             summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
             yield _finding("destination-exhausted", CRITICAL, summary, _remedy(given, one), name, **evidence)
@@ -136,9 +145,19 @@ def _blocked(one: Mapping[str, Any]) -> str:
 
 
 def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
+    port = one["probe"]["port"] if one["probe"] else None
     if one["saturation"] < FIRST_HALF or not given.two_pass:
         return ""
-    return " The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
+    if port is not None and not is_of_second_half(given.port_range, port):
+        return ""
+    took = _search_us(one)
+    now = "it now takes milliseconds instead of microseconds" if took is None else f"it took {format_duration(took)}"
+    return f" The half that connect() tries first is used up: {now}."
+
+
+def _search_us(one: Mapping[str, Any]) -> Optional[float]:
+    """How long connect() searched for a port, if the kernel was asked."""
+    return one["probe"]["search_us"] if one["probe"] else None
 
 
 def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
@@ -148,7 +167,7 @@ def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
     if _number_in(one, stuck) >= one["blocked"] * _LIVE_SHARE:
         return f"{_number_in(one, stuck)} of these connections {stuck.what}. {stuck.remedy}."
     if one["live"] >= one["blocked"] * _LIVE_SHARE:
-        return f"Most of these connections are open, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
+        return f"Most of these connections have not ended, so no sysctl but a wider range helps: {_USE_FEWER}."
     if _is_reused(one):
         return f"Ports are reused early already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if given.value(keys.TW_REUSE) is None:
@@ -284,12 +303,16 @@ def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
 
 
 class _Stuck(NamedTuple):
-    """A state in which connections stay when something is wrong, what that is, and what helps."""
+    """A state in which connections stay when something is wrong, what that is, and what helps.
+
+    is_usual: whether connections are in it as well where nothing is wrong, as long as ports are left.
+    """
 
     id: str
     states: Tuple[str, ...]
     what: str
     remedy: str
+    is_usual: bool = False
 
 
 _STUCK = (
@@ -317,6 +340,14 @@ _STUCK = (
         "wait for the peer to acknowledge that they are closed",
         "Find out why the peer, or the network, no longer answers; tcp_orphan_retries bounds how long it lasts",
     ),
+    _Stuck(
+        "too-many-open",
+        ("ESTABLISHED",),
+        "are open (ESTABLISHED) at the same time",
+        "Find the program that holds them (ss -tnp state established): either it closes none (a leak: fix or restart "
+        "it), or its pool has no limit. No sysctl but a wider range helps, and keep-alive holds them even longer",
+        is_usual=True,
+    ),
 )
 
 
@@ -328,6 +359,8 @@ def _stuck(given: Evidence) -> Iterator[Finding]:
     for one in given.destinations:
         for stuck in _STUCK:
             number = _number_in(one, stuck)
+            if stuck.is_usual and not (_in_trouble(one) and number >= one["blocked"] * _LIVE_SHARE):
+                continue
             if number and number >= given.usable * _STUCK_SHARE:
                 yield _finding(
                     stuck.id,
@@ -338,6 +371,26 @@ def _stuck(given: Evidence) -> Iterator[Finding]:
                     number=number,
                     usable=given.usable,
                 )
+
+
+def _syns_sent_again(given: Evidence) -> Iterator[Finding]:
+    """Answers to SYNs are counted as sent again too, but no timeout is: there were at most so many connections."""
+    opened = given.counted.get("ActiveOpens", 0)
+    again = min(given.counted.get("TCPSynRetrans", 0), given.counted.get("TCPTimeouts", 0), opened)
+    if again < max(_SYNS_AGAIN, opened * _SYNS_AGAIN_SHARE):
+        return
+    waiting = sum(one["states"].get("SYN_SENT", 0) for one in given.destinations)
+    yield _finding(
+        "syn-retransmissions",
+        WARNING if waiting else INFO,
+        f"Up to {again} of {opened} connections opened since boot had to send their SYN again "
+        f"({format_percent(again / opened)})" + (f", and {waiting} wait for an answer now." if waiting else "."),
+        "Where the number still grows, find out who drops them: NAT without a free port, a full connection tracking "
+        "table or a firewall is usual. Such a connect takes seconds or times out, it never fails with errno 99.",
+        opened=opened,
+        sent_again=again,
+        waiting=waiting,
+    )
 
 
 def _buckets(given: Evidence) -> Iterator[Finding]:
@@ -468,6 +521,7 @@ _RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _not_for_want_of_a_port,
     _bind_before_connect,
     _stuck,
+    _syns_sent_again,
     _buckets,
     _range_size,
     _unreserved_listeners,

@@ -134,6 +134,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         ipv6_off=sysctl.read(_IPV6_OFF, f"{proc}/sys") != "0",
         listening=table.listening if table else _listening_ports(options.method, proc),
         overflows=counted.get("TCPTimeWaitOverflow", 0),
+        counted=counted,
         conntrack=counters.read_conntrack(proc),
         recycle_lines=files.recycle_lines,
     )
@@ -153,6 +154,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         "claims": None,
         "listening_ports": table and _listening(table, proc),
         "sockets": table and pools.describe_sockets(table),
+        "time_wait_at_services": table and _at_services(table),
         "blocked_at_most": pools.blocked_at_most(sockstat),
         "pools": described,
         "probe": asked,
@@ -218,6 +220,11 @@ def _unseen(sockstat: Mapping[str, Mapping[str, int]], table: SocketTable) -> in
     """Sockets that exist but were not shown: bound ones, on kernels that do not show these. It may be too many."""
     shown = sum(number for state, number in table.states.items() if state != TIME_WAIT)
     return max(0, sockstat.get("TCP", {}).get("alloc", 0) - shown)
+
+
+def _at_services(table: SocketTable) -> int:
+    """Sockets in TIME_WAIT that block no port: those on ports that connect() does not choose."""
+    return table.states[TIME_WAIT] - sum(map(table.time_wait.count, table.time_wait))
 
 
 def _reserved_in(files: Sequence[SysctlFile]) -> PortSet:

@@ -16,15 +16,15 @@ from typing import TextIO
 from ...module_utils._text import format_destination
 from .._model import HostReport, Pool, Report
 from .._text.users import users_of
-from .._text.wording import recent_rate
+from .._text.wording import level_from, recent_rate
 from .host import latest_usage, pools_before
 from .page import render
 
 COLUMNS = (
     "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "not_observed",
     "settings_to_change", "settings_changed", "destination_rank", "kind", "source", "destination", "destination_level",
-    "blocked", "time_wait", "live", "saturation", "rate_per_second", "trend", "forecast_saturation",
-    "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users",
+    "level_from", "probe_errno", "search_us", "blocked", "time_wait", "live", "saturation", "rate_per_second", "trend",
+    "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users",
 )  # fmt: skip
 
 # A spreadsheet takes a cell that begins like this for a formula.
@@ -96,12 +96,15 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
 
 
 def _columns(pool: Pool) -> dict[str, object]:
-    forecast = pool["forecast"]
+    forecast, answer = pool["forecast"], pool["probe"]
     return {
         "kind": pool["kind"],
         "source": pool["source"],
         "destination": format_destination(pool),
         "destination_level": pool["level"],
+        "level_from": level_from(pool),
+        "probe_errno": answer["errno"] if answer else None,
+        "search_us": answer["search_us"] if answer else None,
         "blocked": pool["blocked"],
         "time_wait": pool["time_wait"],
         "live": pool["live"],

@@ -22,9 +22,10 @@ from markupsafe import Markup
 
 from ...module_utils._text import format_destination, format_percent
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage
-from .._text.describe import notable, reason, scope, verdict
+from .._text.describe import at_services, notable, reason, scope, verdict
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
+    format_answer,
     format_at_most,
     format_count,
     format_counts,
@@ -34,6 +35,7 @@ from .._text.wording import (
     format_number,
     format_value,
     format_word,
+    level_from,
     recent_rate,
 )
 from .host import LEVELS, SEVERITIES, STATES, latest_usage, pools_before
@@ -179,7 +181,7 @@ def _details(host: HostReport) -> View:
     return {
         "verdict": _verdict(host),
         "reason": reason(usage, pools[0]) if usage and pools else "",
-        "scope": scope(usage) if usage else "",
+        "scope": f"{at_services(usage)} {scope(usage)}".strip() if usage else "",
         "error": host["error"] if usage else None,
         "usage": usage,
         "pools": [
@@ -241,6 +243,8 @@ def _pool(pool: Pool, has_half: bool, before: float | None = None) -> View:
         if hold >= pool["time_wait_seconds"]
         else f"{told}; ports are reused after {hold:g} s, so older ones are missing",
         "outlook": format_forecast(pool["forecast"]),
+        "answer": format_answer(pool),
+        "level_from": level_from(pool),
     }
 
 

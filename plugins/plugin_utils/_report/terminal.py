@@ -19,6 +19,7 @@ from .._text.wording import (
     format_names,
     format_number,
     format_word,
+    level_from,
     recent_rate,
 )
 from .host import LEVELS, STATES, latest_usage
@@ -33,6 +34,8 @@ NORMAL, GOOD, POOR, BAD = "normal", "good", "poor", "bad"
 
 SHORT = ("exhausted", "critical", "warning")
 _TONES = {"exhausted": BAD, "critical": BAD, "failed": BAD, "unreachable": BAD, "warning": POOR, "info": NORMAL}
+# Behind a level that is the kernel's.
+_KERNEL_SAYS = "*"
 _UNSEEN = {"namespaces": "other network namespaces", "udp": "UDP"}
 _HOWS: tuple[How, ...] = ("changed", "rolled_back", "would_change", "planned")
 
@@ -97,6 +100,8 @@ def _worst(hosts: Sequence[HostReport], width: int) -> list[Line]:
     texts = [cut_end(line, width) for line in table(rows, left=(0, 1, 2, 5, 6))]
     tones = [NORMAL, *(_TONES[host["level"]] for host in shown)]
     lines = [Line(""), Line("Short of ports, the worst first"), *map(Line, texts, tones)]
+    if any(_KERNEL_SAYS in str(row[1]) for row in rows):
+        lines.append(Line(f"  {_KERNEL_SAYS} as the kernel says, the others as counted"))
     if len(troubled) > len(shown):
         rest = format_counts(Counter(host["level"] for host in troubled[WORST_SHOWN:]), LEVELS)
         lines.append(Line(f"  and {len(troubled) - len(shown)} more ({rest})"))
@@ -109,11 +114,13 @@ def _worst_row(host: HostReport, column: int) -> Sequence[object]:
     if usage and usage["level"] not in SHORT:  # another network namespace is
         return name, host["level"], "", "", "", "", "connects fail"
     if not usage or not usage["pools"]:
-        return name, host["level"], "any", format_percent(1), "", "", "no usable port"
+        level = host["level"] + (_KERNEL_SAYS if usage and usage["port_range"]["usable"] else "")
+        return name, level, "any", format_percent(1), "", "", "no usable port"
     pool = usage["pools"][0]
     share, rate = format_percent(pool["saturation"]), format_number(recent_rate(pool))
     towards, trend = format_destination(pool), pool["trend"] or ""
-    return name, host["level"], towards, share, rate, trend, format_forecast(pool["forecast"])
+    level = host["level"] + (_KERNEL_SAYS if level_from(pool) == "kernel" else "")
+    return name, level, towards, share, rate, trend, format_forecast(pool["forecast"])
 
 
 def _failing(hosts: Sequence[HostReport], width: int) -> list[Line]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from ...module_utils._kernel.keys import TW_REUSE, TW_TIMEOUT
 from ...module_utils._kernel.ports import FIRST_HALF
-from ...module_utils._text import format_destination, format_percent
+from ...module_utils._text import format_destination, format_duration, format_percent
 from .._border import clean, parse
 from .._model import (
     ApplyResult,
@@ -39,6 +39,9 @@ from .wording import format_at_most, format_change, format_number, format_use, r
 DESTINATIONS_SHOWN = 5
 # Ports that others hold, as a share of the range.
 _WORTH_A_WORD = 0.1
+
+# Sockets in TIME_WAIT at services are worth a word from this share of the usable ports on.
+_MANY_AT_SERVICES = 0.1
 
 # Findings about the present load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning")
@@ -101,10 +104,20 @@ def describe_usage(usage: Usage) -> list[str]:
         f"{ports['low']}-{ports['high']}, {ports['usable']} of {ports['size']} usable "
         f"({ports['reserved']} reserved{held}).",
     )
+    if at_services(usage):
+        lines += labelled("Note", at_services(usage))
     if usage["complete"] is False:
         lines += labelled("Note", "Sockets changed during the dump; the numbers are slightly off.")
     lines += labelled("Scope", scope(usage))
     return lines + next_steps(usage)
+
+
+def at_services(usage: Usage) -> str:
+    """That many sockets in TIME_WAIT are none to worry about, if there are many."""
+    number = usage["time_wait_at_services"] or 0
+    if number < usage["port_range"]["usable"] * _MANY_AT_SERVICES or not number:
+        return ""
+    return f"{number} more sockets in TIME_WAIT are at services of this host. They block no port."
 
 
 def scope(usage: Usage) -> str:
@@ -161,7 +174,7 @@ def what_was_asked(usage: Usage) -> str:
     if not answer:
         return ""
     what = "a dry connect" if usage["pools"][0]["kind"] == "connect" else "a bind()"
-    time = f"{answer['search_us']:.0f} us" if answer["search_us"] is not None else ""
+    time = format_duration(answer["search_us"]) if answer["search_us"] is not None else ""
     if not answer["errno"]:
         return f"{what} found port {answer['port']} in {time}."
     if answer["lacks"] == "port":
@@ -234,9 +247,7 @@ def names(pools: Sequence[Pool]) -> list[str]:
 
 def reason(usage: Usage, worst: Pool) -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
-    slow = ""
-    if FIRST_HALF <= worst["saturation"] < 1 and usage["kernel"]["two_pass_port_search"]["supported"]:
-        slow = " With half of the ports blocked, connect() takes long to find a free one."
+    slow = _slow_half(usage, worst)
     if worst["kind"] == "bind":
         return (
             f"Clients there call bind() before connect(). A port that is chosen so serves one connection: "
@@ -256,6 +267,17 @@ def reason(usage: Usage, worst: Pool) -> str:
     length = f", tcp_tw_timeout is {timeout}" if timeout else ""
     hold_time = f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode}{length})"
     return f"{hold_time}, so one destination takes at most {rate}.{slow}"
+
+
+def _slow_half(usage: Usage, worst: Pool) -> str:
+    """What connect() spends where the half that it tries first is used up; measured, if the kernel was asked."""
+    answer = worst["probe"] if worst["kind"] == "connect" else None
+    if not usage["kernel"]["two_pass_port_search"]["supported"] or not FIRST_HALF <= worst["saturation"] < 1:
+        return ""
+    if answer and answer["port"] is not None and (answer["port"] - usage["port_range"]["low"]) % 2 == 0:
+        return ""  # a port of the first half was found
+    took = f": {format_duration(answer['search_us'])} this time" if answer and answer["search_us"] is not None else ""
+    return f" With half of the ports blocked, connect() takes long to find a free one{took}."
 
 
 def next_steps(usage: Usage) -> list[str]:

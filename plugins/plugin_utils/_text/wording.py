@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._text import format_destination, format_percent
+from ...module_utils._text import format_destination, format_duration, format_percent
 from .._model import Forecast, Pool
 
 Word = TypeVar("Word", bound=str)
@@ -82,6 +82,24 @@ def format_forecast(forecast: Forecast) -> str:
     if forecast["saturation"] > 1:
         return f"needs {forecast['saturation']:.1f} x the ports"
     return f"{format_percent(forecast['saturation'])} at this rate"
+
+
+def level_from(pool: Pool) -> str:
+    """Whose word a level is: the kernel's where it was asked, else that of the count."""
+    beyond_count = pool["level"] == "exhausted" and pool["blocked"] < pool["usable"]
+    return "kernel" if pool["probe"] or beyond_count else "count"
+
+
+def format_answer(pool: Pool) -> str:
+    """What the kernel said to a dry connect."""
+    answer = pool["probe"]
+    if not answer:
+        return "not asked"
+    took = "" if answer["search_us"] is None else f" in {format_duration(answer['search_us'])}"
+    if not answer["errno"]:
+        return f"found a port{took}"
+    lacking = f"no {answer['lacks']}" if answer["lacks"] else "failed"
+    return f"{lacking}{took} (errno {answer['errno']})"
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -224,6 +224,45 @@ def test_the_worst_finding_colours_the_row() -> None:
     assert row["severity"] == "warning"
 
 
+ANSWERS: list[tuple[dict[str, Any] | None, str, str, list[str]]] = [
+    (None, "not asked", "count", ["", ""]),
+    (
+        {"errno": 99, "lacks": "port", "source": None, "port": None, "search_us": 6200.0, "asked": 1},
+        "no port in 6.2 ms (errno 99)",
+        "kernel",
+        ["99", "6200.0"],
+    ),
+    (
+        {"errno": 0, "lacks": None, "source": "198.18.0.1", "port": 32769, "search_us": 240.4, "asked": 3},
+        "found a port in 240 us",
+        "kernel",
+        ["0", "240.4"],
+    ),
+    (
+        {"errno": 99, "lacks": "address", "source": None, "port": None, "search_us": None, "asked": 1},
+        "no address (errno 99)",
+        "kernel",
+        ["99", ""],
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "words", "level_from", "cells"), ANSWERS)
+def test_what_the_kernel_said_is_on_the_page_and_in_the_table(
+    answer: dict[str, Any] | None, words: str, level_from: str, cells: list[str]
+) -> None:
+    usage = copy.deepcopy(RECORDED["usage"]["critical"])
+    usage["pools"][0]["probe"] = answer
+    fleet = Fleet()
+    fleet.on_task(LOOK)
+    fleet.on_result("web1", LOOK, usage)
+    report = make_report(fleet.hosts, META)
+    assert f"{words}level by the {level_from}" in Reader(page(report)).text
+    row = rows(report)[0]
+    assert row["level_from"] == level_from
+    assert [row["probe_errno"], row["search_us"]] == cells
+
+
 @pytest.mark.parametrize(("two_pass", "marks"), [(True, True), (False, False)])
 def test_half_of_the_ports_is_marked_where_connect_becomes_slow_there(two_pass: bool, marks: bool) -> None:
     """Not before Linux 4.6, whose search has one pass."""

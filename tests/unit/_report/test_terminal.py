@@ -25,6 +25,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.ter
 
 from .hearing import LOOK, outcome
 
+ANSWER = {"errno": 99, "lacks": "port", "source": None, "port": None, "search_us": 6200.0, "asked": 1}
+
 
 def told(fleet: Fleet, width: int = 100, **meta: object) -> list[str]:
     return [line.text for line in summary_lines(make_report(fleet.hosts, {**META, **meta}), width)]
@@ -100,6 +102,16 @@ def test_every_port_held() -> None:
     usage = copy.deepcopy(RECORDED["usage"]["idle"])
     usage["level"], usage["port_range"]["usable"] = "exhausted", 0
     assert "  web1  exhausted  any         100%                   no usable port" in told(fleet_of(web1=usage))
+    usage["port_range"]["usable"] = 500  # and yet no connect() succeeds: the kernel was asked
+    assert "  web1  exhausted*  any         100%                   no usable port" in told(fleet_of(web1=usage))
+
+
+def test_whose_word_a_level_is() -> None:
+    usage = copy.deepcopy(RECORDED["usage"]["exhausted"])
+    usage["pools"][0]["probe"] = ANSWER
+    (line,) = (line for line in told(fleet_of(web1=usage)) if line.startswith("  web1"))
+    assert line.split()[:2] == ["web1", "exhausted*"]
+    assert "  * as the kernel says, the others as counted" in told(fleet_of(web1=usage))
 
 
 def test_check_mode_is_said() -> None:

@@ -120,6 +120,7 @@ def applied(
 
 
 CRITICAL = destination(blocked=300, time_wait=300, saturation=0.6, level="critical")
+PROBE = {"errno": 0, "lacks": None, "source": "198.18.0.1", "port": 32769, "search_us": 2104.0, "asked": 1}
 WARNING = destination(blocked=200, time_wait=200, saturation=0.4, level="warning")
 HARDLY = destination(blocked=1, time_wait=1, saturation=0.002, level="ok")
 
@@ -215,6 +216,22 @@ SAID = {
         "400 of the blocked ports carry connections that have not ended",
     ),
     "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() takes long to find a free one."),
+    "the slow half, measured": (
+        usage({**CRITICAL, "probe": PROBE}),
+        "With half of the ports blocked, connect() takes long to find a free one: 2.1 ms this time.",
+    ),
+    "a port of the first half is quick to find": (
+        usage({**CRITICAL, "probe": {**PROBE, "port": 32768, "search_us": 9.0}}),
+        "so one destination takes at most 8.3 new connections per second. Rate:",
+    ),
+    "the slow half for live connections too": (
+        usage({**CRITICAL, "live": 300, "time_wait": 0, "states": {"ESTABLISHED": 300}}),
+        "mostly not a matter of closed connections. With half of the ports blocked, connect() takes long",
+    ),
+    "TIME_WAIT at services": (
+        usage(HARDLY, time_wait_at_services=26000),
+        "Note: 26000 more sockets in TIME_WAIT are at services of this host. They block no port. Scope",
+    ),
     "no slow half where the search has one pass": (
         usage(CRITICAL, kernel=RECORDED["kernels"]["4.4.178"]["kernel"]),
         "so one destination takes at most 8.3 new connections per second. Rate:",

@@ -30,6 +30,7 @@ def find(
     recycle_lines: tuple[tuple[str, int], ...] = (),
     pools: tuple[dict[str, Any], ...] = (),
     conntrack: Conntrack | None = None,
+    counted: dict[str, int] | None = None,
     **sysctls: str,
 ) -> dict[str, Finding]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
@@ -44,9 +45,17 @@ def find(
         listening=(),
         overflows=0,
         conntrack=conntrack,
+        counted=counted or {},
         recycle_lines=recycle_lines,
     )
     return {one["id"]: one for one in findings.find(evidence)}
+
+
+def described(states: dict[str, int]) -> dict[str, Any]:
+    """A pool of a thousand ports with live connections in these states."""
+    key = (b"\xc6\x12\0\1", b"\xc6\x12\0\2", 443)
+    pool = Pool(CONNECT, key, 1000, sum(states.values()), states, Waiting({}, 60000))
+    return describe_pool(pool, check_thresholds(0.4, 0.5))
 
 
 @pytest.mark.parametrize("kernel", OLD_KERNELS)
@@ -104,6 +113,57 @@ def test_what_connection_tracking_lost(table: Conntrack, identifiers: list[str])
 
 
 @pytest.mark.parametrize(
+    ("opened", "syns", "timeouts", "waiting", "severity"),
+    [
+        (5000, 100, 100, 0, "info"),  # it may be long ago
+        (5000, 100, 100, 3, "warning"),
+        (5000, 99, 100, 3, None),  # few
+        (5001, 100, 100, 3, None),  # a small share
+        (5000, 90000, 20, 0, None),  # answers to the SYNs of others, sent again: no connection of ours timed out
+        (0, 0, 0, 0, None),
+    ],
+)
+def test_syns_sent_again(opened: int, syns: int, timeouts: int, waiting: int, severity: str | None) -> None:
+    counted = {"ActiveOpens": opened, "TCPSynRetrans": syns, "TCPTimeouts": timeouts}
+    found = find("6.18.44", pools=(described({"SYN_SENT": waiting}),), counted=counted)
+    assert [one["severity"] for one in found.values()] == ([severity] if severity else [])
+    if severity:
+        assert found["syn-retransmissions"]["evidence"] == {"opened": 5000, "sent_again": 100, "waiting": waiting}
+        assert "NAT without a free port" in found["syn-retransmissions"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("states", "remedy"),
+    [
+        ({"ESTABLISHED": 900}, "closes none (a leak"),
+        ({"CLOSE_WAIT": 900}, "a program on this host has not"),
+        ({"ESTABLISHED": 300, "CLOSE_WAIT": 300, "SYN_SENT": 300}, "use fewer connections"),
+    ],
+)
+def test_keep_alive_is_no_cure_for_what_is_live(states: dict[str, int], remedy: str) -> None:
+    found = find("6.18.44", pools=(described(states),))
+    assert remedy in found["destination-critical"]["remedy"]
+    assert "(HTTP keep-alive, a pool)" not in " ".join(one["remedy"] for one in found.values())
+    assert ("too-many-open" in found) is (states == {"ESTABLISHED": 900})
+    assert "reuse-loopback-only" not in found
+
+
+def test_many_open_connections_are_usual_while_ports_are_left() -> None:
+    assert find("6.18.44", pools=(described({"ESTABLISHED": 390}),)) == {}
+
+
+def test_the_slow_half_is_told_with_the_time_that_was_measured() -> None:
+    one = described({"CLOSE_WAIT": 600})
+    answer = {"errno": 0, "lacks": None, "source": None, "port": 40001, "search_us": 2104.0, "asked": 1}
+    sysctls = {"ip_local_port_range": "40000 40999"}
+    told = find("6.18.44", pools=({**one, "probe": answer},), **sysctls)["destination-critical"]
+    assert told["summary"].endswith("The half that connect() tries first is used up: it took 2.1 ms.")
+    assert told["evidence"]["search_us"] == 2104.0
+    first = find("6.18.44", pools=({**one, "probe": {**answer, "port": 40002}},), **sysctls)["destination-critical"]
+    assert "used up" not in first["summary"]
+
+
+@pytest.mark.parametrize(
     ("states", "identifiers"),
     [
         ({"LAST_ACK": 10, "FIN_WAIT1": 5, "CLOSING": 5, "ESTABLISHED": 9}, ["closing-unanswered"]),
@@ -112,9 +172,7 @@ def test_what_connection_tracking_lost(table: Conntrack, identifiers: list[str])
     ],
 )
 def test_states_from_a_tenth_of_the_ports_on(states: dict[str, int], identifiers: list[str]) -> None:
-    key = (b"\xc6\x12\0\1", b"\xc6\x12\0\2", 443)
-    pool = Pool(CONNECT, key, 1000, sum(states.values()), states, Waiting({}, 60000))
-    assert list(find("6.18.44", pools=(describe_pool(pool, check_thresholds(0.4, 0.5)),))) == identifiers
+    assert list(find("6.18.44", pools=(described(states),))) == identifiers
 
 
 def test_every_finding_is_documented_and_provoked() -> None:
