@@ -79,6 +79,15 @@ options:
     type: str
     choices: [auto, never]
     default: auto
+  namespaces:
+    description:
+      - Which network namespaces to observe besides the one that the module runs in (V(own)), as those of containers.
+      - V(all), or names, each that of a container, a pod (C(NAMESPACE/POD)), a unit, of C(ip netns), or an inode.
+      - That needs root (CAP_SYS_ADMIN and CAP_SYS_PTRACE). Without it, sockets are counted where C(/proc) shows them,
+        and the level is V(unknown), as sysctls of other namespaces cannot be read.
+    type: list
+    elements: str
+    default: [own]
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.action_group
@@ -112,6 +121,10 @@ EXAMPLES = r"""
     that: usage.level in ["ok", "warning"]
     fail_msg: "{{ usage.pools[0] }}"
 
+- name: Observe the network namespaces of all containers and pods, too
+  netops.ephemeral_ports.port_usage_info:
+    namespaces: all
+
 - name: Observe one upstream, through procfs
   netops.ephemeral_ports.port_usage_info:
     destination: 192.0.2.10:8080
@@ -126,17 +139,40 @@ kind:
   sample: usage
 namespace:
   description:
-    - The network namespace that was observed. C(name) and C(owner) are null for the one that the module runs in.
+    - The network namespace that was observed. Where C(own) is true it is that of the module, and C(name) and C(owner)
+      are null.
+    - C(name) is that of C(ip netns), C(owner) whose the oldest process in it is, a pod, container, machine or unit.
   type: dict
   returned: success
-  sample: {inode: 4026531840, name: null, owner: null}
+  sample: {own: true, inode: 4026531840, name: null, owner: null}
 level:
   description:
-    - The worst level of all destinations, V(exhausted), V(critical), V(warning), V(unknown) or V(ok).
+    - The worst level of all destinations, in all network namespaces that were observed, V(exhausted), V(critical),
+      V(warning), V(unknown) or V(ok).
     - V(unknown) says that connections may fail although ports are left by the count, and that the kernel was not asked.
   type: str
   returned: success
   sample: critical
+own_level:
+  description: The worst level in the network namespace in which the module ran.
+  type: str
+  returned: success
+  sample: critical
+namespaces:
+  description:
+    - What was observed in other network namespaces, see O(namespaces), the worst first and 100 at most.
+    - Each has RV(namespace), RV(level), RV(findings), RV(sysctls), RV(port_range), RV(listening_ports), RV(sockets),
+      RV(blocked_at_most), RV(pools), RV(probe), RV(counters), RV(method), RV(complete) and RV(not_observed) of its own.
+      Where only C(/proc) could be read, RV(sysctls) are null, and the range is assumed to be the default.
+  type: list
+  elements: dict
+  returned: success
+  sample: []
+namespaces_observed:
+  description: How many other network namespaces were observed. All of them count for RV(level).
+  type: int
+  returned: success
+  sample: 0
 findings:
   description:
     - What is wrong or worth knowing, the most severe first.
@@ -474,6 +510,7 @@ ARGUMENTS: Dict[str, Any] = {
     "warning_threshold": {"type": "float", "default": 0.4},
     "critical_threshold": {"type": "float", "default": 0.5},
     "probe": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
+    "namespaces": {"type": "list", "elements": "str", "default": ["own"]},
 }
 
 

@@ -177,12 +177,25 @@ class Pool(TypedDict):
     forecast: Forecast
 
 
-class Namespace(TypedDict):
-    """A network namespace. name and owner are None for the one in which the module ran."""
+class Owner(TypedDict):
+    """Whose a process is. container: within a pod."""
 
-    inode: int
+    kind: Literal["pod", "podman", "docker", "containerd", "cri-o", "lxc", "machine", "unit"]
+    name: str
+    id: str
+    container: str | None
+
+
+class Namespace(TypedDict):
+    """A network namespace. own: the one in which the module ran; its name and owner are None.
+
+    inode is None where it may not be told. owner: of its oldest process.
+    """
+
+    own: bool
+    inode: int | None
     name: str | None
-    owner: str | None
+    owner: Owner | None
 
 
 class NotObserved(TypedDict):
@@ -193,19 +206,14 @@ class NotObserved(TypedDict):
     why: Literal["counters", "elsewhere", "time", "not_allowed", "not_supported"]
 
 
-class Usage(TypedDict):
-    """Result of port_usage_info."""
+class NamespaceUsage(TypedDict):
+    """What was observed of one network namespace."""
 
-    kind: Literal["usage"]
     namespace: Namespace
     level: Level
     findings: Annotated[list[Finding], AtMost(4 * POOLS)]
-    kernel: Kernel
     sysctls: dict[str, LongText | None]
     port_range: PortRange
-    reserved_in_files: LongText
-    port_lines: list[PortLine]
-    claims: list[Claim] | None
     listening_ports: ListeningPorts | None
     sockets: dict[str, int] | None
     time_wait_at_services: int | None
@@ -215,8 +223,25 @@ class Usage(TypedDict):
     method: Method
     complete: bool | None
     not_observed: list[NotObserved]
-    uptime: float
     counters: dict[str, int]
+
+
+class Usage(NamespaceUsage):
+    """Result of port_usage_info: of the network namespace in which it ran, and of others.
+
+    level: the worst of all of them. own_level: of the one in which it ran. namespaces: of those that were observed
+    besides, the worst first; namespaces_observed: how many these were, of which some may be left out.
+    """
+
+    kind: Literal["usage"]
+    own_level: Level
+    kernel: Kernel
+    reserved_in_files: LongText
+    port_lines: list[PortLine]
+    claims: list[Claim] | None
+    uptime: float
+    namespaces: list[NamespaceUsage]
+    namespaces_observed: int
 
 
 # --- observe: port_users_info

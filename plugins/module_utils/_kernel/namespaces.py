@@ -51,6 +51,9 @@ class Others(NamedTuple):
     unread: int
 
 
+NONE = Others(0, 0, 0)
+
+
 def own_inode(proc: str = PROC) -> int:
     return os.stat(f"{proc}/self/ns/net").st_ino
 

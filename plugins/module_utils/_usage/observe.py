@@ -3,7 +3,7 @@
 """Read a host in three scopes, and put together what port_usage_info returns."""
 
 import contextlib
-import os
+from types import MappingProxyType
 from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._boot import files as boot_files
@@ -18,7 +18,7 @@ from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
 from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
-from . import findings, pools
+from . import findings, others, pools
 from .binders import find_binders
 from .findings import Evidence
 from .not_observed import Observed, not_observed
@@ -31,7 +31,11 @@ _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 _MOST_ASKED = 10
 # So much of a line is returned as it stands.
 _LINE = 200
-_OWN_NAMESPACE = "/proc/self/ns/net"
+# What a network namespace has in common with the others.
+_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "claims", "uptime")
+# What a new network namespace has, and what is assumed of one whose sysctls cannot be read. That no port is reused
+# makes too many blocked ports rather than too few.
+_ASSUMED = {keys.PORT_RANGE: "32768 60999", keys.RESERVED_PORTS: "", keys.TW_REUSE: "0", keys.TIMESTAMPS: "1"}
 
 
 class Host(NamedTuple):
@@ -52,9 +56,36 @@ class Files(NamedTuple):
     port_lines: Sequence[Tuple[str, Entry]] = ()
 
 
+# Those of a container are in its own mount namespace, and the files of the host say nothing about it.
+NO_FILES = Files(PortSet(), ())
+
+
 def observe(options: ScanOptions, proc: str = counters.PROC) -> Dict[str, Any]:
-    """The usage of the network namespace of this process. Raises OSError or Error where it cannot be read."""
-    usage = observe_namespace(options, observe_host(proc), observe_files(), proc)
+    """The usage of the network namespace of this process, with those of the others that are wanted.
+
+    Raises OSError or Error where its own cannot be read.
+    """
+    host = observe_host(proc)
+    if options.namespaces == (others.OWN,):
+        return with_others(_own(options, host, namespaces.count_others(proc), proc), [])
+    known = others.know(proc)
+    chosen = others.choose(known, options.namespaces)
+    left = len(known) - len(chosen)
+
+    def within() -> Dict[str, Any]:
+        return _of_namespace_alone(observe_namespace(options, host, NO_FILES, proc))
+
+    def outside(path: str) -> Dict[str, Any]:
+        unprivileged = options._replace(method="procfs", probe="never")
+        return _of_namespace_alone(observe_namespace(unprivileged, host, NO_FILES, path, assumed=_ASSUMED))
+
+    found = others.observe_others(chosen, within, outside, proc)
+    unseen = namespaces.Others(left + found.refused, found.refused, 0)
+    return with_others(_own(options, host, unseen, proc), found.usages)
+
+
+def _own(options: ScanOptions, host: Host, elsewhere: namespaces.Others, proc: str) -> Dict[str, Any]:
+    usage = observe_namespace(options, host, observe_files(), proc, elsewhere)
     if options.detail == "full" and usage["listening_ports"]:
         usage["claims"] = _claims(usage["listening_ports"]["tcp"], proc)
     return usage
@@ -66,6 +97,23 @@ def _claims(listening: Sequence[int], proc: str) -> List[Dict[str, Any]]:
     return [{**claim._asdict(), "ports": str(claim.ports)} for claim in found]
 
 
+def with_others(own: Dict[str, Any], usages: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+    """The usage of a host, from that of its own network namespace and those of others, the worst first."""
+    levels = [own["level"], *(one["level"] for one in usages)]
+    return {
+        **own,
+        "level": min(levels, key=pools.LEVELS.index),
+        "own_level": own["level"],
+        "namespaces": usages[: others.MOST_RETURNED],
+        "namespaces_observed": len(usages),
+    }
+
+
+def _of_namespace_alone(usage: Dict[str, Any]) -> Dict[str, Any]:
+    """Without what all namespaces share."""
+    return {name: value for name, value in usage.items() if name not in _OF_HOST}
+
+
 def observe_host(proc: str = counters.PROC) -> Host:
     return Host(features.release(f"{proc}/sys"), counters.read_uptime(proc))
 
@@ -75,12 +123,20 @@ def observe_files() -> Files:
     return Files(_reserved_in(files), _recycle_lines(files), _port_lines(files))
 
 
-def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str = counters.PROC) -> Dict[str, Any]:
+def observe_namespace(
+    options: ScanOptions,
+    host: Host,
+    files: Files,
+    proc: str = counters.PROC,
+    elsewhere: namespaces.Others = namespaces.NONE,
+    assumed: Mapping[str, str] = MappingProxyType({}),
+) -> Dict[str, Any]:
     """The usage of the network namespace of this process: its sysctls, sockets and counters.
 
-    What the kernel can do is told here too, since each namespace shows keys of its own.
+    What the kernel can do is told here too, since each namespace shows keys of its own. assumed: sysctls that cannot be
+    read from here. What is counted with them proves nothing, so that the level is never ok.
     """
-    sysctls = sysctl.read_all(keys.NAMES, f"{proc}/sys")
+    sysctls = {**sysctl.read_all(keys.NAMES, f"{proc}/sys"), **assumed}
     kernel = features.describe(host.release, sysctls)
     try:
         port_range, reserved = ports_in_force(sysctls)
@@ -95,7 +151,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
     ports = pools.describe_ports(port_range, reserved, None, two_pass)
     usable = ports["usable"]
     method, table = "sockstat", None
-    asked, unasked, doubt, found = "not_needed", 0, SURE, []
+    asked, unasked, doubt, found = "not_needed", 0, pools.UNSURE if assumed else SURE, []
     proven = pools.sockstat_proves_ok(sockstat, usable, options.thresholds)
     if options.detail == "full" or options.only or not proven:
         shift = tick_shift(reuse.time_wait_ms)
@@ -110,6 +166,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         ports = pools.describe_ports(port_range, reserved, table, two_pass, len(binders.ports))
         unseen = _unseen(sockstat, table) if method == "procfs" or not features.shows_bound(host.release) else 0
         doubt = pools.how_sure(binders, usable, unseen, left_out(port_range, two_pass))
+        doubt = pools.UNSURE if assumed else doubt
         found = _pools(options, table, usable, reuse, binders.ports)
         if not options.only:
             found = pools.bind_pools(binders, table, port_range, reserved, two_pass, reuse) + found
@@ -140,11 +197,11 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
     )
     return {
         "kind": "usage",
-        "namespace": {"inode": os.stat(_OWN_NAMESPACE).st_ino, "name": None, "owner": None},
+        "namespace": {"own": True, "inode": namespaces.own_inode(), "name": None, "owner": None},
         "level": pools.worst_level(found, usable, doubt, options.thresholds),
         "findings": findings.find(evidence),
         "kernel": kernel,
-        "sysctls": sysctls,
+        "sysctls": {**sysctls, **dict.fromkeys(assumed)},
         "port_range": ports,
         "reserved_in_files": str(files.reserved),
         "port_lines": [
@@ -162,9 +219,7 @@ def observe_namespace(options: ScanOptions, host: Host, files: Files, proc: str 
         "uptime": host.uptime,
         "method": method,
         "complete": table.complete if table and method == "netlink" else None,
-        "not_observed": not_observed(
-            Observed(table is not None, asked, unasked, namespaces.count_others(proc)), sockstat
-        ),
+        "not_observed": not_observed(Observed(table is not None, asked, unasked, elsewhere), sockstat),
     }
 
 

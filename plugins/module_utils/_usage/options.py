@@ -4,7 +4,7 @@
 
 import ipaddress
 import re
-from typing import Any, Mapping, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .._errors import OptionError
 from .._kernel.ports import MAX_PORT
@@ -42,6 +42,7 @@ class ScanOptions(NamedTuple):
     only: Optional[Only]
     thresholds: Thresholds
     probe: str
+    namespaces: Tuple[str, ...]
 
 
 def check_options(options: Mapping[str, Any]) -> ScanOptions:
@@ -55,6 +56,7 @@ def check_options(options: Mapping[str, Any]) -> ScanOptions:
         parse_only(options["destination"]) if options["destination"] else None,
         check_thresholds(options["warning_threshold"], options["critical_threshold"]),
         options["probe"],
+        tuple(options["namespaces"]),
     )
 
 

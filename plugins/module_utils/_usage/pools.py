@@ -12,7 +12,7 @@ import heapq
 import ipaddress
 from typing import AbstractSet, Any, Counter, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel.ports import PortRange, PortSet, range_ports, usable_ports
+from .._kernel.ports import MAX_PORT, PortRange, PortSet, range_ports, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
 from .._sockets.probe import PORT, Answer, Question
@@ -59,6 +59,8 @@ class Doubt(NamedTuple):
 
 
 SURE = Doubt(sockets=0, bound=0, more=False, held=None, spare=0)
+# Where the range that counts is not known.
+UNSURE = Doubt(sockets=0, bound=0, more=True, held=None, spare=MAX_PORT)
 
 
 class Pool(NamedTuple):

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import TextIO
 
 from ...module_utils._text import format_destination
-from .._model import HostReport, Pool, Report
+from .._model import HostReport, Pool, Report, Usage
+from .._text.places import place_name, places
 from .._text.users import users_of
 from .._text.wording import level_from, recent_rate
-from .host import latest_usage, pools_before
+from .host import LEVELS, latest_usage, pools_before
 from .page import render
 
 COLUMNS = (
     "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "not_observed",
-    "settings_to_change", "settings_changed", "destination_rank", "kind", "source", "destination", "destination_level",
-    "level_from", "probe_errno", "search_us", "blocked", "time_wait", "live", "saturation", "rate_per_second", "trend",
+    "settings_to_change", "settings_changed", "namespace", "destination_rank", "kind", "source", "destination",
+    "destination_level", "level_from", "probe_errno", "search_us", "blocked", "time_wait", "live", "saturation",
+    "rate_per_second", "trend",
     "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users",
 )  # fmt: skip
 
@@ -81,18 +83,26 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
         ports = usage["port_range"]
         row["kernel"] = usage["kernel"]["release"]
         row["port_range"], row["usable_ports"] = f"{ports['low']}-{ports['high']}", ports["usable"]
-        row["findings"] = " ".join(dict.fromkeys(finding["id"] for finding in usage["findings"]))
+        row["findings"] = " ".join(dict.fromkeys(finding["id"] for one in places(usage) for finding in one["findings"]))
         row["not_observed"] = " ".join(one["what"] for one in usage["not_observed"])
     earlier = pools_before(host)
     before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in earlier}
-    for rank, pool in enumerate(usage["pools"] if usage else [], 1):
-        was = before.pop((pool["source"], format_destination(pool)), None)
-        who = "; ".join(users_of(pool, usage, host["users"])) if usage else ""
-        yield {**row, **_columns(pool), "destination_rank": rank, "saturation_before": was, "users": who}
+    for rank, (one, pool) in enumerate(_loaded(usage) if usage else [], 1):
+        own = one["namespace"]["own"]
+        was = before.pop((pool["source"], format_destination(pool)), None) if own else None
+        where = {"namespace": place_name(one["namespace"]), "usable_ports": one["port_range"]["usable"]}
+        who = "; ".join(users_of(pool, one, host["users"]))
+        yield {**row, **where, **_columns(pool), "destination_rank": rank, "saturation_before": was, "users": who}
     for (source, name), saturation in before.items():  # no longer among the most loaded
         yield {**row, "source": source, "destination": name, "saturation_before": saturation}
-    if not (usage and usage["pools"]) and not earlier:
+    if not (usage and any(one["pools"] for one in places(usage))) and not earlier:
         yield row
+
+
+def _loaded(usage: Usage) -> Iterator[tuple[Usage, Pool]]:
+    """Every pool with the network namespace that it is in, the worst of those first."""
+    for one in sorted(places(usage), key=lambda one: LEVELS.index(one["level"])):
+        yield from ((one, pool) for pool in one["pools"])
 
 
 def _columns(pool: Pool) -> dict[str, object]:

@@ -28,6 +28,7 @@ from .._model import (
     Summary,
     WaveGroup,
 )
+from .._text.places import place_name, places
 from .._text.wording import natural, recent_rate
 from .host import LEVELS, ROLLED_BACK, SEVERITIES, STATES, Host
 
@@ -108,8 +109,11 @@ def _group_findings(hosts: Iterable[Host]) -> list[FindingGroup]:
     """By identifier, with the remedies from the most frequent on."""
     causes: dict[str, list[tuple[str, Finding]]] = {}
     for host in hosts:
-        for finding in host.latest_usage["findings"] if host.latest_usage else []:
-            causes.setdefault(finding["id"], []).append((host.name, finding))
+        for usage in places(host.latest_usage) if host.latest_usage else []:
+            where = place_name(usage["namespace"])
+            for finding in usage["findings"]:
+                named: Finding = {**finding, "summary": f"{where}: {finding['summary']}"} if where else finding
+                causes.setdefault(finding["id"], []).append((host.name, named))
     groups: list[FindingGroup] = [
         {
             "id": identifier,
@@ -132,10 +136,10 @@ def _group_destinations(hosts: Iterable[Host]) -> list[DestinationGroup]:
     """Whom the hosts connect to, whatever their own address: the most loaded first."""
     pools: dict[str, list[tuple[str, Pool]]] = {}
     for host in hosts:
-        for pool in host.latest_usage["pools"] if host.latest_usage else []:
-            if pool["kind"] != "connect":
-                continue
-            pools.setdefault(format_destination(pool), []).append((host.name, pool))
+        for usage in places(host.latest_usage) if host.latest_usage else []:
+            for pool in usage["pools"]:
+                if pool["kind"] == "connect":
+                    pools.setdefault(format_destination(pool), []).append((host.name, pool))
     groups: list[DestinationGroup] = [
         {
             "destination": destination,

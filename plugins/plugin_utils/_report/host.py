@@ -21,6 +21,7 @@ from .._model import (
     Usage,
     Users,
 )
+from .._text.places import worst_place
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 STATES: tuple[State, ...] = get_args(State)
@@ -34,6 +35,12 @@ _NOT_UNDERSTOOD = "its result was not understood"
 
 def latest_usage(host: HostReport) -> Usage | None:
     return host["usage_after"] or host["usage"]
+
+
+def worst_usage(host: HostReport) -> Usage | None:
+    """That of the network namespace at whose level the host is."""
+    usage = latest_usage(host)
+    return usage and worst_place(usage)
 
 
 def pools_before(host: HostReport) -> list[Pool]:

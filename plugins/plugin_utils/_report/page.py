@@ -22,7 +22,8 @@ from markupsafe import Markup
 
 from ...module_utils._text import format_destination, format_percent
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage
-from .._text.describe import at_services, notable, reason, scope, verdict
+from .._text.describe import at_services, notable, reason, scope, told_places, verdict
+from .._text.places import place_name, places, worst_place
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
     format_answer,
@@ -38,7 +39,7 @@ from .._text.wording import (
     level_from,
     recent_rate,
 )
-from .host import LEVELS, SEVERITIES, STATES, latest_usage, pools_before
+from .host import LEVELS, SEVERITIES, STATES, latest_usage, pools_before, worst_usage
 from .rank import is_in_trouble, worst_first
 
 # What the template reads.
@@ -147,14 +148,16 @@ def _is_detailed(host: HostReport, index: int, hosts: int) -> bool:
 
 def _has_details(host: HostReport) -> bool:
     usage = latest_usage(host)
-    told = host["changes"] or host["users"] or (usage and (usage["findings"] or usage["pools"]))
-    return bool(told or is_in_trouble(host))
+    if is_in_trouble(host) or host["changes"] or host["users"]:
+        return True
+    return bool(usage and any(one["findings"] or one["pools"] for one in places(usage)))
 
 
 def _row(host: HostReport, identifier: str, detailed: bool) -> View:
-    usage, before = latest_usage(host), pools_before(host)
+    usage, before = worst_usage(host), pools_before(host)
     pools = usage["pools"] if usage else []
-    findings = usage["findings"] if usage else []
+    every = places(latest) if (latest := latest_usage(host)) else []
+    findings = [finding for one in every for finding in one["findings"]]
     words = host["name"], host["level"], format_word(host["level"]), host["state"], format_word(host["state"])
     return {
         "id": identifier,
@@ -163,7 +166,8 @@ def _row(host: HostReport, identifier: str, detailed: bool) -> View:
         "level": host["level"],
         "notable": host["state"] not in _SETTLED,
         "worst": _pool(pools[0], _has_half(usage)) if pools else None,
-        "before": before[0]["saturation"] if before else None,
+        "place": place_name(usage["namespace"]) if usage else "",
+        "before": before[0]["saturation"] if before and usage and usage["namespace"]["own"] else None,
         "at_most": _at_most(usage),
         "findings": len(findings),
         "severity": min((finding["severity"] for finding in findings), key=SEVERITIES.index, default="info"),
@@ -176,25 +180,17 @@ def _row(host: HostReport, identifier: str, detailed: bool) -> View:
 
 def _details(host: HostReport) -> View:
     usage, outcome, plan = latest_usage(host), host["outcome"], host["plan"]
-    pools = usage["pools"] if usage else []
     before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in pools_before(host)}
+    first, *rest = told_places(usage) if usage else [None]
     return {
         "verdict": _verdict(host),
-        "reason": reason(usage, pools[0]) if usage and pools else "",
         "scope": f"{at_services(usage)} {scope(usage)}".strip() if usage else "",
         "error": host["error"] if usage else None,
         "usage": usage,
-        "pools": [
-            {
-                **_pool(pool, _has_half(usage), before.get((pool["source"], format_destination(pool)))),
-                "who": users_of(pool, usage, host["users"]) if usage else [],
-            }
-            for pool in pools
-        ],
+        "first": _place(first, before, host["users"]) if first else None,
+        "rest": [_place(one, before, host["users"]) for one in rest if one],
         "users": host["users"],
         "users_verdict": users_verdict(host["users"]) if host["users"] else "",
-        "findings": notable(usage) if usage else [],
-        "findings_above": len(usage["findings"]) - len(notable(usage)) if usage else 0,
         "plan": [setting for setting in plan["settings"] if setting["action"] != "unsupported"] if plan else [],
         "rate": plan["sustainable_rate"] if plan else None,
         "changes": [_change(change) for change in host["changes"]],
@@ -203,9 +199,30 @@ def _details(host: HostReport) -> View:
     }
 
 
+def _place(usage: Usage, before: Mapping[tuple[str | None, str], float], users: Users | None) -> View:
+    """A network namespace of a host. before: saturations before a change, by source and destination."""
+    pools, own, has_half = usage["pools"], usage["namespace"]["own"], _has_half(usage)
+    earlier = before if own else {}
+    return {
+        "name": place_name(usage["namespace"]),
+        "verdict": verdict(usage),
+        "reason": reason(usage, pools[0]) if pools else "",
+        "pools": [
+            {
+                **_pool(pool, has_half, earlier.get((pool["source"], format_destination(pool)))),
+                "who": users_of(pool, usage, users),
+            }
+            for pool in pools
+        ],
+        "users": users,
+        "findings": notable(usage),
+        "findings_above": len(usage["findings"]) - len(notable(usage)),
+    }
+
+
 def _verdict(host: HostReport) -> str:
     """What there is to say of a host in a sentence."""
-    usage, state = latest_usage(host), format_word(host["state"]).upper()
+    usage, state = worst_usage(host), format_word(host["state"]).upper()
     if host["users"] and host["level"] == "exhausted" and not (usage and usage["level"] == "exhausted"):
         return users_verdict(host["users"])
     if usage is None:
@@ -296,11 +313,11 @@ def _chart(hosts: Sequence[HostReport], ids: Mapping[str, str], rows: int) -> Vi
 
 
 def _bar(host: HostReport, identifier: str) -> Bar | None:
-    usage = latest_usage(host)
+    usage = worst_usage(host)
     if not usage:
         return None
     now = _saturation(usage)
-    before = _saturation(host["usage"]) if host["usage_after"] and host["usage"] else now
+    before = _saturation(worst_place(host["usage"])) if host["usage_after"] and host["usage"] else now
     forecast = usage["pools"][0]["forecast"]["saturation"] if usage["pools"] else now
     return Bar(identifier, host["name"], host["level"], before, now, min(1.0, forecast))
 

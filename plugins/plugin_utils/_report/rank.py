@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from .._model import HostReport
 from .._text.wording import natural
-from .host import SEVERITIES, latest_usage
+from .host import SEVERITIES, worst_usage
 
 # No port left, then what went wrong in this run, then what is short of ports.
 _RANKS = {name: rank for rank, name in enumerate(("exhausted", "failed", "critical", "unreachable", "warning"))}
@@ -28,7 +28,7 @@ def _rank(host: HostReport) -> int:
 
 
 def _badness(host: HostReport) -> tuple[object, ...]:
-    usage = latest_usage(host)
+    usage = worst_usage(host)
     worst = usage["pools"][0] if usage and usage["pools"] else None
     loads = (-worst["saturation"], -worst["forecast"]["saturation"]) if worst else (1.0, 0.0)
     severities = [SEVERITIES.index(finding["severity"]) for finding in usage["findings"]] if usage else []

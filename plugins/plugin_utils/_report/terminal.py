@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ...module_utils._text import format_destination, format_percent
 from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage, User
 from .._text.layout import cut_end, cut_middle, one_line, table, wrap
+from .._text.places import place_name
 from .._text.wording import (
     format_change,
     format_counts,
@@ -22,7 +23,7 @@ from .._text.wording import (
     level_from,
     recent_rate,
 )
-from .host import LEVELS, STATES, latest_usage
+from .host import LEVELS, STATES, latest_usage, worst_usage
 from .rank import worst_first
 
 NARROWEST, WIDEST = 60, 120
@@ -109,8 +110,9 @@ def _worst(hosts: Sequence[HostReport], width: int) -> list[Line]:
 
 
 def _worst_row(host: HostReport, column: int) -> Sequence[object]:
-    usage = latest_usage(host)
-    name = cut_end(host["name"], column)
+    usage = worst_usage(host)
+    where = place_name(usage["namespace"]) if usage else ""
+    name = cut_end(f"{host['name']}, {where}" if where else host["name"], column)
     if usage and usage["level"] not in SHORT:  # another network namespace is
         return name, host["level"], "", "", "", "", "connects fail"
     if not usage or not usage["pools"]:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._kernel.keys import TW_REUSE, TW_TIMEOUT
+from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
 from ...module_utils._kernel.ports import FIRST_HALF
 from ...module_utils._text import format_destination, format_duration, format_percent
 from .._border import clean, parse
@@ -33,10 +33,12 @@ from .._model import (
     Users,
 )
 from .layout import indented, labelled, one_line, table
+from .places import place_name, places, worst_place
 from .users import describe_users
 from .wording import format_at_most, format_change, format_number, format_use, recent_rate
 
 DESTINATIONS_SHOWN = 5
+NAMESPACES_SHOWN = 10
 # Ports that others hold, as a share of the range.
 _WORTH_A_WORD = 0.1
 
@@ -87,9 +89,32 @@ def describe_remediation(result: Remediation) -> list[str]:
 
 
 def describe_usage(usage: Usage) -> list[str]:
-    """Lines for the result of port_usage_info."""
+    """Lines for the result of port_usage_info: the worst network namespace first, then others of which there is more
+    to say than that they are well.
+    """
+    first, *rest = told_places(usage)
+    lines = [verdict(first), *_numbers(first)]
+    for one in rest:
+        lines += [verdict(one), *_numbers(one)]
+    if at_services(usage):
+        lines += labelled("Note", at_services(usage))
+    if usage["complete"] is False:
+        lines += labelled("Note", "Sockets changed during the dump; the numbers are slightly off.")
+    lines += labelled("Scope", scope(usage))
+    return lines + next_steps(first)
+
+
+def told_places(usage: Usage) -> list[Usage]:
+    """The worst, and those that are not ok or have findings; the one of the module always."""
+    worst, every = worst_place(usage), places(usage)
+    told = [one for one in every if one["namespace"]["own"] or one["level"] != "ok" or one["findings"]]
+    return [worst, *(one for one in told[:NAMESPACES_SHOWN] if one["namespace"] != worst["namespace"])]
+
+
+def _numbers(usage: Usage) -> list[str]:
+    """What follows the verdict on a network namespace."""
     pools, ports = usage["pools"], usage["port_range"]
-    lines = [verdict(usage), *pool_table(pools)]
+    lines = pool_table(pools)
     if pools:
         lines += labelled("Why", reason(usage, pools[0]))
         lines += labelled("Rate", outlook(pools[0]))
@@ -98,18 +123,15 @@ def describe_usage(usage: Usage) -> list[str]:
         lines += labelled(
             finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']} ({finding['id']})"
         )
+    if not usage["namespace"]["own"] and usage["sysctls"].get(PORT_RANGE) is None:
+        assumed = "only root can read its sysctls (become: true), so the kernel's default is assumed"
+        return lines + labelled("Ports", f"{ports['low']}-{ports['high']}: {assumed}.")
     held = "" if ports["held"] is None else f", {ports['held']} held by bound sockets"
-    lines += labelled(
+    return lines + labelled(
         "Ports",
         f"{ports['low']}-{ports['high']}, {ports['usable']} of {ports['size']} usable "
         f"({ports['reserved']} reserved{held}).",
     )
-    if at_services(usage):
-        lines += labelled("Note", at_services(usage))
-    if usage["complete"] is False:
-        lines += labelled("Note", "Sockets changed during the dump; the numbers are slightly off.")
-    lines += labelled("Scope", scope(usage))
-    return lines + next_steps(usage)
 
 
 def at_services(usage: Usage) -> str:
@@ -124,7 +146,9 @@ def scope(usage: Usage) -> str:
     """What was observed, and what was not: a level holds for that."""
     how = "the kernel's counters" if usage["method"] == "sockstat" else "its sockets"
     left = "; ".join(map(_not_observed, usage["not_observed"]))
-    return f"TCP in this network namespace, by {how}." + (f" Not observed: {left}." if left else "")
+    number = usage["namespaces_observed"]
+    besides = f", and in {number} other network namespace{'s' * (number != 1)}" if number else ""
+    return f"TCP in this network namespace, by {how}{besides}." + (f" Not observed: {left}." if left else "")
 
 
 def _not_observed(one: NotObserved) -> str:
@@ -142,6 +166,13 @@ def _not_observed(one: NotObserved) -> str:
 
 
 def verdict(usage: Usage) -> str:
+    """One line on a network namespace, with its name where it is not that of the module."""
+    level, _colon, text = _verdict(usage).partition(": ")
+    name = place_name(usage["namespace"])
+    return f"{level} in {name}: {text}" if name else f"{level}: {text}"
+
+
+def _verdict(usage: Usage) -> str:
     level, ports, pools = usage["level"], usage["port_range"], usage["pools"]
     usable = ports["usable"]
     if level == "exhausted" and not usable:

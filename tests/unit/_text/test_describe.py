@@ -59,6 +59,7 @@ def usage(*destinations: Result, reuse: str | None = "2", **different: object) -
     return {
         **RECORDED["usage"]["idle"],
         "level": level,
+        "own_level": level,
         "findings": [] if level == "ok" else [finding(f"destination-{level}", remedy="Keep connections alive.")],
         "complete": True,
         "not_observed": [],

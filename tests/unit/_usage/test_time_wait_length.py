@@ -19,6 +19,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.obse
     Files,
     Host,
     observe_namespace,
+    with_others,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_options
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
@@ -52,7 +53,7 @@ def observed(tmp_path: Path, release: str, left_ms: Iterable[float], **sysctls: 
     (proc / "net/tcp").write_text(HEAD + "".join(rows))
     (proc / "net/tcp6").write_text(HEAD)
     options = check_options({**DEFAULTS, "method": "procfs", "detail": "full", "probe": "never"})
-    return observe_namespace(options, Host(release, 1e6), Files(PortSet(), []), str(proc))
+    return with_others(observe_namespace(options, Host(release, 1e6), Files(PortSet(), []), str(proc)), [])
 
 
 def steady(rate: float, lasts_ms: int) -> list[float]:

@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network namespaces of a host as usages of their own, and what to call them."""
+
+from __future__ import annotations
+
+from .._model import Namespace, NamespaceUsage, Usage
+
+
+def places(usage: Usage) -> list[Usage]:
+    """A usage for each network namespace that was observed: first that of the module, then the others as returned."""
+    own: Usage = {**usage, "level": usage["own_level"], "namespaces": []}
+    return [own, *(_with_host(one, own) for one in usage["namespaces"])]
+
+
+def _with_host(other: NamespaceUsage, own: Usage) -> Usage:
+    """What all network namespaces of a host share is in that of the module alone."""
+    return {**own, **other}
+
+
+def worst_place(usage: Usage) -> Usage:
+    """The first that is at the level of the host."""
+    return next((one for one in places(usage) if one["level"] == usage["level"]), usage)
+
+
+def place_name(namespace: Namespace) -> str:
+    """Empty for the one in which the module ran: there is no need to name it."""
+    owner, name = namespace["owner"], namespace["name"]
+    if namespace["own"]:
+        return ""
+    if owner:
+        return f"{owner['kind']} {owner['name']}"
+    return f"netns {name}" if name else f"network namespace {namespace['inode'] or 'of another user'}"

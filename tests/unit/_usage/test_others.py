@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which of a host's other network namespaces are wanted, and what becomes of those that end or cannot be entered."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import NamespaceError, OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.owners import Owner
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import others
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.others import Known
+
+BLUE = Known(Namespace(11, "/run/netns/blue", None), "blue", None)
+WEB = Known(Namespace(12, None, 300), None, Owner("podman", "web1", "a" * 64))
+POD = Known(Namespace(13, "/run/netns/cni-7", 400), "cni-7", Owner("pod", "shop/web", "uid", "nginx"))
+EVERY = [BLUE, WEB, POD]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (["all"], EVERY),
+        (["own"], []),
+        (["own", "all"], EVERY),
+        (["blue"], [BLUE]),
+        (["web1"], [WEB]),
+        (["podman web1"], [WEB]),
+        (["a" * 64], [WEB]),
+        (["shop/web", "11"], [BLUE, POD]),
+        (["pod shop/web"], [POD]),
+    ],
+)
+def test_those_that_are_wanted(wanted: list[str], found: list[Known]) -> None:
+    assert others.choose(EVERY, wanted) == found
+
+
+def test_a_name_that_none_has() -> None:
+    with pytest.raises(OptionError) as error:
+        others.choose(EVERY, ["blue", "web9"])
+    assert str(error.value) == "namespaces: this host has no network namespace 'web9'; it has blue, cni-7, web1"
+    with pytest.raises(OptionError, match="has no network namespace 'blue'; it has none but its own"):
+        others.choose([], ["blue"])
+    many = [Known(Namespace(number, None, 1), None, None) for number in range(10, 25)]
+    with pytest.raises(OptionError, match=r"it has 10, 11, .*, 19 and 5 more"):
+        others.choose(many, ["blue"])
+
+
+def usage(level: str, saturation: float | None = None) -> dict[str, Any]:
+    return {"level": level, "pools": [] if saturation is None else [{"saturation": saturation}]}
+
+
+def observed(monkeypatch: pytest.MonkeyPatch, entries: dict[Known, object], outside: object = None) -> others.Others:
+    """entries: by namespace the usage from within, or the error that entering it raises."""
+    current: list[object] = []
+
+    @contextlib.contextmanager
+    def inside(namespace: Namespace, _proc: str) -> Iterator[None]:
+        (entry,) = (value for known, value in entries.items() if known.namespace == namespace)
+        if isinstance(entry, Exception):
+            raise entry
+        current.append(entry)
+        yield
+
+    def from_outside(path: str) -> Any:
+        assert path == f"/proc/{WEB.namespace.pid}"
+        if isinstance(outside, Exception):
+            raise outside
+        return outside
+
+    monkeypatch.setattr(namespaces, "inside", inside)
+    within: Callable[[], Any] = lambda: current[-1]  # noqa: E731
+    return others.observe_others(entries, within, from_outside)
+
+
+def test_the_worst_comes_first_and_each_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries: dict[Known, object] = {BLUE: usage("ok"), WEB: usage("critical", 0.6), POD: usage("critical", 0.9)}
+    found = observed(monkeypatch, entries)
+    assert found.refused == 0
+    assert [one["namespace"]["inode"] for one in found.usages] == [13, 12, 11]
+    assert found.usages[0]["namespace"] == {
+        "own": False,
+        "inode": 13,
+        "name": "cni-7",
+        "owner": {"kind": "pod", "name": "shop/web", "id": "uid", "container": "nginx"},
+    }
+    assert found.usages[2]["namespace"] == {"own": False, "inode": 11, "name": "blue", "owner": None}
+
+
+def test_one_that_ends_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = observed(monkeypatch, {BLUE: usage("ok"), WEB: NamespaceError("it has ended", ended=True)})
+    assert [one["namespace"]["name"] for one in found.usages] == ["blue"]
+    assert found.refused == 0
+
+
+def test_one_that_may_not_be_entered_is_observed_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = NamespaceError("Operation not permitted", ended=False)
+    found = observed(monkeypatch, {BLUE: refused, WEB: refused}, outside=usage("unknown"))
+    assert [one["namespace"]["inode"] for one in found.usages] == [12]
+    assert found.refused == 2
+    ended = observed(monkeypatch, {WEB: refused}, outside=FileNotFoundError())
+    assert ended == others.Others([], 0)
