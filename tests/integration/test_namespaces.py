@@ -6,19 +6,52 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import NamespaceError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import NamespaceError, OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_sockstat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import PORT_RANGE
+from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.places import place_name
 
-from .inside import private
+from .inside import REFUSED, in_child, private
+
+DEFAULTS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
+
+CLONE_NEWPID, PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 0x20000000, 1, 4
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def alone(test: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a test whose /proc shows no process but its own, so that it never enters what is not its own."""
+
+    def body() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
+        test()
+
+    @private
+    @functools.wraps(test)
+    def run() -> None:
+        if libc.unshare(CLONE_NEWPID):
+            pytest.skip("no process namespace of its own")
+        code, text = in_child(body)
+        if code == REFUSED:
+            pytest.skip(text)
+        assert not code, text or f"exit code {code}"
+
+    return run
+
 
 # In a namespace of its own: a range, a listener, then it waits to be ended.
 NEIGHBOUR = """
@@ -110,18 +143,107 @@ def test_one_of_another_users_user_namespace() -> None:
         process.stdin.close()
 
 
-@private
-def test_without_privilege_namespaces_are_told_apart_but_not_entered() -> None:
+def become_nobody_is_possible() -> None:
     if os.geteuid() or Path("/proc/self/uid_map").read_text().split()[-1] != "4294967295":
         pytest.skip("only root can become somebody else")
+
+
+def become_nobody() -> None:
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    libc.prctl(PR_SET_DUMPABLE, 1)  # its own /proc/self/ns stays readable
+
+
+@alone
+def test_without_privilege_namespaces_are_told_apart_but_not_entered() -> None:
+    become_nobody_is_possible()
     with neighbour() as one, neighbour() as other:
         read_sockstat()  # what Python loads for it may be out of reach later
-        os.setresgid(65534, 65534, 65534)
-        os.setresuid(65534, 65534, 65534)
-        ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: its own /proc/self/ns stays readable
+        become_nobody()
         hidden = {found.pid: found for found in namespaces.find_others() if found.inode is None}
         assert {one.pid, other.pid} <= set(hidden)
         with pytest.raises(NamespaceError, match="Permission denied") as error, namespaces.inside(hidden[one.pid]):
             pass
         assert not error.value.ended
         assert read_sockstat(f"/proc/{one.pid}")["TCP"]["inuse"] == 3
+
+
+# A namespace whose 100 ports are all taken, and a program in it that waits to be ended.
+EXHAUSTED = """
+import socket, subprocess, sys
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+open("/proc/sys/net/ipv4/ip_local_port_range", "w").write("20000 20099")
+server = socket.create_server(("127.0.0.1", 443), backlog=200)
+clients = []
+try:
+    while True:
+        clients.append(socket.create_connection(("127.0.0.1", 443)))
+except OSError as error:
+    assert error.errno == 99, error
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def observe(**options: Any) -> dict[str, Any]:
+    return port_usage_info.run({**DEFAULTS, **options}, False)
+
+
+@contextlib.contextmanager
+def exhausted() -> Iterator[subprocess.Popen[str]]:
+    command = ["unshare", "--net", "python3", "-c", EXHAUSTED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+
+
+@alone
+def test_a_neighbour_without_ports_is_found_from_the_host() -> None:
+    with exhausted() as process, neighbour():
+        alone = observe()
+        assert alone["level"] == "ok"
+        assert {"what": "namespaces", "number": 2, "why": "elsewhere"} in alone["not_observed"]
+        usage = observe(namespaces=["all"])
+        assert (usage["level"], usage["own_level"], usage["namespaces_observed"]) == ("exhausted", "ok", 2)
+        worst, idle = usage["namespaces"]
+        assert worst["namespace"]["inode"] == inode_of(process)
+        assert worst["port_range"]["usable"] == 100
+        assert worst["pools"][0]["probe"]["errno"] == 99
+        assert (idle["level"], idle["method"], idle["pools"]) == ("ok", "sockstat", [])
+        assert not any(one["what"] == "namespaces" for one in usage["not_observed"])
+        first, *lines = describe(usage)
+        assert first.startswith(
+            f"EXHAUSTED in {place_name(worst['namespace'])}: no local port is left towards 127.0.0.1:443"
+        )
+        assert "OK: no destination blocks more than" in " ".join(lines)
+        assert "in 2 other network namespaces" in " ".join(" ".join(lines).split())
+
+        named = observe(namespaces=[str(inode_of(process))])
+        assert [one["namespace"] for one in named["namespaces"]] == [worst["namespace"]]
+        assert {"what": "namespaces", "number": 1, "why": "elsewhere"} in named["not_observed"]
+
+
+@alone
+def test_a_name_that_no_namespace_has_fails() -> None:
+    with pytest.raises(OptionError, match="namespaces: this host has no network namespace 'web9'"):
+        observe(namespaces=["web9"])
+
+
+@alone
+def test_without_privilege_nothing_unread_is_called_ok() -> None:
+    become_nobody_is_possible()
+    with exhausted(), neighbour():
+        observe(namespaces=["all"], detail="full")  # what Python loads for it may be out of reach later
+        become_nobody()
+        usage = observe(namespaces=["all"])
+        assert (usage["own_level"], usage["namespaces_observed"]) == ("ok", 2)
+        assert usage["level"] == "unknown"
+        assert {one["level"] for one in usage["namespaces"]} == {"unknown"}
+        assert {one["sysctls"][PORT_RANGE] for one in usage["namespaces"]} == {None}
+        assert max(one["blocked_at_most"] for one in usage["namespaces"]) >= 200
+        assert {"what": "namespaces", "number": 2, "why": "not_allowed"} in usage["not_observed"]

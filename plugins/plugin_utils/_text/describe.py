@@ -48,6 +48,8 @@ _MANY_AT_SERVICES = 0.1
 # Findings about the present load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning")
 
+_WHERE_SET = "where it is made, as by --sysctl of podman and docker or securityContext.sysctls of a pod"
+
 _WHY_NOT = {
     "time": " (it would take too long)",
     "not_allowed": " (only root may tell)",
@@ -313,6 +315,10 @@ def _slow_half(usage: Usage, worst: Pool) -> str:
 
 def next_steps(usage: Usage) -> list[str]:
     remedies = [finding["remedy"] for finding in usage["findings"] if finding["id"] in TOLD_BY_VERDICT]
+    name = place_name(usage["namespace"])
+    if remedies and name:
+        own = f"The playbook remediate changes this host and not {name}, whose sysctls are set {_WHERE_SET}."
+        return [*labelled("Next", remedies[0]), *labelled("", own)]
     if remedies:
         look = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
         return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", look)]

@@ -19,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_fleet import META, RECORDED, make_fleet
 
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Usage
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import files
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import page as report_page
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
@@ -29,7 +31,9 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.fil
     write_report,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.host import Host
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import headline, render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import summary_lines
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import format_count
 
 NAMES = ["report.csv", "report.html", "report.json"]
@@ -52,6 +56,26 @@ def test_all_three_are_written(tmp_path: Path) -> None:
     written = write_report(report_of(20), tmp_path / "new" / "reports")
     assert sorted(path.name for path in (tmp_path / "new" / "reports").iterdir()) == NAMES
     assert sorted(path.name for path in written) == NAMES
+
+
+def test_a_container_of_a_host_is_named_everywhere() -> None:
+    """The host is healthy, a container on it has no port left."""
+    owner = {"kind": "podman", "name": "web1", "id": "1", "container": None}
+    names = {"own": False, "inode": 7, "name": None, "owner": owner}
+    idle, full = RECORDED["usage"]["idle"], RECORDED["usage"]["exhausted"]
+    usage = {**idle, "level": "exhausted", "namespaces": [{**full, "namespace": names}], "namespaces_observed": 1}
+    host = Host("web", usage=parse(Usage, usage))
+    report = make_report({"web": host}, META)
+    first = rows(report)[0]
+    assert (first["level"], first["namespace"], first["destination_rank"]) == ("exhausted", "podman web1", "1")
+    assert "destination-exhausted" in first["findings"]
+    (group,) = (one for one in report["summary"]["findings"] if one["id"] == "destination-exhausted")
+    assert group["examples"][0]["summary"].startswith("podman web1: ")
+    assert report["summary"]["destinations"][0]["level"] == "exhausted"
+    page = "".join(render(report))
+    assert "in podman web1</span>" in page
+    assert "EXHAUSTED in podman web1: " in page
+    assert "web, podman web1" in "\n".join(line.text for line in summary_lines(report))
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:

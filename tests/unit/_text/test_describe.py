@@ -340,6 +340,29 @@ def test_destinations_form_a_table() -> None:
     assert len({line.index(word) for line, word in zip(table, ["level", *["exhausted"] * 3], strict=True)}) == 1
 
 
+def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
+    """The host itself, which has nothing to report, is told after it; idle neighbours are only counted."""
+    web = {
+        "own": False,
+        "inode": 7,
+        "name": None,
+        "owner": {"kind": "podman", "name": "web1", "id": "1", "container": None},
+    }
+    blue = {"own": False, "inode": 8, "name": "blue", "owner": None}
+    full, idle = usage(destination()), usage()
+    others = [{**full, "namespace": web}, {**idle, "namespace": blue}]
+    lines = describe({**usage(), "level": "exhausted", "namespaces": others, "namespaces_observed": 2})
+    assert (
+        lines[0] == "EXHAUSTED in podman web1: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked."
+    )
+    assert "OK: no connection blocks any of the 500 usable ports." in lines
+    assert not [line for line in lines if "blue" in line]
+    text = " ".join(" ".join(lines).split())
+    assert "TCP in this network namespace, by its sockets, and in 2 other network namespaces." in text
+    assert "The playbook remediate changes this host and not podman web1" in text
+    assert "--check --diff" not in text
+
+
 def test_few_destinations_are_shown() -> None:
     assert "and 7 more, less loaded" in text(usage(*[destination(port=port) for port in range(1, 13)]))
 
