@@ -379,11 +379,15 @@ pools:
       type: str
     forecast:
       description:
-        - What comes if connections go on to be closed at the rate of the last 10 s (or of C(hold_seconds), where that
-          is shorter).
-        - C(saturation) is that of the steady state and above 1 where more ports are wanted than there are.
-          C(seconds_to_critical) and C(seconds_to_exhausted) are 0 where it is so already, and null where it will not
-          happen.
+        - What comes if connections go on to be closed as lately. C(rate) is how many are closed per second now, and
+          C(slope) by how much that grows each second, as the ages of those in TIME_WAIT tell since the load last
+          changed at once; 0 where it is not sure. A slope is followed for 3.5 times as long as it was seen.
+        - C(saturation) is that of the steady state at that rate, and above 1 where more ports are wanted than there
+          are. While no port is left it is at least 1, as attempts that fail are not seen.
+        - C(seconds_to_critical) and C(seconds_to_exhausted) are 0 where it is so already, and null where it is not to
+          be expected. C(critical_between) and C(exhausted_between) are null where that is exact to 10% or 2 s; where
+          the data are thin they are the earliest and the latest time (two standard errors), the latest null where it
+          may never be.
       type: dict
   sample:
     - kind: connect
@@ -404,7 +408,14 @@ pools:
       probe: {errno: 0, lacks: null, source: 192.0.2.1, port: 41873, search_us: 4811.3, asked: 1}
       rate: {last_1s: 460.2, last_10s: 452.8, last_60s: 447.2}
       trend: steady
-      forecast: {saturation: 0.9626, seconds_to_critical: 0.0, seconds_to_exhausted: null}
+      forecast:
+        rate: 453.1
+        slope: 0.0
+        saturation: 0.9626
+        seconds_to_critical: 0.0
+        critical_between: null
+        seconds_to_exhausted: null
+        exhausted_between: null
 counters:
   description:
     - What the kernel has counted since this network namespace was made. Two results of a host give rates, with

@@ -130,11 +130,19 @@ class Rate(TypedDict):
 
 
 class Forecast(TypedDict):
-    """What comes at the rate of the last seconds. saturation: of the steady state; times in seconds, None for never."""
+    """What comes if connections go on to be closed as lately. Times in seconds, None where it is not to be expected.
 
+    rate: closed per second now; slope: by how much that grows each second; saturation: of the steady state at that
+    rate. between: where the data are thin, the earliest and the latest time, which is None where it may never be.
+    """
+
+    rate: float
+    slope: float
     saturation: float
     seconds_to_critical: float | None
+    critical_between: list[float | None] | None
     seconds_to_exhausted: float | None
+    exhausted_between: list[float | None] | None
 
 
 class Answer(TypedDict):

@@ -76,8 +76,10 @@ for _ in range(60):
     time.sleep(0.02)
 {QUIET}"""
     )
-    # 60 connections in the last 10 s are 6 per second: 250 ports are blocked some 32 s from now.
-    assert 25 <= found["destination-forecast"]["evidence"]["forecast"]["seconds_to_critical"] <= 35
+    # It goes on as fast as it came, at 50 per second or less: 190 more ports take 3.8 s or longer.
+    forecast = found["destination-forecast"]["evidence"]["forecast"]
+    assert 0 < forecast["rate"] <= 60
+    assert forecast["seconds_to_critical"] >= 2
     assert found["destination-forecast"]["severity"] == "warning"
 
 

@@ -179,11 +179,19 @@ def loaded(one: Mapping[str, Any], factor: float, upstream: tuple[str, int], cha
         "level": usage_pools.level_of(saturation, THRESHOLDS),
         "rate": dict(zip(("last_1s", "last_10s", "last_60s"), (round(rate, 1) for rate in rates), strict=True)),
         "trend": trend,
-        "forecast": {
-            "saturation": round(steady, 4),
-            "seconds_to_critical": seconds_to(THRESHOLDS.critical),
-            "seconds_to_exhausted": seconds_to(1.0),
-        },
+        "forecast": course(rates[1], steady, seconds_to(THRESHOLDS.critical), seconds_to(1.0)),
+    }
+
+
+def course(rate: float, saturation: float, critical: float | None, exhausted: float | None) -> Result:
+    return {
+        "rate": round(rate, 1),
+        "slope": 0.0,
+        "saturation": round(saturation, 4),
+        "seconds_to_critical": critical,
+        "critical_between": None,
+        "seconds_to_exhausted": exhausted,
+        "exhausted_between": None,
     }
 
 
@@ -218,7 +226,7 @@ def afterwards(usage: Mapping[str, Any], plan: Mapping[str, Any]) -> Result:
     for one in after["pools"]:
         blocked = one["live"] + round(one["rate"]["last_10s"])
         saturation = round(blocked / WIDE, 4)
-        forecast = {"saturation": saturation, "seconds_to_critical": None, "seconds_to_exhausted": None}
+        forecast = course(one["rate"]["last_10s"], saturation, None, None)
         level = usage_pools.level_of(saturation, THRESHOLDS)
         one.update(blocked=blocked, saturation=saturation, level=level, hold_seconds=1.0, forecast=forecast)
     after["level"] = after["pools"][0]["level"] if after["pools"] else "ok"

@@ -136,8 +136,25 @@ def _destinations(given: Evidence) -> Iterator[Finding]:
         elif level == "warning":
             yield _finding("destination-warning", WARNING, _blocked(one), _remedy(given, one), name, **evidence)
         elif seconds is not None:
-            summary = f"At the current rate {name} will be critical in {seconds:g} s."
+            summary = f"{_at_the_rate(one['forecast'])} {name} will be critical in {_time(one['forecast'])}."
             yield _finding("destination-forecast", WARNING, summary, _remedy(given, one), name, **evidence)
+
+
+def _at_the_rate(forecast: Mapping[str, Any]) -> str:
+    slope = forecast["slope"]
+    return (
+        f"With {forecast['rate']:g} connections per second, and {slope:g} more each second,"
+        if slope > 0
+        else (f"At the current rate of {forecast['rate']:g} connections per second")
+    )
+
+
+def _time(forecast: Mapping[str, Any]) -> str:
+    between = forecast["critical_between"]
+    if not between:
+        return f"{forecast['seconds_to_critical']:g} s"
+    latest = "" if between[1] is None else f" and {between[1]:g} s at the latest"
+    return f"about {forecast['seconds_to_critical']:g} s, {between[0]:g} s at the earliest{latest}"
 
 
 def _blocked(one: Mapping[str, Any]) -> str:

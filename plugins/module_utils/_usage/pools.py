@@ -287,7 +287,7 @@ def by_level(pools: Iterable[Pool], thresholds: Thresholds) -> List[Pool]:
 def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
     """One of the pools of a usage."""
     source, address, port = pool.key
-    waiting = pool.waiting
+    waiting, level = pool.waiting, pool.level(thresholds)
     return {
         "kind": pool.kind,
         "source": source and str(ipaddress.ip_address(source)),
@@ -303,11 +303,13 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
         "time_wait_seconds": waiting.lasts_ms / 1000,
         "longest_left_seconds": None if waiting.longest_left_ms is None else round(waiting.longest_left_ms / 1000, 1),
         "saturation": round(pool.saturation, 4),
-        "level": pool.level(thresholds),
+        "level": level,
         "probe": pool.answer and _describe_answer(pool.answer),
         "rate": {f"last_{seconds}s": round(waiting.closed_per_second(seconds * 1000), 1) for seconds in (1, 10, 60)},
-        "trend": waiting.trend(),
-        "forecast": forecast.forecast(waiting, _not_waiting(pool), pool.usable, thresholds.critical)._asdict(),
+        "trend": _trend(pool, level),
+        "forecast": forecast.forecast(
+            waiting, _not_waiting(pool), pool.usable, thresholds.critical, level == EXHAUSTED
+        )._asdict(),
     }
 
 
@@ -318,6 +320,12 @@ def _not_waiting(pool: Pool) -> int:
 
 def _describe_answer(answer: Answer) -> Dict[str, Any]:
     return {**answer._asdict(), "source": answer.source and str(ipaddress.ip_address(answer.source))}
+
+
+def _trend(pool: Pool, level: str) -> Optional[str]:
+    """While attempts fail for want of a port, that fewer are closed does not mean that fewer are wanted."""
+    found = pool.waiting.trend()
+    return None if level == EXHAUSTED and found == "falling" else found
 
 
 def level_of(saturation: float, thresholds: Thresholds) -> str:

@@ -219,19 +219,35 @@ def what_was_asked(usage: Usage) -> str:
 def outlook(worst: Pool) -> str:
     """How fast connections to the worst destination are closed, and what comes of it."""
     seconds = 10 if worst["hold_seconds"] >= 10 else 1
-    trend = f", {worst['trend']}" if worst["trend"] else ""
-    rate = f"{format_number(recent_rate(worst))} connections/s closed over the last {seconds} s{trend}"
     forecast = worst["forecast"]
+    slope = forecast["slope"]
+    rising = f" by {format_number(slope)} each second" if worst["trend"] == "rising" and slope > 0 else ""
+    trend = f", {worst['trend']}{rising}" if worst["trend"] else ""
+    rate = f"{format_number(recent_rate(worst))} connections/s closed over the last {seconds} s{trend}"
+    if worst["level"] == "exhausted":
+        return f"{rate}. Attempts that fail are not closed, so that no rate shows how many are wanted."
     critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
+    at_that = "if so it goes on" if slope else "at that rate"
     if exhausted:
-        soon = f"critical in {critical:.0f} s, " if critical else ""
-        return f"{rate}; at that rate {soon}exhausted in {exhausted:.0f} s."
+        soon = f"critical in {_in_seconds(critical, forecast['critical_between'])}, " if critical else ""
+        late = _in_seconds(exhausted, forecast["exhausted_between"])
+        return f"{rate}; {at_that} {soon}exhausted in {late}."
     end = format_percent(forecast["saturation"])
     if critical:
-        return f"{rate}; at that rate critical in {critical:.0f} s, with {end} at steady state."
+        late = _in_seconds(critical, forecast["critical_between"])
+        return f"{rate}; {at_that} critical in {late}, with {end} at steady state."
     if exhausted is None:
         return f"{rate}; at that rate {end} of the ports are blocked at steady state.{none_closed(worst)}"
     return f"{rate}."
+
+
+def _in_seconds(seconds: float, between: Sequence[float | None] | None) -> str:
+    """A time, and within which bounds where it is not sure."""
+    if not between or between[0] is None:
+        return f"{seconds:.0f} s"
+    if between[1] is None:
+        return f"{seconds:.0f} s ({between[0]:.0f} s at the earliest)"
+    return f"{seconds:.0f} s ({between[0]:.0f} to {between[1]:.0f})"
 
 
 def none_closed(pool: Pool) -> str:

@@ -81,6 +81,8 @@ def format_forecast(forecast: Forecast) -> str:
         return f"critical in {critical:.0f} s"
     if forecast["saturation"] > 1:
         return f"needs {forecast['saturation']:.1f} x the ports"
+    if exhausted == 0:
+        return "no port is left"
     return f"{format_percent(forecast['saturation'])} at this rate"
 
 

@@ -469,7 +469,10 @@ def destination() -> Result:
         "blocked": 1, "time_wait": 1, "reusable": 0, "live": 0, "states": {}, "hold_seconds": 60.0,
         "time_wait_seconds": 60.0, "longest_left_seconds": 59.0,
         "saturation": 0.002, "level": "ok", "rate": {"last_1s": 1.0, "last_10s": 1.0, "last_60s": 1.0},
-        "trend": "steady", "forecast": {"saturation": 0.12, "seconds_to_critical": None, "seconds_to_exhausted": None},
+        "trend": "steady", "forecast": {
+            "rate": 1.0, "slope": 0.0, "saturation": 0.12, "seconds_to_critical": None, "critical_between": None,
+            "seconds_to_exhausted": None, "exhausted_between": None,
+        },
     }  # fmt: skip
 
 

@@ -20,6 +20,19 @@ PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 Result = dict[str, Any]
 
 
+def course(saturation: float, critical: float | None, exhausted: float | None, **different: object) -> Result:
+    return {
+        "rate": 50.0,
+        "slope": 0.0,
+        "saturation": saturation,
+        "seconds_to_critical": critical,
+        "critical_between": None,
+        "seconds_to_exhausted": exhausted,
+        "exhausted_between": None,
+        **different,
+    }
+
+
 def destination(**different: object) -> Result:
     return {
         **RECORDED["usage"]["exhausted"]["pools"][0],
@@ -37,7 +50,7 @@ def destination(**different: object) -> Result:
         "longest_left_seconds": 59.0,
         "rate": {"last_1s": 500.0, "last_10s": 50.0, "last_60s": 8.3},
         "trend": "rising",
-        "forecast": {"saturation": 6.0, "seconds_to_critical": 0.0, "seconds_to_exhausted": 0.0},
+        "forecast": course(6.0, 0.0, 0.0),
         **different,
     }
 
@@ -390,35 +403,56 @@ def test_a_result_of_another_shape_is_refused_by_name() -> None:
         FilterModule().filters()["describe"](usage(destination(rate={})))
 
 
-def course(saturation: float, critical: float | None, exhausted: float | None) -> Result:
-    return {"saturation": saturation, "seconds_to_critical": critical, "seconds_to_exhausted": exhausted}
-
-
 @pytest.mark.parametrize(
     ("different", "expected"),
     [
-        ({}, "50 connections/s closed over the last 10 s, rising."),
         (
-            {"forecast": course(1.5, 12.4, 40.0)},
+            {},
+            (
+                "50 connections/s closed over the last 10 s, rising. Attempts that fail are not closed, so that no "
+                "rate shows how many are wanted."
+            ),
+        ),
+        (
+            {"forecast": course(1.5, 0.0, None), "level": "critical"},
+            (
+                "50 connections/s closed over the last 10 s, rising; at that rate 150% of the ports are blocked at "
+                "steady state."
+            ),
+        ),
+        (
+            {"level": "ok", "forecast": course(1.5, 12.4, 40.0)},
             "50 connections/s closed over the last 10 s, rising; at that rate critical in 12 s, exhausted in 40 s.",
         ),
         (
-            {"forecast": course(1.5, 0.0, 7.6), "trend": None},
+            {
+                "level": "ok",
+                "forecast": course(
+                    1.5, 12.4, 40.0, slope=2.0, critical_between=[9.0, 18.0], exhausted_between=[30.0, None]
+                ),
+            },
+            (
+                "50 connections/s closed over the last 10 s, rising by 2.0 each second; if so it goes on critical in "
+                "12 s (9 to 18), exhausted in 40 s (30 s at the earliest)."
+            ),
+        ),
+        (
+            {"level": "critical", "forecast": course(1.5, 0.0, 7.6), "trend": None},
             "50 connections/s closed over the last 10 s; at that rate exhausted in 8 s.",
         ),
         (
-            {"forecast": course(0.82, 30.0, None), "trend": "steady"},
+            {"level": "ok", "forecast": course(0.82, 30.0, None), "trend": "steady"},
             (
                 "50 connections/s closed over the last 10 s, steady; "
                 "at that rate critical in 30 s, with 82% at steady state."
             ),
         ),
         (
-            {"forecast": course(0.1, None, None), "trend": None, "hold_seconds": 1.0},
+            {"level": "ok", "forecast": course(0.1, None, None), "trend": None, "hold_seconds": 1.0},
             "500 connections/s closed over the last 1 s; at that rate 10% of the ports are blocked at steady state.",
         ),
     ],
-    ids=["already", "both ahead", "exhausted ahead", "critical ahead", "never"],
+    ids=["no port", "critical already", "both ahead", "a slope, thin data", "exhausted ahead", "critical ahead", "no"],
 )
 def test_outlook(different: dict[str, object], expected: str) -> None:
     assert outlook(destination(**different)) == expected

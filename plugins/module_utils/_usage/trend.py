@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast connections are closed now, and how that changes: a line through the newest part of the last minute. Pure.
+
+A load starts, stops and bursts, so that no line fits all of the minute. The minute is split where two lines fit clearly
+better than one, and the newest part is split again, until one line will do.
+"""
+
+import math
+from typing import Iterator, List, NamedTuple, Tuple
+
+from .waiting import Waiting
+
+# So many ticks are counted together: 0.5 s.
+_TICKS = 2
+# Ages are told apart more finely the younger they are.
+_FINER = 1.2
+# What is shorter than a line is level; few bins do not tell how uneven a load is.
+_SHORTEST, _SHORTEST_LINE, _FEW = 2, 8, 10
+# Two lines have to beat one by that (twice the log of a likelihood, for each doubling of what is known).
+_CLEARLY = 4.0
+# A number of whole sockets is half of one off, however even the load is.
+_UNEVEN = 0.25
+# A slope of so many standard errors is taken for none, one of three times as many nearly as it is.
+_NOISE = 1.5
+_QUIET_MS = 10000
+
+
+class Trend(NamedTuple):
+    """rate: connections closed per second now; slope: by how much that grows each second, 0 where it is not sure to.
+
+    The errors are standard ones, that of the slope also where it is taken for 0. seconds: how long it has been so.
+    """
+
+    rate: float
+    slope: float
+    rate_error: float
+    slope_error: float
+    seconds: float
+
+
+class _Line(NamedTuple):
+    """Through numbers of sockets by age, in bins: its middle, its slope, and what it leaves unexplained."""
+
+    mean: float
+    slope: float
+    residual: float
+    spread: float
+
+
+class _Bins:
+    """Numbers of closed connections, the newest first, with sums that give the line through any part at once."""
+
+    def __init__(self, numbers: List[int]) -> None:
+        self.length = len(numbers)
+        self._sums: List[Tuple[int, int, int]] = [(0, 0, 0)]
+        y = iy = yy = 0
+        for index, number in enumerate(numbers):
+            y, iy, yy = y + number, iy + index * number, yy + number * number
+            self._sums.append((y, iy, yy))
+
+    def line(self, start: int, end: int) -> _Line:
+        """Level where the part is too short for a slope."""
+        length = end - start
+        y, iy, yy = (after - before for before, after in zip(self._sums[start], self._sums[end]))
+        mean = y / length
+        left = yy - y * mean
+        if length < _SHORTEST_LINE:
+            return _Line(mean, 0.0, max(0.0, left), 0.0)
+        spread = length * (length * length - 1) / 12
+        together = iy - (start + end - 1) / 2 * y
+        return _Line(mean, together / spread, max(0.0, left - together * together / spread), spread)
+
+    def unexplained(self, end: int, at: int) -> float:
+        """By two lines, one through the bins before at and one through those from there to end."""
+        return self.line(0, at).residual + self.line(at, end).residual
+
+
+def trend(waiting: Waiting, plain: bool = False) -> Trend:
+    """What the ages tell. Where ports are reused early, only the time within the hold time is known: too short.
+
+    plain: a rate is enough.
+    """
+    if plain:
+        return Trend(waiting.current_rate(), 0.0, 0.0, 0.0, 0.0)
+    if waiting.reused or waiting.lasts_ms >> waiting.shift <= _TICKS * _SHORTEST_LINE:
+        window_ms = max(waiting.tick_ms, waiting.hold_ms)
+        closed = waiting.younger(window_ms)
+        return Trend(closed * 1000 / window_ms, 0.0, math.sqrt(closed) * 1000 / window_ms, 0.0, window_ms / 1000)
+    if not waiting.younger(min(_QUIET_MS, waiting.lasts_ms // 2)):
+        return Trend(0.0, 0.0, 0.0, 0.0, 0.0)
+    newest = (waiting.lasts_ms >> waiting.shift) - 1
+    # The last tick is left out: it also holds sockets whose timer is late.
+    bins = _Bins(
+        [
+            sum(waiting.ticks.get(tick - more, 0) for more in range(_TICKS))
+            for tick in range(newest, _TICKS - 1, -_TICKS)
+        ]
+    )
+    end = _newest_part(bins)
+    line = bins.line(0, end)
+    # Where that is not known, the load is taken for a random one.
+    free = end - (2 if line.spread else 1)
+    variance = max(_UNEVEN, line.residual / free, line.mean if end < _FEW else 0.0)
+    slope_error = math.sqrt(variance / line.spread) if line.spread else 0.0
+    trusted = max(0.0, 1 - (_NOISE * slope_error / line.slope) ** 2) if line.slope else 0.0
+    # Ages grow with the index: what falls with age rises with time. The youngest bin is some milliseconds old.
+    per_second = 1000 / (_TICKS * waiting.tick_ms)
+    newest_ms = waiting.lasts_ms - (newest + 1 << waiting.shift)
+    back = (end - 1) / 2 + 0.5 + newest_ms * per_second / 1000
+    slope = -line.slope * trusted
+    rate_error = math.sqrt(variance / end + (back * slope_error * trusted) ** 2)
+    return Trend(
+        max(0.0, line.mean + slope * back) * per_second,
+        slope * per_second**2,
+        rate_error * per_second,
+        slope_error * per_second**2,
+        end / per_second,
+    )
+
+
+def _newest_part(bins: _Bins) -> int:
+    """How many of the newest bins one line is good for."""
+    end = bins.length
+    while True:
+        one = bins.line(0, end).residual + end * _UNEVEN
+        ages = list(_ages(end))
+        if not ages:
+            return end
+        _two, near = min((bins.unexplained(end, at), at) for at in ages)
+        between = range(max((at for at in ages if at < near), default=near), near + near // 4 + 1)
+        two, at = min((bins.unexplained(end, at), at) for at in between if at <= end - _SHORTEST)
+        if end * math.log(one / (two + end * _UNEVEN)) < _CLEARLY * math.log(bins.length):
+            return end
+        # The change is somewhere within a bin, which is left out.
+        end = max(_SHORTEST, at - 1)
+
+
+def _ages(end: int) -> Iterator[int]:
+    age = float(_SHORTEST)
+    while age <= end - _SHORTEST:
+        yield int(age)
+        age = max(int(age) + 1, age * _FINER)
