@@ -198,13 +198,13 @@ def test_stress_reports_and_diagnosis_fails_where_asked(host: Host) -> None:
 
 FAILING = """
 import socket, time
-server = socket.create_server(("198.18.0.1", 8080), backlog=1024)
+server = socket.create_server(("198.18.0.1", 8099), backlog=1024)
 kept = [socket.socket() for _turn in range(500)]
 for one in kept:
-    one.connect(("198.18.0.1", 8080))
+    one.connect(("198.18.0.1", 8099))
 print("ready", flush=True)
 while True:
-    socket.socket().connect_ex(("198.18.0.1", 8080))
+    socket.socket().connect_ex(("198.18.0.1", 8099))
     time.sleep(0.01)
 """
 
@@ -226,7 +226,7 @@ def test_diagnosis_names_who_finds_no_port(host: Host) -> None:
         pytest.skip("not traced here")
     assert run.failed
     assert run.said("connects in 1.0 s found no local port.")
-    assert re.search(r"python\S* .*198\.18\.0\.1:8080", run.text)
+    assert re.search(r"python\S* .*198\.18\.0\.1:8099", run.text)
 
 
 def test_stress_fails_where_asked(host: Host) -> None:

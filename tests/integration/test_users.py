@@ -162,7 +162,7 @@ def test_ten_failing_connects_of_110_are_ten_events() -> None:
             counts = Counts()
             for line in pipe.lines(0):
                 counts.take(line)
-        exhausted, refused = ours(describe(counts, 2.0, 10))
+        exhausted, refused = ours(describe(counts, 2.0, 1000))
     assert exhausted == {
         "program": PROGRAM,
         "owner": f"podman {ID[:12]}",
@@ -188,7 +188,7 @@ def test_ipv6() -> None:
             counts = Counts()
             for line in pipe.lines(0):
                 counts.take(line)
-    (user,) = [one for one in describe(counts, 1.0, 10)["users"] if one["address"] == "2001:db8::1"]
+    (user,) = [one for one in describe(counts, 1.0, 1000)["users"] if one["address"] == "2001:db8::1"]
     assert (user["connects"], user["no_port"], user["pid"]) == (101, 1, os.getpid())
 
 
@@ -204,7 +204,7 @@ def test_runs_at_the_same_time_see_the_same_and_do_not_remove_each_other() -> No
                 for line in pipe.lines(0):
                     counts.take(line)
         assert is_on(other)
-    assert ours(describe(counts, 1.0, 10))[0]["no_port"] == 10
+    assert ours(describe(counts, 1.0, 1000))[0]["no_port"] == 10
 
 
 @traced
@@ -261,7 +261,7 @@ def test_a_run_ends_in_time_and_counts_connects_while_they_come() -> None:
     with Network(40000, 40099, TO[0]) as network:
         network.listen(*TO)
         with forked(lambda: connect_for_ever(network), signal.SIGKILL):
-            result = observe_users(0.5, 10, check_mode=False)
+            result = observe_users(0.5, 1000, check_mode=False)
     (user,) = ours(result, "for ever")
     assert result["traced"]
     assert result["seconds"] == 0.5

@@ -15,7 +15,7 @@ from simulated_fleet import RECORDED
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _border
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import NotUnderstoodError, parse
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import LoadResult, Plan, Usage
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import LoadResult, Plan, Usage, Users
 
 USAGES = [*RECORDED["usage"].values(), *RECORDED["kernels"].values(), RECORDED["remediated"]["usage_after"]]
 CRITICAL: dict[str, Any] = RECORDED["usage"]["critical"]
@@ -61,6 +61,14 @@ def test_plan_and_load_pass_unchanged() -> None:
     remediated = RECORDED["remediated"]
     assert parse(Plan, remediated["plan"]) == remediated["plan"]
     assert [parse(LoadResult, one) for one in remediated["stress"]] == remediated["stress"]
+
+
+def test_users_pass_unchanged_and_bounded() -> None:
+    users = RECORDED["users"]
+    assert parse(Users, users) == users
+    assert parse(Users, {**users, "skipped": True}) == users
+    with pytest.raises(NotUnderstoodError, match="users: 1001 items are more than 1000"):
+        parse(Users, {**users, "users": users["users"] * 1001})
 
 
 def test_what_is_not_named_does_not_pass() -> None:

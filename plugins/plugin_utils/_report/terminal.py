@@ -145,8 +145,8 @@ def _failing_users(host: HostReport) -> list[User]:
 
 
 def _failing_row(name: str, user: User, column: int) -> Sequence[object]:
-    who = cut_end(name, column), user["program"], cut_end(user["owner"] or "", column)
-    return *who, format_destination(user), format_number(user["rate"]), user["no_port"]
+    who = (cut_end(text, column) for text in (name, user["program"], user["owner"] or "", format_destination(user)))
+    return *who, format_number(user["rate"]), user["no_port"]
 
 
 def _losses(groups: Sequence[LossGroup], width: int) -> list[Line]:

@@ -11,7 +11,7 @@ from .wording import format_number
 
 USERS_SHOWN = 10
 
-_PROGRAM, _OWNER = 15, 28
+_PROGRAM, _OWNER, _TOWARDS = 15, 24, 47
 
 
 def describe_users(users: Users) -> list[str]:
@@ -45,7 +45,7 @@ def users_verdict(users: Users) -> str:
 def _row(user: User) -> tuple[object, ...]:
     owner = cut_end(user["owner"] or "", _OWNER)
     program = cut_end(user["program"], _PROGRAM)
-    return program, owner, format_destination(user), format_number(user["rate"]), user["no_port"]
+    return program, owner, cut_end(format_destination(user), _TOWARDS), format_number(user["rate"]), user["no_port"]
 
 
 def format_user(user: User) -> str:

@@ -41,7 +41,7 @@ VOLATILE = {
     "uptime", "counters", "seconds", "rate", "connect_ms", "url", "time_wait", "sockets", "blocked_at_most", "inode",
     "pools", "evidence", "message",
 }  # fmt: skip
-OURS = ("port_usage_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
+OURS = ("port_usage_info", "port_users_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ ESCAPES = "\x1b[2J\x1b]0;owned\x07\x1b[31mred\x9b1m\r\b\x7f"
 BIDI = "\u202eevil\u202c\u2066x\u2069\u200b"
 MARKUP = "</script><script>alert('owned')</script><img src=x onerror=alert(1)>"
 FORMULA = '=HYPERLINK("http://192.0.2.1/";"owned")'
-OUR_MODULES = ("port_usage_info", "sysctl_dropin", "curl_stress")
+OUR_MODULES = ("port_usage_info", "port_users_info", "sysctl_dropin", "curl_stress")
 
 
 class Attack(NamedTuple):

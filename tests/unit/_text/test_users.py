@@ -60,8 +60,13 @@ def test_many_users_do_not_flood() -> None:
 
 
 def test_long_names_are_cut() -> None:
-    lines = describe(users(users=[{**USER, "program": "x" * 900, "owner": "pod " + "y" * 900}]))
-    assert max(map(len, lines)) <= WIDTH
+    """As long as an address of IPv6 with its port can be, all is shown; what a hostile host says may be longer."""
+    longest = {**USER, "address": "2001:db8:1111:2222:3333:4444:5555:6666", "port": 65535}
+    lines = describe(users(users=[{**longest, "program": "x" * 900, "owner": "pod " + "y" * 900}]))
+    assert "[2001:db8:1111:2222:3333:4444:5555:6666]:65535" in lines[2]
+    assert max(map(len, lines)) <= WIDTH + 23
+    hostile = describe(users(users=[{**USER, "address": "z" * 900}]))
+    assert max(map(len, hostile)) <= WIDTH + 23
 
 
 def test_users_of_a_pool_are_those_of_its_namespace() -> None:
