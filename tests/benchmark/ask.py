@@ -43,6 +43,7 @@ def result(detail: str) -> None:
         "destination": None,
         "warning_threshold": 0.4,
         "critical_threshold": 0.5,
+        "probe": "auto",
     }
     checked = check_options(options)
     spent = []

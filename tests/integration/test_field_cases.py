@@ -160,8 +160,11 @@ def test_a_peer_without_timestamps_where_reuse_is_on(privileged: bool) -> None:
         assert (pool["blocked"], pool["reusable"], pool["hold_seconds"]) == (PORTS, 0, 60.0)
         found = findings(usage)["reuse-fails"]
         assert (found["severity"], found["evidence"]["time_wait"]) == ("critical", PORTS)
-        assert "Switch TCP timestamps on at the peer" in found["remedy"]
         assert "A closed connection blocks its port for 60 s" in said(usage)
+        for told in (said(usage), terminal(usage), page(usage)):
+            assert "Switch TCP timestamps on at the peer" in told
+        assert "web1 exhausted*" in terminal(usage)
+        assert "no port in" in page(usage)
 
 
 @private
@@ -292,6 +295,10 @@ def test_errno_99_because_ipv6_is_off() -> None:
         "connect() to [::1]:9092 fails with errno 99, but not for want of a port: IPv6 is switched off."
     )
     assert "Nothing to do" not in said(usage)
+    for told in (said(usage), page(usage)):
+        assert "but not for want of a port: IPv6 is switched off" in told
+    assert "no-source-address" in terminal(usage)
+    assert "no address (errno 99)" in page(usage)
 
 
 @private
