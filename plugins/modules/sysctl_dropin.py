@@ -71,13 +71,14 @@ options:
     default: false
   on_conflict:
     description:
-      - What to do when a value would not survive a reboot, because another sysctl file decides, because no loader reads
-        O(path), or because the loader writes only part of a long list. Found out by the rules of the loader of this
-        host, in check mode too, before anything is changed.
-      - V(fail) refuses, and names the key, the values and the line that decides. V(warn) goes on with warnings,
-        V(ignore) without.
-      - The loader is C(systemd-sysctl) where it is installed. Where C(sysctl --system), ufw or tuned would later set
-        another value, that is a warning only.
+      - What to do when a value would not survive a reboot, because another file decides, because no loader reads
+        O(path), or because the loader, or a kernel before 5.2, takes only part of a long list. Found out by the rules
+        of the programs of this host, in check mode too, before anything is changed.
+      - V(fail) refuses, and names the key, the values, the line that decides, and the ways out. V(warn) goes on with
+        warnings, V(ignore) without.
+      - The loader is C(systemd-sysctl) where it is installed. What ufw, ifup, NetworkManager, cloud-init, tuned and
+        C(rc.local) set after it, in this order, counts; so do the sysctl files that tuned applies once more. What only
+        C(sysctl --system) would set otherwise, or cloud-init when an instance is new, is a warning.
     type: str
     choices: [fail, warn, ignore]
     default: fail
@@ -186,10 +187,17 @@ settings:
           because the kernel refuses the value; then there is a warning).
       type: str
     boot_value:
-      description: The value after a reboot, null where no file sets the key, or no loader is known.
+      description:
+        - The value after a reboot as the kernel will print it, null where no file sets the key, or no loader is known.
       type: str
     boot_file:
       description: The file that decides this, null where there is none.
+      type: str
+    boot_line:
+      description: The number of the line in that file.
+      type: int
+    boot_writer:
+      description: Who sets it, the loader of the host or whoever comes last after it, as in RV(late_writers).
       type: str
   sample:
     - key: net.ipv4.tcp_tw_reuse
@@ -199,6 +207,8 @@ settings:
       status: changed
       boot_value: "1"
       boot_file: /etc/sysctl.d/99-zz-ephemeral-ports.conf
+      boot_line: 12
+      boot_writer: systemd-sysctl
 file:
   description:
     - The result for the file, V(created), V(changed), V(unchanged), V(restored), V(removed), V(absent), V(kept) (not
@@ -209,8 +219,9 @@ file:
   sample: created
 late_writers:
   description:
-    - Who sets sysctls again after the loader of the boot, V(tuned) where a profile is active and V(ufw) where it is
-      enabled and has a sysctl file. A warning tells where that would change a value.
+    - Who sets sysctls again after the loader of the boot, V(tuned) where a profile is active, V(ufw) where it is
+      enabled and has a sysctl file, and V(ifup), V(NetworkManager), V(cloud-init) and V(rc.local) where their files
+      plainly call C(sysctl) for one of these keys. Whoever comes last decides RV(settings[].boot_value).
   type: list
   elements: str
   returned: success

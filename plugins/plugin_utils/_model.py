@@ -330,7 +330,7 @@ class Plan(TypedDict):
 
 
 class KeyResult(TypedDict):
-    """What became of a key. boot_value: what the next boot sets, None where that is not known."""
+    """What became of a key. boot_value: what the next boot sets, None where that is not known; by which program."""
 
     key: str
     wanted: LongText | None
@@ -339,6 +339,8 @@ class KeyResult(TypedDict):
     status: Literal["changed", "unchanged", "skipped", "restored", "kept"]
     boot_value: LongText | None
     boot_file: str | None
+    boot_line: int | None
+    boot_writer: str | None
 
 
 class DiffPart(TypedDict):

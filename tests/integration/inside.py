@@ -20,6 +20,12 @@ REFUSED = 3  # exit code: there is a reason to skip the test
 MOST_WORDS = 60000  # less than a pipe holds
 
 
+def own_directory(path: Path) -> None:
+    """In private namespaces: an empty directory, whether or not the machine has it."""
+    path.mkdir(exist_ok=True)
+    namespaces.mount("tmpfs", path, "tmpfs", 0, "mode=755")
+
+
 def in_child(function: Callable[[], object]) -> tuple[int, str]:
     """Run a function in a child process: its exit code (negative: the signal that killed it), and its traceback."""
     return in_children([function])[0]

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import late_writers
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import outlook as boot_outlook
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import PROCPS, SYSTEMD, Loader
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.run import run
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys, sysctl
 
-from .inside import private
+from .inside import own_directory, private
 
 ETC = Path("/etc/sysctl.d")
 DROPIN = ETC / "99-zz-ephemeral-ports.conf"
@@ -98,7 +97,7 @@ def test_a_later_file_that_agrees_is_none(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_file_that_no_loader_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, NEW_SYSTEMD, NEW_PROCPS)
     elsewhere = Path("/var/lib/netops.ephemeral_ports/a.conf")
-    with refused(f"it does not read {elsewhere}"):
+    with refused(f"it does not read {elsewhere}", f"path: {ETC}/zz-ephemeral-ports.conf"):
         apply(path=elsewhere)
     assert apply(path=elsewhere, on_conflict="warn")["settings"][0]["boot_value"] is None
 
@@ -159,21 +158,68 @@ def test_no_loader(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @private
-def test_tuned_and_ufw_set_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_and_a_kernel_before_5_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the first page as it is cut, and with it a port that nobody has named, whoever writes."""
+    ports = ",".join(map(str, range(10001, 13001, 2)))
     install(monkeypatch, NEW_SYSTEMD)
-    theirs = ETC / "ufw"
-    theirs.write_text(f"#\nnet/ipv4/tcp_tw_reuse=0\n{FIN}=30\n")
-    monkeypatch.setattr(late_writers, "find_ufw", lambda: late_writers.Ufw(True, str(theirs)))
-    monkeypatch.setattr(late_writers, "find_tuned", lambda: late_writers.Tuned("network-latency", False))
+    monkeypatch.setattr(features, "release", lambda *_: "5.1.21")
+    with refused("this kernel takes only the beginning of so long a list", f"({len(ports)} characters)"):
+        apply(f"{RESERVED} = {ports}\n")
+    result = apply(f"{RESERVED} = {ports}\n", on_conflict="warn")
+    assert result["settings"][0]["boot_value"].startswith("113,10001,")
+    monkeypatch.setattr(features, "release", lambda *_: "5.2.0")
+    assert apply(f"{RESERVED} = {ports}\n")["settings"][0]["boot_value"] == ports
+
+
+@private
+def test_late_writers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes last decides; what comes only once is a warning."""
+    install(monkeypatch, NEW_SYSTEMD)
+    scripts = Path("/etc/cloud")
+    own_directory(scripts)
+    (scripts / "cloud.cfg").write_text(f"bootcmd:\n  - sysctl -w {REUSE}=0\n")
+    with refused(f'{REUSE} = 1, but cloud-init sets it to "0": /etc/cloud/cloud.cfg:2 decides'):
+        apply()
+    result = apply(on_conflict="warn")
+    assert (result["late_writers"], result["settings"][0]["boot_file"]) == (["cloud-init"], "/etc/cloud/cloud.cfg")
+    (scripts / "cloud.cfg").write_text(f"runcmd:\n  - sysctl -w {REUSE}=0\n")
     result = apply()
-    assert result["late_writers"] == ["tuned", "ufw"]
-    ufw, tuned = result["warnings"]
-    assert ufw == f'{REUSE} = 1, but ufw sets it to "0": {theirs}:2 decides'
-    assert 'its profile "network-latency" wins' in tuned
-    monkeypatch.setattr(late_writers, "find_ufw", lambda: late_writers.Ufw(False, str(theirs)))
-    monkeypatch.setattr(late_writers, "find_tuned", lambda: late_writers.Tuned("network-latency", True))
-    result = apply()
-    assert (result["warnings"], result["late_writers"]) == ([], ["tuned"])
+    assert result["warnings"] == [
+        f'{REUSE} = 1, but cloud-init sets it to "0" when an instance is new: /etc/cloud/cloud.cfg:2'
+    ]
+    assert (result["late_writers"], result["settings"][0]["boot_value"]) == ([], "1")
+
+
+@private
+def test_what_the_profile_of_tuned_sets_is_not_always_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, NEW_SYSTEMD)
+    tuned = Path("/etc/tuned")
+    own_directory(tuned)
+    (tuned / "own").mkdir()
+    (tuned / "active_profile").write_text("own\n")
+    (tuned / "tuned-main.conf").write_text("reapply_sysctl = 0\n")
+    assert [warning for warning in apply()["warnings"] if 'its profile "own" wins' in warning]
+    (tuned / "own/tuned.conf").write_text(f"[sysctl]\n{REUSE} = ${{reuse}}\n")
+    assert apply()["warnings"] == [f"{REUSE} is set by tuned, to what is not known here: {tuned}/own/tuned.conf:2"]
+    (tuned / "tuned-main.conf").write_text("reapply_sysctl = 1\n")
+    assert apply()["warnings"] == []
+
+
+@private
+def test_a_conflict_offers_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, NEW_SYSTEMD)
+    LATER.write_text(f"{REUSE} = 0\n")
+    name = ETC / "zz-ephemeral-ports.conf"
+    ways = (
+        f"You can change {LATER}:1, or give the drop-in a name that sorts later, path: {name} "
+        "(timewait_remediate_path), or accept it with on_conflict: warn (timewait_remediate_on_conflict: warn)"
+    )
+    with refused(ways):
+        apply()
+    LATER.rename(ETC / "zz-z.conf")
+    with refused(f"path: {ETC}/zzz-ephemeral-ports.conf"):
+        apply()
+    assert apply(path=ETC / "zzz-ephemeral-ports.conf")["warnings"] == []
 
 
 @private

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulation of the boot agrees with the real loaders of Debian 11, 12 and 13, on whatever tree of files."""
+"""The simulation of the boot agrees with the real loaders and tuned of Debian 11 to 13, on whatever tree of files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Loaders:
     def __init__(self, release: str, launcher: list[str]) -> None:
         self.process = subprocess.Popen(
             [*launcher, sys.executable, str(DRIVER), str(ROOT / "build/loaders" / release)],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "build")},
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'build'}:{DRIVER.parent}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -77,6 +77,12 @@ NUMBERS = st.integers(1, 250).map(str)
 SWITCHES = st.integers(0, 3).map(str)
 RANGES = st.integers(20000, 29999).map(lambda low: f"{low} {low + 30001}")
 TABBED_RANGES = st.integers(20000, 29999).map(lambda low: f"{low}\t{low + 30001}")
+# What the kernel takes only in part, or not at all, or depending on another key.
+ODD_VALUES = st.sampled_from(
+    ["1 # remark", "1 ; remark", "0x10", "010", "08", "30000", '"9000 65500"', "1000 65535", "500 65535", "9000-65500"]
+)
+ODD_PORTS = st.sampled_from(["30000-32767 # NodePorts", "8080,", "5,,6", "0x50", "9,8-7", "1 2", "70000", '"80"'])
+STARTS = st.sampled_from(["500", "1024", "33000", "x"])
 PORTS = st.lists(st.integers(1, 65535).map(str), max_size=3).map(",".join)
 
 NUMBER_NAMES = st.sampled_from(
@@ -135,6 +141,9 @@ ASSIGNMENTS = st.one_of(
     st.tuples(SWITCH_NAMES, SWITCHES),
     st.tuples(RANGE_NAMES, st.one_of(RANGES, TABBED_RANGES)),
     st.tuples(RESERVED, PORTS),
+    st.tuples(st.one_of(NUMBER_NAMES, SWITCH_NAMES, RANGE_NAMES), ODD_VALUES),
+    st.tuples(RESERVED, ODD_PORTS),
+    st.tuples(st.just("net.ipv4.ip_unprivileged_port_start"), STARTS),
     st.tuples(ANY_NAME, st.sampled_from(["", "=", "= 5", '"5"', "five", "-"])),
 )
 BEFORE = st.sampled_from(
@@ -201,10 +210,50 @@ CONTENTS = st.one_of(
 )
 LINKED = {"/etc/sysctl.d": {"directory": True}, "/run/sysctl.d": {"link": "../etc/sysctl.d"}}
 LINKED_DIRECTORIES = st.sampled_from([{}, {}, {}, {}, LINKED])
+# A name is not in a section twice, which older ones take for an error.
+PROFILE_NAMES = [
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_time",
+    "net/ipv4/tcp_fin_timeout",
+    "net.ipv4.conf.lo/7.rp_filter",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.tcp_tw_reuse",
+    "net.ipv4.tcp_fin_timeouts",
+]
+PROFILE_LINES = st.dictionaries(st.sampled_from(PROFILE_NAMES), st.one_of(NUMBERS, SWITCHES), max_size=4).map(
+    lambda pairs: "".join(f"{name} = {value}\n" for name, value in pairs.items())
+)
+SECTIONS = st.sampled_from(["[sysctl]\n", "[sysctl]\n", "[sysctl]\nreplace=1\n", "[sysctl]\nenabled=0\n", "[vm]\n"])
+PROFILES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["[main]\nsummary=x\n", "[main]\ninclude=base\n", "# x\n[main]\ninclude = base # y\n"]),
+    SECTIONS,
+    PROFILE_LINES,
+    st.one_of(st.just(""), PROFILE_LINES.map("[more]\ntype=sysctl\n{}".format)),
+)
+BASES = PROFILE_LINES.map("[sysctl]\nnet.ipv4.ip_local_port_range = 9000 65499  # as for Oracle\n{}".format)
+
+
+def tuned_tree(names: str, main: str, profile: str, base: str) -> Tree:
+    """Newer ones have profiles in a directory of their own."""
+    texts = {"/etc/tuned/active_profile": names, "/etc/tuned/tuned-main.conf": main}
+    for directory in ("/etc/tuned", "/etc/tuned/profiles"):
+        texts |= {f"{directory}/own/tuned.conf": profile, f"{directory}/base/tuned.conf": base}
+    return {path: {"text": text} for path, text in texts.items()}
+
+
+TUNED = st.builds(
+    tuned_tree,
+    st.sampled_from(["own\n", "own\n", "base\n"]),
+    st.sampled_from(["", "reapply_sysctl = 1\n", "reapply_sysctl = 0\n", "# reapply_sysctl = 0\n"]),
+    PROFILES,
+    BASES,
+)
 TREE = st.builds(
-    lambda linked, tree: {**linked, **tree},
+    lambda linked, tree, tuned: {**linked, **tree, **tuned},
     LINKED_DIRECTORIES,
     st.dictionaries(PATHS, CONTENTS, min_size=1, max_size=6),
+    st.one_of(st.just({}), TUNED),
 )
 
 

@@ -7,6 +7,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
+
 from .dropin import (
     CONTENT,
     DROPIN,
@@ -43,10 +48,14 @@ def test_apply_and_roll_back() -> None:
         {"key": REUSE, "wanted": "1", "before": "2", "after": "1", "status": "changed"},
         {"key": MISSING, "wanted": "5", "before": None, "after": None, "status": "skipped"},
     ]
-    boot_values = ["15432", "10240 65535", "1", None]
+    boot_values = [("15432", 2), ("10240 65535", 3), ("1", 6), (None, None)]
+    unset = {"boot_file": None, "boot_line": None, "boot_writer": None}
+    writer = boot_loaders.find_loaders()[0].name
     assert result["settings"] == [
-        {**setting, "boot_value": value, "boot_file": value and str(DROPIN)}
-        for setting, value in zip(expected, boot_values, strict=True)
+        {**setting, **unset, "boot_value": value}
+        if value is None
+        else {**setting, "boot_value": value, "boot_file": str(DROPIN), "boot_line": line, "boot_writer": writer}
+        for setting, (value, line) in zip(expected, boot_values, strict=True)
     ]
     assert DROPIN.read_text() == CONTENT
     assert DROPIN.stat().st_mode & 0o7777 == 0o644
@@ -185,8 +194,10 @@ def test_other_files_are_not_touched() -> None:
 
 @private
 def test_unprivileged_port_start_moves_in_a_safe_order() -> None:
-    content = f"{RANGE} = 500 65535\n{START} = 400\n"
-    present(content)
+    """At boot, too: a loader goes by the order of the lines."""
+    with pytest.raises(ApplyError, match=r"it begins below net\.ipv4\.ip_unprivileged_port_start, which is 1024"):
+        present(f"{RANGE} = 500 65535\n{START} = 400\n")
+    present(f"{START} = 400\n{RANGE} = 500 65535\n")
     assert (get(RANGE), get(START)) == ("500 65535", "400")
     absent()
     assert (get(RANGE), get(START)) == ("32768 60999", "1024")

@@ -57,16 +57,19 @@ BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
     "directory for a key": ({"content": "net.ipv4 = 1"}, "this kernel has no such key"),
     "value the kernel refuses": (
         {"content": f"{FIN} = 40\n{REUSE} = 7\n"},
-        f"the kernel refused {REUSE} = 7: Invalid argument; everything is as it was before",
+        f"content line 2: {REUSE} = 7: the kernel refuses that: 7 is outside 0 to 2",
     ),
     "value the kernel refuses, optional": (
         {"content": f"-{REUSE} = 7\n{FIN} = 40\n"},
-        f"the kernel refused {REUSE} = 7",
+        f"content line 1: {REUSE} = 7: the kernel refuses that",
     ),
-    "value the kernel takes for another": ({"content": f"{FIN} = 010\n"}, f"the kernel turned {FIN} = 010 into 8"),
-    "empty value": ({"content": f"{REUSE} =\n"}, f"the kernel refused {REUSE} = :"),
+    "value the kernel takes for another": ({"content": f"{FIN} = 010\n"}, f"{FIN} = 010: the kernel takes that for 8"),
+    "empty value": ({"content": f"{REUSE} =\n"}, "the kernel refuses that: there is no number"),
     "reserved port beyond": ({"content": f"{RESERVED} = 80,70000"}, "port 70000 is outside 0 to 65535"),
-    "unprivileged ports above the range": ({"content": f"{START} = 40000"}, f"the kernel refused {START} = 40000"),
+    "unprivileged ports above the range": (
+        {"content": f"{START} = 40000"},
+        f"the kernel refuses that: {RANGE} begins below it, at 32768",
+    ),
     "key that cannot be read": (
         {"content": "net.ipv4.route.flush = 1"},
         "/proc/sys/net/ipv4/route/flush cannot be read",

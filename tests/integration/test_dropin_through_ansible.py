@@ -53,7 +53,7 @@ PLAY = f"""
           - applied.settings | map(attribute="after") | list == ["1", "20000 60001"]
           - again is not changed
           - boolean.msg == "lock_timeout must be a number, not the boolean true"
-          - refused.msg is search("the kernel refused {REUSE} = 7")
+          - refused.msg is search("the kernel refuses that. 7 is outside 0 to 2")
           - empty.msg is search("content")
           - rolled_back is changed
           - rolled_back.file == "removed"

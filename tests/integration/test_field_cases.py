@@ -9,12 +9,16 @@ import html
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from simulated_fleet import META
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import SYSTEMD, Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import counters
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Report, Usage
@@ -25,8 +29,10 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.ter
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.gate import Usages, judge, read_limits
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
-from .inside import private
+from .dropin import DROPIN, RANGE, RESERVED, REUSE, absent, contents, get, present, put
+from .inside import own_directory, private
 from .network import BIND, Network, bind_for_real, connect_for_real, observed, peers_without_timestamps, set_sysctls
+from .real_boot import boot, real_programs
 from .test_namespaces import neighbour
 from .test_probe import counted
 
@@ -330,3 +336,150 @@ def test_a_healthy_host_is_not_asked(detail: str) -> None:
         usage = observed(detail=detail)
         assert counted() == before
     assert (usage["level"], usage["probe"]) == ("ok", "not_needed")
+
+
+DEFAULTS = {RANGE: "32768 60999", RESERVED: "", REUSE: "2"}
+WISHES = f"{RANGE} = 10240 65535\n{REUSE} = 1\n"
+ACCEPT = "or accept it with on_conflict: warn (timewait_remediate_on_conflict: warn)"
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The programs that set sysctls when Debian 12 boots; the host has no other loaders."""
+    monkeypatch.setattr(boot_loaders, "find_loaders", lambda: [Loader(SYSTEMD, (252,))])
+    return real_programs()
+
+
+def boots_into(programs: Path, result: dict[str, Any]) -> dict[str, str]:
+    """The values after a real boot, which are those that the module has promised."""
+    for key, value in DEFAULTS.items():
+        put(key, value)
+    boot(programs)
+    values = {key: get(key) for key in DEFAULTS}
+    for one in result["settings"]:
+        assert values[one["key"]] == (one["boot_value"] or DEFAULTS[one["key"]]), one
+    return values
+
+
+def refusal(content: str = WISHES, **options: object) -> str:
+    """Why it is refused; and that check mode says so too, and nothing is changed."""
+    before = contents()
+    said = []
+    for check in (True, False):
+        with pytest.raises(ApplyError) as error:
+            present(content, check=check, **options)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    assert contents() == before
+    return said[0]
+
+
+def use_tuned(main: str = "reapply_sysctl = 1\n", profile: str = "[sysctl]\nnet.ipv4.tcp_fin_timeout = 61\n") -> None:
+    etc = Path("/etc/tuned")
+    own_directory(etc)
+    (etc / "own").mkdir()
+    texts = {"active_profile": "own\n", "tuned-main.conf": main, "own/tuned.conf": f"[main]\nsummary=x\n{profile}"}
+    for name, text in texts.items():
+        (etc / name).write_text(text)
+
+
+def use_ufw(sysctls: str) -> Path:
+    """Switched on, with this in the file that it loads."""
+    etc = Path("/etc/ufw")
+    for directory in (etc, Path("/etc/default")):
+        own_directory(directory)
+    (etc / "ufw.conf").write_text("ENABLED=yes\n")
+    (etc / "sysctl.conf").write_text(sysctls)
+    Path("/etc/default/ufw").write_text(f"IPT_SYSCTL={etc}/sysctl.conf\n")
+    return etc / "sysctl.conf"
+
+
+@private
+def test_tuned_applies_sysctl_conf_after_sysctl_d(programs: Path) -> None:
+    """Case 16: as on Enterprise Linux, where tuned is at work and 99-sysctl.conf leads to /etc/sysctl.conf."""
+    late = Path("/etc/sysctl.conf")
+    late.write_text(f"# ours since 2014\n{RANGE} = 32768 60999\n{REUSE} = 0\n")
+    Path("/etc/sysctl.d/99-sysctl.conf").symlink_to("../sysctl.conf")
+    use_tuned()
+    said = refusal()
+    assert f'{REUSE} = 1, but tuned sets it to "0": {late}:3 decides' in said
+    # No name of a drop-in sorts after /etc/sysctl.conf.
+    assert said.endswith(f". You can change {late}:2 and {late}:3, {ACCEPT}")
+    result = present(WISHES, on_conflict="warn")
+    assert result["late_writers"] == ["tuned"]
+    assert f'{REUSE} = 1, but tuned sets it to "0": {late}:3 decides' in result["warnings"]
+    assert boots_into(programs, result) == {RANGE: "32768 60999", RESERVED: "", REUSE: "0"}
+    late.write_text("# ours since 2014\n")
+    result = present(WISHES)
+    assert result["warnings"] == []
+    assert boots_into(programs, result) == {RANGE: "10240 65535", RESERVED: "", REUSE: "1"}
+
+
+@private
+def test_the_profile_of_tuned_wins_without_reapply_sysctl(programs: Path) -> None:
+    profile = f"[sysctl]\n{RANGE} = 9000 65499\n"
+    use_tuned("reapply_sysctl = 0\n", profile)
+    said = refusal()
+    assert f'{RANGE} = 10240 65535, but tuned sets it to "9000 65499": /etc/tuned/own/tuned.conf:4 decides' in said
+    assert boots_into(programs, present(WISHES, on_conflict="warn"))[RANGE] == "9000 65499"
+    use_tuned("reapply_sysctl = 1\n", profile)
+    assert boots_into(programs, present(WISHES))[RANGE] == "10240 65535"
+
+
+@private
+def test_late_files_and_a_name_that_sorts_later(programs: Path) -> None:
+    """Case 10: a packaged file and one that a tool writes; the working answer is another name."""
+    Path("/etc/sysctl.d/990-security-misc.conf").write_text(f"{REUSE} = 0\n")
+    Path("/etc/sysctl.d/999-sysctl-aks.conf").write_text(f"\n{RANGE} = 32768 60999\n")
+    said = refusal()
+    later = DROPIN.with_name("zz-ephemeral-ports.conf")
+    assert said.endswith(
+        ". You can change /etc/sysctl.d/990-security-misc.conf:1 and /etc/sysctl.d/999-sysctl-aks.conf:2, or give the "
+        f"drop-in a name that sorts later, path: {later} (timewait_remediate_path), {ACCEPT}"
+    )
+    result = present(WISHES, on_conflict="warn")
+    assert boots_into(programs, result)[REUSE] == "0"
+    absent()
+    result = present(WISHES, path=str(later))
+    assert boots_into(programs, result) == {RANGE: "10240 65535", RESERVED: "", REUSE: "1"}
+
+
+@private
+def test_values_are_compared_as_the_kernel_parses_them(programs: Path) -> None:
+    """Case 15: what people have in files that sort later. What the kernel takes as ours is no conflict."""
+    theirs = Path("/etc/sysctl.d/99-zzz.conf")
+    theirs.write_text(
+        f"{REUSE} = 1 # allow reuse\nnet.ipv4.tcp_timestamps = 1   ; keep\n{RESERVED} = 30000-32767 # NodePorts\n"
+        "net.ipv4.tcp_no_such = 1\nbroken\n"
+    )
+    result = present(f"{REUSE} = 1\n")
+    assert (result["warnings"], result["settings"][0]["boot_value"]) == ([], "1")
+    assert boots_into(programs, result) == {RANGE: "32768 60999", RESERVED: "", REUSE: "1"}
+    theirs.write_text(f'{RANGE} = "9000 65500"\n')
+    why = f"""{theirs}:1 decides and the kernel then refuses that: '"9000 65500"' is not a number"""
+    assert f"{RANGE} = 10240 65535, but systemd-sysctl leaves it at the kernel's default: {why}" in refusal()
+    assert boots_into(programs, present(WISHES, on_conflict="warn"))[RANGE] == "32768 60999"
+
+
+@private
+def test_ufw_sets_it_after_the_loader(programs: Path) -> None:
+    """Case 15: by the step of ufw's own script."""
+    theirs = use_ufw("#\nnet/ipv4/tcp_tw_reuse=0\nnet/ipv4/ip_local_port_range=9000-65500\n")
+    said = refusal()
+    assert f'{REUSE} = 1, but ufw sets it to "0": {theirs}:2 decides' in said
+    assert said.endswith(f". You can change {theirs}:2, {ACCEPT}")
+    result = present(WISHES, on_conflict="warn")
+    assert result["late_writers"] == ["ufw"]
+    assert boots_into(programs, result) == {RANGE: "10240 65535", RESERVED: "", REUSE: "0"}
+    Path("/etc/ufw/ufw.conf").write_text("ENABLED=no\n")
+    assert boots_into(programs, present(WISHES))[REUSE] == "1"
+
+
+@private
+def test_ufw_before_tuned(programs: Path) -> None:
+    """Whoever comes last decides."""
+    use_ufw(f"{REUSE}=0\n")
+    use_tuned()
+    result = present(WISHES)
+    assert (result["late_writers"], result["warnings"]) == (["tuned", "ufw"], [])
+    assert boots_into(programs, result)[REUSE] == "1"

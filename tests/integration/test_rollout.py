@@ -150,8 +150,8 @@ REFUSED = """\
 {% for one in remediation_plan.dropin %}
 {{ one.key }} = {{ one.wanted }}
 {% endfor %}
-net.ipv4.tcp_fin_timeout = {{ 10**12 if inventory_hostname == 'two' and hostvars.two.timewait_rollout_outcome is defined
-                              else 61 }}
+net.ipv4.tcp_fin_timeout = {{ 2147483647 if inventory_hostname == 'two'
+                              and hostvars.two.timewait_rollout_outcome is defined else 61 }}
 """
 
 
@@ -163,7 +163,7 @@ def test_a_change_that_the_kernel_refuses_rolls_the_others_of_its_wave_back(flee
     assert run.code == 2
     assert run.hosts_with("failed") == ["one", "three", "two"]
     assert run.said("FAILED in wave 1.")
-    assert run.said("the kernel refused net.ipv4.tcp_fin_timeout = 1000000000000")
+    assert run.said("the kernel refused net.ipv4.tcp_fin_timeout = 2147483647")
     assert run.text.count("ROLLED BACK in wave 1") == 2
     assert "Pausing" not in run.text
     assert {name: state_of(host) for name, host in fleet.hosts.items()} == before

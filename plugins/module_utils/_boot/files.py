@@ -23,12 +23,12 @@ def read_files(directories: Sequence[str], as_systemd: bool, root: str, changes:
     """
     found: Dict[str, str] = {}
     for directory in directories:
-        for name in _names(_below(root, directory), changes):
+        for name in _names(below(root, directory), changes):
             if name.endswith(".conf") and not (as_systemd and name.startswith(".")):
                 found.setdefault(name, os.path.join(directory, name))
     paths = [found[name] for name in sorted(found, key=os.fsencode)]
     paths += [] if as_systemd else [_LAST_OF_PROCPS]
-    return [SysctlFile(path, read_text(_below(root, path), changes)) for path in paths]
+    return [SysctlFile(path, read_text(below(root, path), changes)) for path in paths]
 
 
 def read_every_file(root: str = "/") -> List[SysctlFile]:
@@ -63,5 +63,10 @@ def _names(directory: str, changes: Changes) -> Set[str]:
     return names
 
 
-def _below(root: str, path: str) -> str:
+def exists(root: str, path: str) -> bool:
+    return os.path.isfile(below(root, path))
+
+
+def below(root: str, path: str) -> str:
+    """The path as seen from outside of the root."""
     return os.path.join(root, path.lstrip("/"))

@@ -3,30 +3,34 @@
 """Whether a drop-in gets its way after a reboot, on this host."""
 
 import os
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel import sysctl
-from . import files as boot_files
-from . import late_writers, precedence
-from .dialects import PROCPS, Loader
-from .lines import SysctlFile
+from .._kernel import features, keys, sysctl
+from .._kernel.sysctl_value import LONG_LISTS, RefusedError, Version, value_after
+from .dialects import Loader
+from .files import DIRECTORIES
+from .late_writers import LateWriters, find_late_writers
 from .loaders import read_files
-from .precedence import UNSET, BootValue
+from .precedence import UNSET, BootValue, Stage, boot_values, loader_stage
 
-# Where tuned looks for files to apply again.
-_TUNED_DIRECTORIES = ("/etc/", "/run/")
+# What the kernel starts with, of the two keys that bound each other; the second one came with this version.
+_RANGE, _START = "32768 60999", "1024"
+_START_CAME = (4, 11)
+_LATER_NAMES = ("zz-ephemeral-ports.conf", "zzz-ephemeral-ports.conf", "zzzz-ephemeral-ports.conf")
 
 
 class BootOutlook(NamedTuple):
     """What the boot will bring. conflicts and warnings are sentences without a full stop.
 
-    values: what each key will be by the first loader. conflicts: where that differs from what is wanted. warnings: who
-    else would set it otherwise.
+    values: what each key will be by the first loader and the late writers. conflicts: where that differs from what is
+    wanted. deciding: the lines that are to blame, as file:line. warnings: who else would set it otherwise.
     """
 
     values: Dict[str, BootValue]
     conflicts: List[str]
+    deciding: List[str]
     warnings: List[str]
+    late_writers: List[str]
 
 
 def predict_boot(
@@ -36,63 +40,129 @@ def predict_boot(
 
     wanted: each key of interest, with its value or None where none is asked for. Changes nothing.
     """
+    host = _Host(features.parse_version(features.release()), os.sysconf("SC_PAGE_SIZE"), target)
+    start = host.start(wanted)
+    late = find_late_writers(loaders, start, changes={target: text})
+    names = sorted({stage.name for stage in late.stages if stage.writes or stage.name in ("tuned", "ufw")})
     if not loaders:
         unknown = "neither systemd-sysctl nor the sysctl of procps is installed, so it is unknown what a reboot brings"
-        return BootOutlook(dict.fromkeys(wanted, UNSET), [], [unknown] if any(wanted.values()) else [])
-    results = []
+        return BootOutlook(dict.fromkeys(wanted, UNSET), [], [], [unknown] if any(wanted.values()) else [], names)
+    results: List[Tuple[Dict[str, BootValue], List[str]]] = []
     for loader in loaders:
         files = read_files(loader, changes={target: text})
-        values = precedence.boot_values(loader, files, wanted, page_size=os.sysconf("SC_PAGE_SIZE"))
         is_read = any(os.path.realpath(file.path) == target for file in files)
-        results.append((values, list(_differences(loader, values, wanted, target, is_read))))
+        # The others set values when somebody runs them, not at boot.
+        stages = [loader_stage(loader, files, start)] + ([] if results else late.stages)
+        values = host.values(stages, start)
+        results.append((values, list(host.differences(loader, values, wanted, is_read))))
     (values, conflicts), *others = results
     warnings = [sentence for _values, differences in others for sentence in differences if sentence not in conflicts]
-    return BootOutlook(values, conflicts, [*warnings, *_ufw(wanted), *_tuned(target, wanted)])
+    deciding = sorted({_place(values[key]) for key in host.lost(values, wanted)} - {""})
+    warnings += _first_boot(host, late.first_boot, values, wanted)
+    warnings += _unknown_of_tuned(late, wanted)
+    return BootOutlook({key: values[key] for key in wanted}, conflicts, deciding, warnings, names)
 
 
-def active_late_writers() -> List[str]:
-    """Who sets sysctls of files or profiles once more after the loader of the boot."""
-    ufw = late_writers.find_ufw()
-    found = {"tuned": late_writers.find_tuned() is not None, "ufw": bool(ufw and ufw.enabled and ufw.sysctl_file)}
-    return [name for name, is_active in found.items() if is_active]
+def ways_out(
+    outlook: BootOutlook,
+    loaders: Sequence[Loader],
+    target: str,
+    text: Optional[str],
+    wanted: Mapping[str, Optional[str]],
+) -> List[str]:
+    """What one can do about the conflicts, each way as the end of "you can ...". target: as for predict_boot()."""
+    ways = [f"change {' and '.join(outlook.deciding)}"] if outlook.deciding else []
+    directory = os.path.dirname(target)
+    directory = directory if directory in DIRECTORIES else DIRECTORIES[0]
+    paths = (os.path.join(directory, name) for name in (_LATER_NAMES if outlook.conflicts else ()))
+    free = (path for path in paths if path != target and not os.path.lexists(path))
+    later = (path for path in free if not predict_boot(loaders, os.path.realpath(path), text, wanted).conflicts)
+    ways += [f"give the drop-in a name that sorts later, path: {path} (timewait_remediate_path)" for path in later][:1]
+    return [*ways, "accept it with on_conflict: warn (timewait_remediate_on_conflict: warn)"]
 
 
-def _differences(
-    loader: Loader, values: Mapping[str, BootValue], wanted: Mapping[str, Optional[str]], target: str, is_read: bool
+class _Host(NamedTuple):
+    version: Version
+    page_size: int
+    target: str
+
+    def start(self, wanted: Iterable[str]) -> Dict[str, Optional[str]]:
+        """Each key before the boot sets it, as far as it matters to what it takes."""
+        others = sysctl.read_all(key for key in wanted if key not in keys.ROWS)
+        bounded = {keys.PORT_RANGE: _RANGE, keys.UNPRIVILEGED_PORT_START: _START}
+        if self.version < _START_CAME:
+            bounded[keys.UNPRIVILEGED_PORT_START] = "0"
+        return {**dict.fromkeys(wanted), **others, **bounded}
+
+    def values(self, stages: Iterable[Stage], start: Mapping[str, Optional[str]]) -> Dict[str, BootValue]:
+        return boot_values(stages, start, self.version, self.page_size)
+
+    def lost(self, values: Mapping[str, BootValue], wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
+        """The keys that will not be what is wanted."""
+        for key, value in wanted.items():
+            boot = values[key].value
+            if value is not None and (boot is None or not sysctl.same(key, self._meant(key, value), boot)):
+                yield key
+
+    def differences(
+        self, loader: Loader, values: Mapping[str, BootValue], wanted: Mapping[str, Optional[str]], is_read: bool
+    ) -> Iterator[str]:
+        for key in self.lost(values, wanted):
+            boot = values[key]
+            result = "leaves it at the kernel's default" if boot.value is None else f'sets it to "{_short(boot.value)}"'
+            reasons = [] if is_read or boot.value is not None else [f"it does not read {self.target}"]
+            is_cut = boot.file is not None and os.path.realpath(boot.file) == self.target
+            if is_cut and len(boot.refused or "") in (0, self.page_size - 1):
+                reasons.append(self._cut())
+            elif boot.file is not None:
+                reasons.append(f"{_place(boot)} decides")
+                reasons += [f"the kernel then refuses that: {boot.why}"] if boot.why else []
+            why = " and ".join(reasons) or "it does not understand the line"
+            yield f"{key} = {_short(wanted[key] or '')}, but {boot.writer or loader} {result}: {why}"
+
+    def _cut(self) -> str:
+        who = "this kernel takes" if self.version < LONG_LISTS else "it writes"
+        return f"{who} only the beginning of so long a list"
+
+    def _meant(self, key: str, value: str) -> str:
+        try:
+            return value_after(key, value, {}, self.version)
+        except RefusedError:
+            return value
+
+
+def _first_boot(
+    host: _Host, stages: Iterable[Stage], values: Mapping[str, BootValue], wanted: Mapping[str, Optional[str]]
 ) -> Iterator[str]:
-    for key, value in wanted.items():
-        boot = values[key]
-        if value is None or (boot.value is not None and sysctl.same(key, value, boot.value)):
-            continue
-        result = "leaves it at the kernel's default" if boot.value is None else f'sets it to "{_short(boot.value)}"'
-        reasons = [] if is_read else [f"it does not read {target}"]
-        if boot.file is not None and os.path.realpath(boot.file) == target:
-            reasons.append("it writes only the beginning of so long a list")
-        elif boot.file is not None:
-            reasons.append(f"{boot.file}:{boot.line} decides")
-        why = " and ".join(reasons) or "it does not understand the line"
-        yield f"{key} = {_short(value)}, but {loader} {result}: {why}"
+    start = {key: boot.value for key, boot in values.items()}
+    changed = host.values(stages, start)
+    for key in host.lost({key: changed[key] if changed[key].value else values[key] for key in wanted}, wanted):
+        if changed[key].value is not None:
+            yield (
+                f'{key} = {_short(wanted[key] or "")}, but {changed[key].writer} sets it to '
+                f'"{_short(changed[key].value or "")}" when an instance is new: {_place(changed[key])}'
+            )
 
 
-def _ufw(wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
-    ufw = late_writers.find_ufw()
-    if ufw is None or not ufw.enabled or ufw.sysctl_file is None:
+def _unknown_of_tuned(late: LateWriters, wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
+    """What of the profile is not known and wins, because no file is applied after it."""
+    tuned = late.tuned
+    if tuned is None or not any(wanted.values()):
         return
-    # ufw hands its file to `sysctl -p`. Patterns apart, all versions read it alike.
-    reader = Loader(PROCPS, (3, 3, 17))
-    text = boot_files.read_text(ufw.sysctl_file)
-    values = precedence.boot_values(reader, [SysctlFile(ufw.sysctl_file, text)], wanted)
-    for key, value in wanted.items():
-        boot = values[key]
-        if value is not None and boot.value is not None and not sysctl.same(key, value, boot.value):
-            yield f'{key} = {_short(value)}, but ufw sets it to "{_short(boot.value)}": {boot.file}:{boot.line} decides'
+    names = {key.translate(str.maketrans("./", "/.")): key for key, value in wanted.items() if value is not None}
+    again = {entry.path for entry in tuned.entries} if tuned.reapply_sysctl else set()
+    for entry in tuned.unknown:
+        if entry.path in names and entry.path not in again:
+            yield f"{names[entry.path]} is set by tuned, to what is not known here: {entry.file}:{entry.line}"
+    if not tuned.reapply_sysctl and not tuned.is_whole:
+        yield (
+            f'tuned does not apply sysctl files again with reapply_sysctl = 0, so its profile "{tuned.profile}" wins '
+            "where they differ, and that is not found here"
+        )
 
 
-def _tuned(target: str, wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
-    tuned = late_writers.find_tuned() if any(wanted.values()) else None
-    if tuned is not None and not (tuned.reapply_sysctl and target.startswith(_TUNED_DIRECTORIES)):
-        why = "of another directory than /etc and /run" if tuned.reapply_sysctl else "with reapply_sysctl = 0"
-        yield f'tuned does not apply sysctl files {why} again, so its profile "{tuned.profile}" wins where they differ'
+def _place(boot: BootValue) -> str:
+    return f"{boot.file}:{boot.line}" if boot.file else ""
 
 
 def _short(value: str, most: int = 60) -> str:

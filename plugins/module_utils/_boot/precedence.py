@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which value a sysctl will have after a reboot, by the rules of the program that loads the files. Pure."""
+"""Which value a sysctl will have after a reboot, by the rules of the programs that set it, one by one. Pure."""
 
 import fnmatch
 import re
 from collections import OrderedDict
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._kernel.keys import RESERVED_PORTS
+from .._kernel.sysctl_value import LONG_LISTS, RefusedError, Version, first_write, value_after
 from .dialects import SYSTEMD, Loader, parse_files
 from .lines import Entry, SysctlFile, simplify
 
@@ -19,47 +20,95 @@ _SWAP = str.maketrans("./", "/.")
 class BootValue(NamedTuple):
     """What a key will be, and the line that decides.
 
-    value: None where nothing sets it, and it stays at the kernel's default. Then file and line are those of the "-key"
-    that keeps patterns off it, if there is one.
+    value: as the kernel prints it, with single blanks; None where nothing sets it, so that it stays at the kernel's
+    default. Then file and line are those of a line that the kernel refuses, or of the "-key" that keeps patterns off
+    it, if there is one. writer: the stage that sets it. refused: what the line says and the kernel refuses; why:
+    because of what.
     """
 
     value: Optional[str]
     file: Optional[str]
     line: Optional[int]
+    writer: Optional[str] = None
+    refused: Optional[str] = None
+    why: Optional[str] = None
 
 
 UNSET = BootValue(None, None, None)
 
 
-def boot_values(
-    loader: Loader,
-    files: Sequence[SysctlFile],
-    keys: Iterable[str],
-    accepts: Callable[[str, str], bool] = lambda _key, _value: True,
-    page_size: int = 4096,
-) -> Dict[str, BootValue]:
-    """What each of the canonical keys will be. The keys are assumed to exist; files are in the loader's order.
+class Write(NamedTuple):
+    """A value that is written to a key, and the line that says so."""
 
-    accepts(key, value) says whether the kernel takes a value; without it, each is taken as it is written. page_size is
-    the host's, in bytes.
+    key: str
+    value: str
+    file: str
+    line: int
+
+
+class Stage(NamedTuple):
+    """A program that sets sysctls during the boot: a loader, or a late writer.
+
+    writes: in its order. exceptions: key to the line "-key". writes_on: it goes on writing where the kernel takes only
+    the first page of a value.
     """
-    entries = _entries(loader, files)
-    results = {}
-    for key in keys:
-        path = key.translate(_SWAP)
-        applied = [entry for entry in _applied(loader, entries, path) if accepts(key, entry.value or "")]
-        excepted = [entry for entry in entries if entry.value is None and entry.path == path]
-        results[key] = UNSET
-        for last in (applied or excepted)[-1:]:
-            value = last.value and _as_taken(loader, key, last.value, page_size)
-            results[key] = BootValue(value, last.file, last.line)
-    return results
+
+    name: str
+    writes: List[Write]
+    exceptions: Mapping[str, Entry]
+    writes_on: bool
 
 
-def _entries(loader: Loader, files: Sequence[SysctlFile]) -> List[Entry]:
-    """What the loader makes of the files, in the order in which it acts on it."""
+def loader_stage(loader: Loader, files: Sequence[SysctlFile], keys: Iterable[str], name: Optional[str] = None) -> Stage:
+    """What a loader does with these files, in its order. The canonical keys are assumed to exist."""
     entries = parse_files(loader, files)
-    return _last_of_each(entries) if loader.name == SYSTEMD else entries
+    entries = _last_of_each(entries) if loader.name == SYSTEMD else entries
+    paths = {key.translate(_SWAP): key for key in sorted(keys)}
+    named = {entry.path for entry in entries}
+    writes = []
+    for entry in entries:
+        if loader.has_globs and _GLOB.search(entry.path):
+            matching = [path for path in paths if path not in named and _matches(loader, entry.path, path)]
+        else:
+            matching = [path for path in (simplify(entry.path),) if path in paths]
+        if entry.value is not None:
+            writes += [Write(paths[path], entry.value, entry.file, entry.line) for path in matching]
+    exceptions = {paths[entry.path]: entry for entry in entries if entry.value is None and entry.path in paths}
+    return Stage(name or loader.name, writes, exceptions, loader.writes_on)
+
+
+def plain_stage(name: str, entries: Iterable[Entry], keys: Iterable[str]) -> Stage:
+    """What a program does that knows neither patterns nor exceptions."""
+    paths = {key.translate(_SWAP): key for key in keys}
+    found = ((paths.get(simplify(path)), value, file, line) for path, value, _optional, file, line in entries)
+    writes = [Write(key, value, file, line) for key, value, file, line in found if key and value is not None]
+    return Stage(name, writes, {}, True)
+
+
+def boot_values(
+    stages: Iterable[Stage], start: Mapping[str, Optional[str]], version: Version, page_size: int = 4096
+) -> Dict[str, BootValue]:
+    """What each key will be after these stages, one after the other.
+
+    start: each key, with its value before them, None where that is unknown. version, page_size: those of the kernel.
+    """
+    values = dict(start)
+    results = dict.fromkeys(start, UNSET)
+    for stage in stages:
+        for key, text, file, line in stage.writes:
+            if key == RESERVED_PORTS and not (stage.writes_on and version >= LONG_LISTS):
+                text = first_write(text, version, page_size)
+            try:
+                values[key] = value_after(key, text, values, version)
+            except RefusedError as error:
+                if results[key].value is None:
+                    results[key] = BootValue(None, file, line, stage.name, text, str(error))
+            else:
+                results[key] = BootValue(values[key], file, line, stage.name)
+        for key, entry in stage.exceptions.items():
+            if results[key] == UNSET:
+                results[key] = BootValue(None, entry.file, entry.line, stage.name)
+    return results
 
 
 def _last_of_each(entries: Iterable[Entry]) -> List[Entry]:
@@ -70,31 +119,6 @@ def _last_of_each(entries: Iterable[Entry]) -> List[Entry]:
             del table[entry.path]
         table[entry.path] = entry
     return list(table.values())
-
-
-def _applied(loader: Loader, entries: Sequence[Entry], path: str) -> List[Entry]:
-    """The entries that the loader writes to a key, one after the other."""
-    excepted = any(entry.path == path for entry in entries)
-
-    def applies(entry: Entry) -> bool:
-        if loader.has_globs and _GLOB.search(entry.path):
-            return not excepted and _matches(loader, entry.path, path)
-        return simplify(entry.path) == path
-
-    return [entry for entry in entries if entry.value is not None and applies(entry)]
-
-
-def _as_taken(loader: Loader, key: str, value: str, page_size: int) -> str:
-    """What a single write sets: the kernel takes less than a page of it, and no entry whose end it cannot see.
-
-    It goes on looking after a single port, for a dash, so it wants to see one character more than the comma.
-    """
-    seen = page_size - 1
-    if key != RESERVED_PORTS or len(value) < seen or loader.writes_on:
-        return value
-    whole, _comma, rest = value[:seen].rpartition(",")
-    before, _comma, last = whole.rpartition(",")
-    return whole if rest or "-" in last else before
 
 
 def _matches(loader: Loader, pattern: str, path: str) -> bool:

@@ -18,31 +18,44 @@ _BOOLEAN_WORDS = ("true", "false", "yes", "no", "on", "off")
 
 
 def check_values(
-    assignments: Sequence[Assignment], values: Mapping[str, Optional[str]], start: Mapping[str, Optional[str]]
+    assignments: Sequence[Assignment], running: Mapping[str, Optional[str]], version: Version
 ) -> None:
-    """Refuse what the kernel would refuse, or worse, take for something else. Raises OptionError."""
-    first_port = {**start, **{one.key: one.value for one in assignments}}.get(keys.UNPRIVILEGED_PORT_START) or "0"
+    """Refuse what the kernel would refuse, or worse, take for something else. Raises OptionError.
+
+    running: these keys, and the range and ip_unprivileged_port_start, below which it must not begin.
+    """
+    wanted = {**running, **{one.key: one.value for one in assignments}}
+    start = wanted.get(keys.UNPRIVILEGED_PORT_START) or "0"
+    bounds = {
+        keys.PORT_RANGE: wanted.get(keys.PORT_RANGE),
+        keys.UNPRIVILEGED_PORT_START: start if _PORT.match(start) else "0",
+    }
     for one in assignments:
-        wrong = _what_is_wrong(one, values[one.key], int(first_port) if _PORT.match(first_port) else 0)
+        wrong = _what_is_wrong(one, running[one.key], bounds, version)
         if wrong:
             raise OptionError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
 
 
-def _what_is_wrong(one: Assignment, current: Optional[str], first_port: int) -> Optional[str]:
+def _what_is_wrong(
+    one: Assignment, current: Optional[str], bounds: Mapping[str, Optional[str]], version: Version
+) -> Optional[str]:
     if current is None:
         return None if one.optional else f'this kernel has no such key; write "-{one.key} = ..." if it may be missing'
     if one.value.lower() in _BOOLEAN_WORDS and current.replace("-", "").isdigit():
         return "this key holds a number, not a boolean; write 0 or 1"
     try:
-        if one.key == keys.PORT_RANGE and parse_range(one.value).low < first_port:
-            return f"the range must not begin below {keys.UNPRIVILEGED_PORT_START}, which is {first_port}"
+        if one.key == keys.PORT_RANGE:
+            parse_range(one.value)
         if one.key == keys.RESERVED_PORTS:
             parse_ports(one.value)
         if one.key == keys.UNPRIVILEGED_PORT_START and not _PORT.match(one.value):
             return "this is not a port"
+        taken = value_after(one.key, one.value, {**bounds, one.key: current}, version)
+    except RefusedError as error:
+        return f"the kernel refuses that: {error}"
     except ValueError as error:
         return str(error)
-    return None
+    return None if sysctl.same(one.key, one.value, taken) else f"the kernel takes that for {taken}"
 
 
 class Taken(NamedTuple):

@@ -68,9 +68,14 @@ def describe_result(result: ApplyResult, path: str, state: str, outlook: BootOut
     }
 
 
-def _boot_of(key: str, outlook: BootOutlook) -> Dict[str, Optional[str]]:
+def _boot_of(key: str, outlook: BootOutlook) -> Dict[str, Any]:
     boot = outlook.values.get(key, UNSET)
-    return {"boot_value": boot.value and sysctl.with_blanks(boot.value), "boot_file": boot.file}
+    return {
+        "boot_value": boot.value,
+        "boot_file": boot.file,
+        "boot_line": boot.line,
+        "boot_writer": boot.writer,
+    }
 
 
 def _file_status(result: ApplyResult, state: str) -> str:

@@ -35,9 +35,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
             if params["on_conflict"] == "fail":
                 asked = [key for key in change.target.values if change.wanted[key] is not None]
                 applied = {key: change.target.values[key] for key in asked}
-                _refuse_conflicts(
-                    [*_predict_boot(loaders, dropin, change.target.file, applied).conflicts, *_lost(change)]
-                )
+                _refuse_conflicts(loaders, dropin, change, applied)
         elif params["state"] == "confirmed":
             change = prepare_confirmation(start)
         else:
@@ -48,7 +46,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     boot_warnings = [] if params["on_conflict"] == "ignore" else [*outlook.conflicts, *outlook.warnings]
     return {
         **describe_result(result, dropin.target, params["state"], outlook),
-        "late_writers": boot_outlook.active_late_writers(),
+        "late_writers": outlook.late_writers,
         "warnings": [*result.warnings, *boot_warnings],
     }
 
@@ -56,13 +54,13 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
 def _set_elsewhere(
     loaders: Sequence[Loader], dropin: Dropin, file: Optional[FileState], keys: Iterable[str]
 ) -> Dict[str, BootValue]:
-    """What other files than the drop-in set at boot."""
+    """What other files than the drop-in set at boot, or would set if the kernel took it."""
     keys = list(keys)
     if not keys:
         return {}
     found = _predict_boot(loaders, dropin, file, dict.fromkeys(keys)).values
     return {
-        key: boot
+        key: boot if boot.refused is None else boot._replace(value=boot.refused)
         for key, boot in found.items()
         if boot.file is not None and os.path.realpath(boot.file) != dropin.target
     }
@@ -78,13 +76,22 @@ def _lost(change: Change) -> List[str]:
 def _predict_boot(
     loaders: Sequence[Loader], dropin: Dropin, file: Optional[FileState], wanted: Mapping[str, Optional[str]]
 ) -> BootOutlook:
-    text = file and file.content.decode("utf-8", "surrogateescape")
-    return boot_outlook.predict_boot(loaders, dropin.target, text, wanted)
+    return boot_outlook.predict_boot(loaders, dropin.target, _text(file), wanted)
 
 
-def _refuse_conflicts(conflicts: Sequence[str]) -> None:
+def _refuse_conflicts(
+    loaders: Sequence[Loader], dropin: Dropin, change: Change, wanted: Mapping[str, Optional[str]]
+) -> None:
+    outlook = _predict_boot(loaders, dropin, change.target.file, wanted)
+    conflicts = [*outlook.conflicts, *_lost(change)]
     if conflicts:
+        text = _text(change.target.file)
+        ways = boot_outlook.ways_out(outlook, loaders, dropin.target, text, wanted)
         raise ApplyError(
             f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. "
-            "Change the deciding line, or allow it with on_conflict: warn"
+            f"You can {', or '.join(ways)}"
         )
+
+
+def _text(file: Optional[FileState]) -> Optional[str]:
+    return file and file.content.decode("utf-8", "surrogateescape")

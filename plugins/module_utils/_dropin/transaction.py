@@ -170,7 +170,8 @@ def prepare_apply(start: Start, text: str, trial: bool, asked: str = "", kept: F
     assignments = syntax.parse(text)
     named = {assignment.key: assignment.value for assignment in assignments}
     current = _read_values(start, named)
-    check_values(assignments, current, _read_values(start, [keys.UNPRIVILEGED_PORT_START]))
+    bounds = _read_values(start, [keys.PORT_RANGE, keys.UNPRIVILEGED_PORT_START])
+    check_values(assignments, {**bounds, **current}, features.parse_version(features.release(start.dropin.root)))
     values = {key: value for key, value in named.items() if current[key] is not None}
     file = _with_content(start.file, text)
     dropped = _read_values(start, [key for key in (earlier.applied.values if earlier else ()) if key not in named])

@@ -139,4 +139,4 @@ def _check_start(start: int, port_range: Optional[str]) -> None:
 
 
 def _short(text: str, most: int = 40) -> str:
-    return f'"{text}"' if len(text) <= most else f'"{text[:most]}..."'
+    return repr(text if len(text) <= most else f"{text[:most]}...")

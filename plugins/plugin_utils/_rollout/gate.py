@@ -194,7 +194,7 @@ def _boot_values(settings: Sequence[KeyResult], limits: Limits) -> Check:
         one["key"]: {**_short({"boot_value": one["boot_value"]}), "boot_file": one["boot_file"]} for one in settings
     }
     if lost:
-        words = ", ".join(f"{one['key']} (by {one['boot_file']})" for one in lost)
+        words = ", ".join(f"{one['key']} (by {one['boot_file']}:{one['boot_line']})" for one in lost)
         accepted = ", which you have accepted (on_conflict)" if limits.conflicts_allowed else ""
         message = f"The next boot would set another value: {words}{accepted}."
         return _check("boot-values", "unknown" if limits.conflicts_allowed else "failed", message, evidence)

@@ -74,7 +74,8 @@ def destination(**different: Any) -> Result:
 
 def setting(**different: Any) -> Result:
     file = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
-    return {"key": REUSE, "wanted": "1", "status": "changed", "boot_value": "1", "boot_file": file, **different}
+    boot = {"boot_value": "1", "boot_file": file, "boot_line": 3}
+    return {"key": REUSE, "wanted": "1", "status": "changed", **boot, **different}
 
 
 def gate(after: Any, first: Any = None, before: Any = None, applied: Any = None, **limits: Any) -> Gate:
