@@ -259,13 +259,11 @@ def test_time_wait_at_a_service_blocks_nothing() -> None:
 @private
 def test_a_leak_in_a_pod_seen_from_the_node() -> None:
     """The node has ports; that other network namespaces exist, and were not observed, is said."""
-    usage = observed(detail="auto")
-    others = {one["what"]: one for one in usage["not_observed"]}.get("namespaces", {"number": 0})["number"]
     with neighbour():
         usage = observed(detail="auto")
     assert usage["level"] == "ok"
     left = {one["what"]: one for one in usage["not_observed"]}
-    assert left["namespaces"]["number"] > others
+    assert left["namespaces"]["number"] >= 2  # the pod's, and that in which the tests run
     assert "other network namespace" in said(usage)
     assert "other network namespaces on 1 host" in terminal(usage)
     assert "other network namespace" in page(usage)
