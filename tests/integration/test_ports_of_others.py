@@ -215,6 +215,11 @@ def test_a_reservation_that_the_kernel_refuses(text: str) -> None:
             Path("/proc/sys/net/ipv4/ip_local_reserved_ports").write_text(f"{text}\n")
         assert refused.value.errno == errno.EINVAL
         host = Remediated()
+        after = observed()
+    (finding,) = host.usage["findings"]
+    assert finding["id"] == "reservation-refused"
+    assert "/etc/sysctl.d/50-site.conf:2" in finding["summary"]
+    assert after["findings"] == []
     (line,) = (one for one in host.usage["port_lines"] if one["file"] != str(DROPIN))
     assert (line["file"], line["line"], line["means"], line["refused"]) == (
         "/etc/sysctl.d/50-site.conf",

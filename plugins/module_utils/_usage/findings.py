@@ -11,7 +11,7 @@ from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Nam
 from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
-from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, range_ports
+from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, parse_ports, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
 from .._text import format_destination, format_duration, format_percent
 from .pools import BIND, CONNECT, SURE, Doubt, Pool
@@ -51,7 +51,7 @@ Finding = Dict[str, Any]
 
 
 class Evidence(NamedTuple):
-    """All that findings are drawn from; kernel, sysctls and pools as port_usage_info returns them.
+    """All that findings are drawn from; kernel, sysctls, pools and port_lines as port_usage_info returns them.
 
     listening: local ports of listeners. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
     set tcp_tw_recycle. asked: the same pools as they were computed. counted: what the kernel has counted since boot.
@@ -71,6 +71,7 @@ class Evidence(NamedTuple):
     doubt: Doubt = SURE
     ipv6_off: bool = False
     counted: Mapping[str, int] = MappingProxyType({})
+    port_lines: Sequence[Mapping[str, Any]] = ()
 
     @property
     def two_pass(self) -> bool:
@@ -459,6 +460,20 @@ def _unreserved_listeners(given: Evidence) -> Iterator[Finding]:
         )
 
 
+def _refused_reservations(given: Evidence) -> Iterator[Finding]:
+    for line in given.port_lines:
+        if line["refused"] and line["key"] == keys.RESERVED_PORTS and parse_ports(line["means"]) - given.reserved:
+            yield _finding(
+                "reservation-refused",
+                WARNING,
+                f"The kernel refuses the line {line['file']}:{line['line']}, which means to reserve {line['means']}.",
+                "Write ports and commas only, without blanks, quotes or a remark; timewait_remediate reserves them.",
+                file=line["file"],
+                line=line["line"],
+                ports=line["means"],
+            )
+
+
 def _recycle(given: Evidence) -> Iterator[Finding]:
     value = given.number(keys.TW_RECYCLE)
     if value:
@@ -542,6 +557,7 @@ _RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _buckets,
     _range_size,
     _unreserved_listeners,
+    _refused_reservations,
     _recycle,
     _conntrack,
     _fin_timeout,

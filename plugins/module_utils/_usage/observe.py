@@ -179,6 +179,8 @@ def observe_namespace(
         found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
         found = found[: options.max_pools]
     described = [pools.describe_pool(pool, options.thresholds) for pool in found]
+    start = sysctls[keys.UNPRIVILEGED_PORT_START]
+    port_lines = [_describe_line(key, line, start, kernel["version"]) for key, line in files.port_lines]
     evidence = Evidence(
         kernel=kernel,
         sysctls=sysctls,
@@ -194,6 +196,7 @@ def observe_namespace(
         counted=counted,
         conntrack=counters.read_conntrack(proc),
         recycle_lines=files.recycle_lines,
+        port_lines=port_lines,
     )
     return {
         "kind": "usage",
@@ -204,10 +207,7 @@ def observe_namespace(
         "sysctls": {**sysctls, **dict.fromkeys(assumed)},
         "port_range": ports,
         "reserved_in_files": str(files.reserved),
-        "port_lines": [
-            _describe_line(key, line, sysctls[keys.UNPRIVILEGED_PORT_START], kernel["version"])
-            for key, line in files.port_lines
-        ],
+        "port_lines": port_lines,
         "claims": None,
         "listening_ports": table and _listening(table, proc),
         "sockets": table and pools.describe_sockets(table),

@@ -31,6 +31,7 @@ def find(
     pools: tuple[dict[str, Any], ...] = (),
     conntrack: Conntrack | None = None,
     counted: dict[str, int] | None = None,
+    port_lines: tuple[dict[str, Any], ...] = (),
     **sysctls: str,
 ) -> dict[str, Finding]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
@@ -47,6 +48,7 @@ def find(
         conntrack=conntrack,
         counted=counted or {},
         recycle_lines=recycle_lines,
+        port_lines=port_lines,
     )
     return {one["id"]: one for one in findings.find(evidence)}
 
@@ -80,6 +82,25 @@ def test_stale_line() -> None:
     found = find("6.18.44", (("/etc/sysctl.conf", 7),))
     assert found["recycle-line-stale"]["summary"].startswith("/etc/sysctl.conf:7 sets tcp_tw_recycle")
     assert list(found) == ["recycle-line-stale"]
+
+
+def test_a_refused_reservation() -> None:
+    """No word of it where something else reserves these ports, nor of a range that the kernel refuses."""
+    line = {
+        "key": "net.ipv4.ip_local_reserved_ports",
+        "file": "/etc/sysctl.d/50-site.conf",
+        "line": 3,
+        "value": "30000-32767 # node ports",
+        "means": "30000-32767",
+        "refused": True,
+    }
+    found = find("6.18.44", port_lines=(line,))
+    assert found["reservation-refused"]["summary"] == (
+        "The kernel refuses the line /etc/sysctl.d/50-site.conf:3, which means to reserve 30000-32767."
+    )
+    assert find("6.18.44", port_lines=(line,), ip_local_reserved_ports="30000-32767") == {}
+    assert find("6.18.44", port_lines=({**line, "refused": False},)) == {}
+    assert find("6.18.44", port_lines=({**line, "key": "net.ipv4.ip_local_port_range", "means": None},)) == {}
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
