@@ -16,7 +16,7 @@ description:
     error 7 too.
   - The load goes to O(url), or to a small server of the module's own on an address of the host, O(serve). It has
     bounds that you must choose, O(total) and O(time_limit).
-  - It never follows redirects and never uses a proxy.
+  - It never follows redirects and never uses a proxy, and reads at most 64 KiB of an answer.
 notes:
   - This is load. It uses up ports of the host towards the destination for at least a minute, other clients on the
     host included. Aim it only where that is acceptable.
@@ -90,7 +90,11 @@ options:
     default: 5
   max_failed:
     description:
-      - The task fails when more connections than this fail. It returns the same values as otherwise.
+      - The task fails when more connections than this fail, and when O(time_limit) ends the load before O(total) is
+        reached, since a load that is less than what was asked for proves nothing. It returns the same values as
+        otherwise.
+      - Where ports are short, connect() becomes slow before it fails. A O(time_limit) not much longer than O(total) by
+        O(rate) makes the task fail then, too.
       - When not given, failed connections are only reported.
     type: int
 seealso:
@@ -133,10 +137,24 @@ kind:
   type: str
   sample: load
 url:
-  description: The destination. With O(serve), the URL of the server that was started.
+  description: The destination, without user, password and query. With O(serve), the URL of the server that was started.
   returned: always
   type: str
   sample: http://198.18.0.1:8080/
+asked:
+  description: What was asked for, to compare with RV(attempted) and RV(rate).
+  returned: always
+  type: dict
+  contains:
+    total:
+      description: The option O(total).
+      type: int
+    rate:
+      description: The option O(rate).
+      type: float
+  sample:
+    total: 1500
+    rate: 300.0
 attempted:
   description: Connections that were started. Each has either succeeded or failed.
   returned: always
@@ -225,9 +243,17 @@ connect_ms:
     p90: 0.155
     p99: 0.402
     max: 0.684
+cut_off:
+  description:
+    - Successful connections whose answer was longer than 64 KiB and was not read to its end.
+    - What is cut off ends with a reset, and leaves no TIME_WAIT. Aim at a shorter answer.
+  returned: always
+  type: int
+  sample: 0
 time_wait:
-  description: Sockets in TIME_WAIT, of all destinations, from C(/proc/net/sockstat). Up to Linux 4.10 those of the
-    whole host.
+  description:
+    - Sockets in TIME_WAIT, of all destinations, from C(/proc/net/sockstat). Up to Linux 4.10 those of the whole host.
+    - Null where there is no such file.
   returned: always
   type: dict
   contains:

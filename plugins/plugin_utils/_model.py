@@ -394,11 +394,19 @@ class Counted(TypedDict):
     delta: int
 
 
+class LoadAsked(TypedDict):
+    """rate: 0 for as fast as possible."""
+
+    total: int
+    rate: float
+
+
 class LoadResult(TypedDict):
     """Result of curl_stress."""
 
     kind: Literal["load"]
     url: str
+    asked: LoadAsked
     attempted: int
     succeeded: int
     failures: int
@@ -407,7 +415,8 @@ class LoadResult(TypedDict):
     seconds: float
     rate: float
     connect_ms: ConnectTimes
-    time_wait: Counted
+    cut_off: int
+    time_wait: Counted | None
     tw_recycled: Counted
     stopped_by: str
 

@@ -163,6 +163,54 @@ time.sleep(0.5)
 """
 
 
+# A server of endless answers, in body or head, for as many connections as there will be, and the one that waits for it.
+# It is nobody's child when the load begins, as the children are counted that are left.
+ENDLESS = """
+if not os.fork():
+    if os.fork():
+        os._exit(0)
+    import signal
+    signal.alarm(120)
+    listener = socket.create_server(("198.18.0.1", 8081))
+    for _ in range(6):
+        client, _ = listener.accept()
+        client.recv(65536)
+        try:
+            client.sendall(b"HTTP/1.1 200 OK\\r\\n" + {head})
+            while True:
+                client.sendall({part} * 1000)
+        except OSError:
+            client.close()
+    os._exit(0)
+os.wait()
+while True:
+    try:
+        socket.create_connection(("198.18.0.1", 8081)).close()
+        break
+    except OSError:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("part", ["body", "head"])
+def test_an_endless_answer_is_cut_off(stress: Stress, part: str) -> None:
+    """Read without a bound, each would go on until it is timed out."""
+    head, endless = ('b"\\r\\n"', 'b"x" * 100') if part == "body" else ('b""', 'b"X-A: " + b"x" * 93 + b"\\r\\n"')
+    server = ENDLESS.replace("{head}", head).replace("{part}", f"({endless})")
+    target = {"url": "http://u:secret@198.18.0.1:8081/?token=secret", "serve": None, "total": 5, "time_limit": 60.0}
+    result = stress({**target, "concurrency": 1}, server)
+    assert (result["succeeded"], result["cut_off"], result["stopped_by"]) == (5, 5, "total")
+    assert result["url"] == "http://198.18.0.1:8081/"
+
+
+def test_a_host_without_sockstat(stress: Stress) -> None:
+    """Sandboxes have none."""
+    hide = "from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import counters\n"
+    hide += "counters.os.path.exists = lambda path: 'sockstat' not in path\n"
+    result = stress({"total": 10, "time_limit": 20.0}, hide)
+    assert (result["succeeded"], result["time_wait"]) == (10, None)
+
+
 def test_http_errors_are_failures(in_namespace: InNamespace) -> None:
     source = STRESS.replace(
         "assert not", "os.kill(int(open(f'/proc/self/task/{os.getpid()}/children').read()), 9); 0 and"

@@ -25,6 +25,8 @@ _USER_AGENT = "netops.ephemeral_ports curl_stress"
 _TIMED_OUT = 28  # CURLE_OPERATION_TIMEDOUT
 LATE_STARTS = 0.05  # seconds of a delay that are made up for
 _OTHER_FILES = 64  # open files besides connections
+_WRITE_ERROR = 23  # CURLE_WRITE_ERROR
+MOST_READ = 64 * 1024  # bytes of an answer
 
 
 class Limits(NamedTuple):
@@ -41,7 +43,7 @@ class LoadResult(NamedTuple):
     """What became of the attempts; every one either succeeded or is in errors.
 
     errors: (curl code, OS errno) to count. connect_seconds: one for each success, without the name lookup. stopped_by:
-    total (all of them started and finished) or time_limit.
+    total (all of them started and finished) or time_limit. cut_off: successes with an answer longer than MOST_READ.
     """
 
     succeeded: int
@@ -49,6 +51,23 @@ class LoadResult(NamedTuple):
     connect_seconds: "array[float]"
     seconds: float
     stopped_by: str
+    cut_off: int
+
+
+class Answer:
+    """What a server sends for one connection: it is counted, up to MOST_READ, and not kept."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def take(self, part: bytes) -> int:
+        """Called by libcurl, which ends the connection where fewer bytes are taken than there are."""
+        self.read += len(part)
+        return 0 if self.is_cut_off else len(part)
+
+    @property
+    def is_cut_off(self) -> bool:
+        return self.read > MOST_READ
 
 
 class Pace:
@@ -116,10 +135,11 @@ def churn(url: str, limits: Limits) -> LoadResult:
     """
     engine = _Engine()
     idle = [_easy(url, limits.connect_timeout) for _unused in range(min(limits.concurrency, limits.total))]
+    answers: Dict[pycurl.Curl, Answer] = {}
     busy: Set[pycurl.Curl] = set()
     errors: Counter[Tuple[int, int]] = collections.Counter()
     connect_seconds = array("d")
-    attempted = 0
+    attempted = cut_off = 0
     begin = now = time.monotonic()
     last_start = begin + limits.time_limit
     last_moment = last_start + limits.connect_timeout
@@ -130,6 +150,7 @@ def churn(url: str, limits: Limits) -> LoadResult:
             while in_time and idle and attempted < limits.total and not pace.wait(now):
                 handle = idle.pop()
                 busy.add(handle)
+                answers[handle] = _listen(handle)
                 engine.multi.add_handle(handle)
                 attempted += 1
                 pace.started(now)
@@ -141,7 +162,8 @@ def churn(url: str, limits: Limits) -> LoadResult:
                 wait = min(wait, pace.wait(now))
             engine.work(wait)
             for handle, error in engine.finished():
-                if error is None:
+                if error is None or (error[0] == _WRITE_ERROR and answers[handle].is_cut_off):
+                    cut_off += answers[handle].is_cut_off
                     connect_seconds.append(handle.getinfo(pycurl.CONNECT_TIME) - handle.getinfo(pycurl.NAMELOOKUP_TIME))
                 else:
                     errors[error] += 1
@@ -153,7 +175,9 @@ def churn(url: str, limits: Limits) -> LoadResult:
     finally:
         engine.close(busy)
     stopped_by = "total" if attempted == limits.total and not busy else "time_limit"
-    return LoadResult(len(connect_seconds), dict(errors), connect_seconds, time.monotonic() - begin, stopped_by)
+    return LoadResult(
+        len(connect_seconds), dict(errors), connect_seconds, time.monotonic() - begin, stopped_by, cut_off
+    )
 
 
 def _easy(url: str, connect_timeout: float) -> "pycurl.Curl":
@@ -169,10 +193,16 @@ def _easy(url: str, connect_timeout: float) -> "pycurl.Curl":
         (pycurl.NOSIGNAL, 1),
         (pycurl.CONNECTTIMEOUT_MS, max(1, int(connect_timeout * 1000))),
         (pycurl.USERAGENT, _USER_AGENT),
-        (pycurl.WRITEFUNCTION, len),  # takes all of a body and keeps nothing
     ):
         easy.setopt(option, value)
     return easy
+
+
+def _listen(easy: "pycurl.Curl") -> Answer:
+    answer = Answer()
+    easy.setopt(pycurl.HEADERFUNCTION, answer.take)
+    easy.setopt(pycurl.WRITEFUNCTION, answer.take)
+    return answer
 
 
 class _Engine:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a stress may be asked to do. Everything here is checked before the first packet."""
 
+import re
 from typing import Any, Mapping
 from urllib.parse import urlsplit
 
@@ -36,18 +37,24 @@ def check_bounds(arguments: Mapping[str, Any]) -> None:
             raise OptionError(f"{name} must be from {lowest} to {highest}, not {value}")
 
 
+def without_secrets(url: str) -> str:
+    """Without user, password and query, for all that is shown; of a malformed URL as well."""
+    return re.sub(r"(?<=//)[^/?#]*@", "", re.sub(r"[?#].*", "", url, flags=re.DOTALL))
+
+
 def check_url(url: str) -> None:
     """Raise OptionError unless url is an http or https URL with a host."""
+    shown = without_secrets(url)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise OptionError(f"url {url!r} is malformed: {error}") from None
+        raise OptionError(f"url {shown!r} is malformed: {error}") from None
     if parts.scheme not in ("http", "https"):
-        raise OptionError(f"url {url!r} must begin with http:// or https://")
+        raise OptionError(f"url {shown!r} must begin with http:// or https://")
     if not host:
-        raise OptionError(f"url {url!r} has no host")
+        raise OptionError(f"url {shown!r} has no host")
     if port == 0:
-        raise OptionError(f"url {url!r}: port 0 cannot be connected to")
+        raise OptionError(f"url {shown!r}: port 0 cannot be connected to")
     if not all("!" <= character <= "~" for character in url):
-        raise OptionError(f"url {url!r} must be ASCII without blanks: percent-encode the rest")
+        raise OptionError(f"url {shown!r} must be ASCII without blanks: percent-encode the rest")

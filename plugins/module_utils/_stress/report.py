@@ -6,7 +6,8 @@ import errno
 import math
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .load import LoadResult
+from .load import Limits, LoadResult
+from .options import without_secrets
 
 _COULDNT_CONNECT = 7
 EXHAUSTION = (_COULDNT_CONNECT, errno.EADDRNOTAVAIL)
@@ -39,9 +40,10 @@ _OTHER_NAMES = ("E_MULTI_", "E_CALL_", "E_FTP_", "E_HTTP_NOT_FOUND")
 
 
 class Counters(NamedTuple):
-    """Host counters at one moment: sockets in TIME_WAIT, and ports that connect() reused since boot."""
+    """Host counters at one moment: sockets in TIME_WAIT (None where there is no sockstat), and ports that connect()
+    reused since boot."""
 
-    time_wait: int
+    time_wait: Optional[int]
     tw_recycled: int
 
 
@@ -89,7 +91,13 @@ def describe_errors(
 
 
 def report(
-    url: str, result: LoadResult, names: Mapping[int, str], before: Counters, after: Counters, has_source: bool = True
+    url: str,
+    asked: Limits,
+    result: LoadResult,
+    names: Mapping[int, str],
+    before: Counters,
+    after: Counters,
+    has_source: bool = True,
 ) -> Dict[str, Any]:
     """One stress as the module returns it; the number is called failures because Ansible keeps "failed" for itself.
 
@@ -99,7 +107,8 @@ def report(
     attempted = result.succeeded + failures
     return {
         "kind": "load",
-        "url": url,
+        "url": without_secrets(url),
+        "asked": {"total": asked.total, "rate": asked.rate},
         "attempted": attempted,
         "succeeded": result.succeeded,
         "failures": failures,
@@ -108,14 +117,28 @@ def report(
         "seconds": round(result.seconds, 3),
         "rate": round(attempted / result.seconds, 1),
         "connect_ms": connect_times(result.connect_seconds),
-        "time_wait": _change(before.time_wait, after.time_wait),
+        "cut_off": result.cut_off,
+        "time_wait": None
+        if before.time_wait is None or after.time_wait is None
+        else _change(before.time_wait, after.time_wait),
         "tw_recycled": _change(before.tw_recycled, after.tw_recycled),
         "stopped_by": result.stopped_by,
     }
 
 
-def summarise_failure(result: Mapping[str, Any], max_failed: int) -> str:
-    """One sentence for a task that fails since more than max_failed connections failed."""
+def why_no_proof(result: Mapping[str, Any], max_failed: int) -> Optional[str]:
+    """One sentence for a task that fails since too many connections failed, or too few were opened to tell."""
+    if result["failures"] > max_failed:
+        return _summarise_failures(result, max_failed)
+    if result["stopped_by"] != "total":
+        return (
+            f"{result['attempted']} of {result['asked']['total']} connections to {result['url']} were opened within "
+            "time_limit: a load that is less than what was asked for proves nothing"
+        )
+    return None
+
+
+def _summarise_failures(result: Mapping[str, Any], max_failed: int) -> str:
     top = result["errors"][0]
     detail = "{count} x curl error {curl_code} ({curl_name}), errno {errno} ({errno_name}): {meaning}".format(**top)
     return (

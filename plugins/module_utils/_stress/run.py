@@ -26,8 +26,9 @@ def stress(options: Mapping[str, Any], _check: bool) -> Dict[str, Any]:
         raise UnsupportedError(_NO_PYCURL.format(interpreter=sys.executable, error=load.IMPORT_ERROR))
     result = {"changed": False, **run_load(options)}
     max_failed = options["max_failed"]
-    if max_failed is not None and result["failures"] > max_failed:
-        raise LoadFailedError(report.summarise_failure(result, max_failed), **result)
+    why = None if max_failed is None else report.why_no_proof(result, max_failed)
+    if why:
+        raise LoadFailedError(why, **result)
     return result
 
 
@@ -44,7 +45,7 @@ def run_load(options: Mapping[str, Any]) -> Dict[str, Any]:
         after = read_counters()
     names = report.curl_names(load.constants())
     has_source = report.EXHAUSTION not in result.errors or _has_source(url, limits.connect_timeout)
-    return report.report(url, result, names, before, after, has_source)
+    return report.report(url, limits, result, names, before, after, has_source)
 
 
 def _has_source(url: str, time_limit: float) -> bool:
@@ -55,6 +56,6 @@ def _has_source(url: str, time_limit: float) -> bool:
 
 def read_counters() -> report.Counters:
     return report.Counters(
-        time_wait=counters.read_sockstat()["TCP"]["tw"],
+        time_wait=counters.read_sockstat().get("TCP", {}).get("tw"),
         tw_recycled=counters.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
     )

@@ -39,6 +39,8 @@ from .wording import format_at_most, format_change, format_number, format_use, r
 
 DESTINATIONS_SHOWN = 5
 NAMESPACES_SHOWN = 10
+# Of a rate that was asked for, from which on it is called that.
+AS_ASKED = 0.95
 # Ports that others hold, as a share of the range.
 _WORTH_A_WORD = 0.1
 
@@ -439,26 +441,34 @@ def what_became(outcome: HostOutcome, check: bool) -> str:
 
 def describe_load(load: LoadResult) -> list[str]:
     """Lines for the result of curl_stress."""
-    attempted, url = load["attempted"], load["url"]
-    failed = load["failures"]
-    if failed:
-        lines = [f"FAILED: {failed} of {attempted} connections to {url} failed."]
-    else:
-        lines = [f"PASSED: all {attempted} connections to {url} succeeded."]
+    lines = [load_verdict(load)]
     for error in load["errors"]:
         lines += indented(f"{error['count']} x {format_error(error)}", indent=2, hanging=4)
     stopped = ", stopped by the time limit" if load["stopped_by"] == "time_limit" else ""
-    rate = f"{format_number(load['rate'])} new connections per second"
+    slow = load["rate"] < load["asked"]["rate"] * AS_ASKED
+    asked = f" instead of {format_number(load['asked']['rate'])}" if slow else ""
+    rate = f"{format_number(load['rate'])} new connections per second{asked}"
     lines += labelled("Rate", f"{rate} for {load['seconds']:.1f} s{stopped}.")
     times = [f"{name} {ms:.2f} ms" for name, ms in _percentiles(load["connect_ms"]) if ms is not None]
     if times:
         lines += labelled("Connect", f"{', '.join(times)}.")
     waiting, recycled = load["time_wait"], load["tw_recycled"]
-    lines += labelled(
-        "TIME_WAIT",
-        f"{waiting['before']} before, {waiting['after']} after; {recycled['delta']} ports reused out of TIME_WAIT.",
-    )
+    before_and_after = f"{waiting['before']} before, {waiting['after']} after; " if waiting else ""
+    lines += labelled("TIME_WAIT", f"{before_and_after}{recycled['delta']} ports reused out of TIME_WAIT.")
+    if load["cut_off"]:
+        what = f"{load['cut_off']} answers were longer than what is read and were cut off"
+        lines += labelled("Note", f"{what}. Such a connection leaves no TIME_WAIT: aim at a shorter answer.")
     return lines
+
+
+def load_verdict(load: LoadResult) -> str:
+    """All is said only of all that was asked for."""
+    attempted, total, url, failed = load["attempted"], load["asked"]["total"], load["url"], load["failures"]
+    if failed:
+        return f"FAILED: {failed} of {attempted} connections to {url} failed."
+    if attempted < total:
+        return f"INCOMPLETE: {attempted} of {total} connections to {url} were opened in time; none of them failed."
+    return f"PASSED: all {attempted} connections to {url} succeeded."
 
 
 def _percentiles(times: ConnectTimes) -> list[tuple[str, float | None]]:

@@ -124,3 +124,8 @@ def test_a_dump_with_gaps_is_repeated_a_few_times(monkeypatch: pytest.MonkeyPatc
     assert (table.states[6], table.complete, asked) == (5, True, 2)
     table, asked = take(gap, gap, gap, whole)
     assert (table.states[6], table.complete, asked) == (3, False, 3)
+
+
+def test_no_sockstat_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inet_diag, "read_sockstat", dict)
+    assert not inet_diag._are_live_rare()

@@ -61,6 +61,30 @@ def test_url_refused(url: str, reason: str) -> None:
         options.check({**GOOD, "serve": None, "url": url})
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://192.0.2.1:80/a", "http://192.0.2.1:80/a"),
+        ("https://user:p%40ss@example.org/a?token=x#y", "https://example.org/a"),
+        ("http://user:p@ss@example.org", "http://example.org"),
+        ("http://u:p@[2001:db8::1/", "http://[2001:db8::1/"),
+        ("http://example.org/a@b", "http://example.org/a@b"),
+        ("http://example.org#u:p@x", "http://example.org"),
+    ],
+)
+def test_secrets_are_not_shown(url: str, shown: str) -> None:
+    assert options.without_secrets(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://u:secret@x/", "http://u:secret@[::1/", "http://u:secret@x:0/", "http://u:secret@/"]
+)
+def test_secrets_are_not_in_errors(url: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        options.check({**GOOD, "serve": None, "url": url})
+    assert "secret" not in str(caught.value)
+
+
 def test_serve_port_belongs_to_serve() -> None:
     with pytest.raises(OptionError, match=r"^serve_port "):
         options.check({**GOOD, "serve": None, "url": "http://192.0.2.1/", "serve_port": 80})

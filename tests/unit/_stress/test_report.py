@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress import report
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.load import LoadResult
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.load import Limits, LoadResult
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.report import Counters, percentile
 
 NAMES = {7: "CURLE_COULDNT_CONNECT", 28: "CURLE_OPERATION_TIMEDOUT"}
@@ -87,16 +87,21 @@ def test_only_99_counts_as_port_exhaustion() -> None:
 
 
 def outcome(succeeded: int, errors: dict[tuple[int, int], int]) -> LoadResult:
-    return LoadResult(succeeded, errors, array("d", [0.001] * succeeded), 2.0, "total")
+    return LoadResult(succeeded, errors, array("d", [0.001] * succeeded), 2.0, "total", 0)
+
+
+def asked(total: int) -> Limits:
+    return Limits(total, 60.0, 300.0, 10, 5.0)
 
 
 def test_report() -> None:
     errors = {(7, errno.ECONNREFUSED): 1, (7, errno.EADDRNOTAVAIL): 6, (28, 0): 1}
-    result = report.report("http://x/", outcome(2, errors), NAMES, Counters(1, 5), Counters(3, 5))
+    result = report.report("http://u:p@x/?q", asked(10), outcome(2, errors), NAMES, Counters(1, 5), Counters(3, 5))
     assert [record["count"] for record in result.pop("errors")] == [6, 1, 1]
     assert result == {
         "kind": "load",
         "url": "http://x/",
+        "asked": {"total": 10, "rate": 300.0},
         "attempted": 10,
         "succeeded": 2,
         "failures": 8,
@@ -104,6 +109,7 @@ def test_report() -> None:
         "seconds": 2.0,
         "rate": 5.0,
         "connect_ms": {"p50": 1.0, "p90": 1.0, "p99": 1.0, "max": 1.0},
+        "cut_off": 0,
         "time_wait": {"before": 1, "after": 3, "delta": 2},
         "tw_recycled": {"before": 5, "after": 5, "delta": 0},
         "stopped_by": "total",
@@ -114,18 +120,31 @@ def test_report() -> None:
 def test_99_for_want_of_an_address_is_not_port_exhaustion(has_source: bool, exhausted: int) -> None:
     """However many sockets are in TIME_WAIT: they may be somebody else's."""
     errors = {(7, errno.EADDRNOTAVAIL): 4, (7, errno.ECONNREFUSED): 1}
-    result = report.report("http://x/", outcome(0, errors), NAMES, Counters(500, 0), Counters(500, 0), has_source)
+    result = report.report(
+        "http://x/", asked(5), outcome(0, errors), NAMES, Counters(500, 0), Counters(None, 0), has_source
+    )
+    assert result["time_wait"] is None
     meanings = [one["meaning"] for one in result["errors"]]
     assert (NO_SOURCE in meanings[0]) is not has_source
     assert "nobody listens" in meanings[1]
     assert result["port_exhaustion"] == exhausted
 
 
-def test_summary_of_a_failure() -> None:
+def test_too_many_failures_are_summarised() -> None:
     result = report.report(
-        "http://x/", outcome(2, {(7, errno.EADDRNOTAVAIL): 6}), NAMES, Counters(0, 0), Counters(2, 0)
+        "http://x/", asked(8), outcome(2, {(7, errno.EADDRNOTAVAIL): 6}), NAMES, Counters(0, 0), Counters(2, 0)
     )
-    assert report.summarise_failure(result, 5) == (
+    assert report.why_no_proof(result, 5) == (
         "6 of 8 connections to http://x/ failed, more than max_failed=5: 6 x curl error 7 (CURLE_COULDNT_CONNECT), "
         f"errno {errno.EADDRNOTAVAIL} (EADDRNOTAVAIL): {report.NO_FREE_PORT}"
+    )
+    assert report.why_no_proof(result, 6) is None
+
+
+def test_less_than_was_asked_for_proves_nothing() -> None:
+    load = outcome(30, {})._replace(stopped_by="time_limit")
+    result = report.report("http://x/", asked(1500), load, NAMES, Counters(0, 0), Counters(2, 0))
+    assert report.why_no_proof(result, 0) == (
+        "30 of 1500 connections to http://x/ were opened within time_limit: a load that is less than what was asked "
+        "for proves nothing"
     )

@@ -183,6 +183,10 @@ VERDICTS = {
         stress(succeeded=500, errors=[error()]),
         "FAILED: 1000 of 1500 connections to http://198.18.0.1:8080/ failed.",
     ),
+    "load that was cut short": (
+        stress(30, attempted=30, failures=0, stopped_by="time_limit"),
+        "INCOMPLETE: 30 of 1500 connections to http://198.18.0.1:8080/ were opened in time; none of them failed.",
+    ),
     "load passed": (stress(), "PASSED: all 1500 connections to http://198.18.0.1:8080/ succeeded."),
 }
 
@@ -307,6 +311,9 @@ SAID = {
         stress(succeeded=500, errors=[error(curl_code=199, curl_name=None, errno=0, errno_name=None, meaning=None)]),
         "1000 x curl 199, errno 0 Rate:",
     ),
+    "slower than asked": (stress(rate=120.4), "120 new connections per second instead of 300 for 5.0 s."),
+    "no sockstat": (stress(time_wait=None), "TIME_WAIT: 7 ports reused out of TIME_WAIT."),
+    "cut off": (stress(cut_off=3), "3 answers were longer than what is read and were cut off."),
     "time limit": (stress(stopped_by="time_limit"), "for 5.0 s, stopped by the time limit."),
     "reuse under load": (stress(), "TIME_WAIT: 0 before, 500 after; 7 ports reused out of TIME_WAIT."),
     "a change": (applied(True, "created"), f"{REUSE}: 2 -> 1"),
