@@ -126,6 +126,11 @@ def test_what_the_kernel_refuses_changes_nothing(host: Host, interpreter: Path) 
     assert (host.text(), host.sysctls(), host.names(STATE)) == (None, PLAIN, [])
 
 
+def test_who_connects(host: Host, interpreter: Path) -> None:
+    (users,) = run(host, interpreter, module("port_users_info", {"seconds": 0.1}))
+    assert (users["kind"], users["traced"]) == ("users", not users["why_not"])
+
+
 def test_curl_stress(host: Host, interpreter: Path) -> None:
     directory = interpreter.parents[1]
     try:

@@ -29,6 +29,7 @@ _BUFFERS_KB, _LEAST_KB, _MOST_KB = 32768, 64, 1024
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PAUSE_S = 0.01  # in which a program that has just called connect() is still there to be asked for its owner
 _PIECE = 65536
+_TURNS = 100
 
 
 @contextlib.contextmanager
@@ -57,7 +58,7 @@ def instance(group: str, name: str, only: str) -> Iterator["Pipe"]:
                 signal.signal(number, signal.SIG_IGN)
             for descriptor in reversed(opened):
                 os.close(descriptor)
-            os.rmdir(own)
+            _remove(own)
 
 
 class Pipe:
@@ -118,6 +119,18 @@ def _remove_left_over(top: str) -> None:
         if name.startswith(_PREFIX) and pid.isdigit() and str(_started(int(pid))) != started:
             with contextlib.suppress(OSError):
                 os.rmdir(f"{top}/{name}")
+
+
+def _remove(own: str) -> None:
+    """The kernel refuses while anybody reads in it, as a search through all files does. Else the next run does it."""
+    for _turn in range(_TURNS):
+        try:
+            os.rmdir(own)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def _started(pid: int) -> Optional[int]:
