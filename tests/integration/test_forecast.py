@@ -13,7 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
-from loads import CRITICAL, LOADS, PARTS, TIME_WAIT_MS, USABLE, Past, allowed_error, on_the_way, simulate
+from loads import (
+    CRITICAL,
+    LOADS,
+    PARTS,
+    TIME_WAIT_MS,
+    USABLE,
+    Past,
+    allowed_error,
+    former_forecast,
+    on_the_way,
+    row,
+    simulate,
+)
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import forecast
 
@@ -82,13 +94,13 @@ def test_forecast_against_what_happened(courses: dict[str, Course], name: str) -
     assert len(course.seen) == len(PARTS)
     for begin, end, pool in course.seen:
         seconds = pool["forecast"]["seconds_to_critical"]
-        print(f"{name}: at {begin:.1f} s critical in {seconds} {pool['forecast']['critical_between']}, "
-              f"happened at {reached}, late {course.late:.2f}")  # fmt: skip
-        if reached is None:
+        left = None if reached is None else reached - (begin + end) / 2
+        former = former_forecast(course.real.waiting((begin + end) / 2), USABLE, CRITICAL)
+        print(row(name, begin, left, former, seconds))
+        if left is None:
             assert seconds is None
         else:
             assert seconds is not None
-            left = reached - (begin + end) / 2
             assert abs(seconds - left) <= allowed_error(left) + (end - begin) / 2 + 2 * course.late
 
 

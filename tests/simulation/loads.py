@@ -11,7 +11,7 @@ import bisect
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
@@ -99,3 +99,47 @@ def on_the_way(load: Load, past: Past, part: float) -> tuple[float, float | None
 def allowed_error(left: float) -> float:
     """What is wanted of a forecast of that many seconds: 10%, or 2 s."""
     return max(2.0, 0.1 * left)
+
+
+def is_good(seconds: float | None, left: float | None) -> bool:
+    if seconds is None or left is None:
+        return seconds == left
+    return abs(seconds - left) <= allowed_error(left)
+
+
+def is_within(between: Sequence[float | None] | None, left: float | None) -> bool:
+    """Whether an interval was given, and what happened lies in it."""
+    if not between or left is None:
+        return False
+    earliest, latest = between
+    return (earliest or 0) <= left and (latest is None or left <= latest)
+
+
+def former_forecast(waiting: Waiting, usable: int, critical: float) -> float | None:
+    """Seconds to critical if the rate of the last 10 s stays: the forecast before there was one with a trend."""
+    rate, tick = waiting.current_rate(), waiting.tick_ms / 1000
+    steps = waiting.hold_ms // waiting.tick_ms + 2
+    ends: Counter[int] = Counter()
+    for one, number in waiting.ticks.items():
+        ends[min((waiting.hold_ms - waiting.youngest_age_ms(one)) // waiting.tick_ms, steps)] += number
+    blocked = sum(ends.values())
+    for step in range(steps):
+        if blocked + rate * min(step * tick, waiting.hold_ms / 1000) >= critical * usable:
+            return round(step * tick, 1)
+        blocked -= ends[step]
+    return None
+
+
+HEAD = """\
+| load | forecast at | critical after | former forecast | error | forecast | error |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
+
+
+def row(name: str, at: float, left: float | None, former: float | None, seen: float | None) -> str:
+    """Of the table in docs/benchmarks.md: what a forecast said, and by how much it was early (-) or late (+)."""
+
+    def cells(seconds: float | None) -> str:
+        off = "" if seconds is None or left is None else f"{seconds - left:+.1f} s"
+        return f"{'never' if seconds is None else f'{seconds:.1f} s'} | {off or ('' if seconds == left else 'missed')}"
+
+    return f"| {name} | {at:.1f} s | {'never' if left is None else f'{left:.1f} s'} | {cells(former)} | {cells(seen)} |"

@@ -4,7 +4,7 @@
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from .trend import Trend, trend
+from .trend import Rate, trend
 from .waiting import Waiting
 
 # A slope is followed for so many times as long as it was seen, then the rate stays.
@@ -18,7 +18,7 @@ _ENOUGH = 100
 _SURE_SHARE, _SURE_SECONDS = 0.1, 2.0
 
 # A pool that would not be critical at so many times its rate needs no line through its past.
-_FAR = 4
+_FAR = 3
 
 # The earliest and the latest time; None where it may never be.
 Interval = List[Optional[float]]
@@ -46,12 +46,16 @@ def forecast(waiting: Waiting, live: int, usable: int, critical: float, exhauste
     exhausted: whether no port is left. Then attempts fail, and how many there are does not show in what is closed.
     """
     now = trend(waiting, plain=_is_far(waiting, live, usable * critical))
-    steady = live + now.rate * waiting.hold_ms / 1000
+    rate, slope = round(now.likely.now, 1), round(now.likely.slope, 2) + 0.0
+    steady = live + now.likely.now * waiting.hold_ms / 1000
     saturation = steady / usable if usable else 1.0
     if exhausted or not usable:
-        return Forecast(round(now.rate, 1), 0.0, round(max(1.0, saturation), 4), 0.0, None, 0.0, None)
+        return Forecast(rate, 0.0, round(max(1.0, saturation), 4), 0.0, None, 0.0, None)
     ends = _ends(waiting)
-    likely, fast, slow = (_course(waiting, ends, live, one) for one in (now, _shifted(now, 2), _shifted(now, -2)))
+    fast = _course(waiting, ends, live, now.fast, now.seconds)
+    if max(fast.blocked) < critical * usable and live + waiting.blocking < critical * usable:
+        return Forecast(rate, slope, round(saturation, 4), None, None, None, None)
+    likely, slow = (_course(waiting, ends, live, one, now.seconds) for one in (now.likely, now.slow))
     if live + waiting.blocking >= critical * usable:
         to_critical: Tuple[Optional[float], Optional[Interval]] = (0.0, None)
     else:
@@ -61,7 +65,7 @@ def forecast(waiting: Waiting, live: int, usable: int, critical: float, exhauste
         to_exhausted: Tuple[Optional[float], Optional[Interval]] = (None, None)
     else:
         to_exhausted = _when(likely, fast, slow, usable)
-    return Forecast(round(now.rate, 1), round(now.slope, 2) + 0.0, round(saturation, 4), *to_critical, *to_exhausted)
+    return Forecast(rate, slope, round(saturation, 4), *to_critical, *to_exhausted)
 
 
 def _is_far(waiting: Waiting, live: int, threshold: float) -> bool:
@@ -84,10 +88,6 @@ class _Course(NamedTuple):
                 return max(0.1, round((index + min(1.0, max(0.0, part))) * self.step, 1))
             before = value
         return None
-
-
-def _shifted(now: Trend, errors: int) -> Trend:
-    return now._replace(rate=max(0.0, now.rate + errors * now.rate_error), slope=now.slope + errors * now.slope_error)
 
 
 def _when(
@@ -141,17 +141,18 @@ def _ends(waiting: Waiting) -> _Ends:
     return _Ends(late_ms, sum(ends.values()), ends)
 
 
-def _course(waiting: Waiting, ends: _Ends, live: int, now: Trend) -> _Course:
+def _course(waiting: Waiting, ends: _Ends, live: int, rate: Rate, seen: float) -> _Course:
+    """If connections are closed at that rate. seen: for how many seconds it has been so."""
     step = _step_ms(waiting) / 1000
     hold = (waiting.hold_ms + ends.late_ms) / 1000
-    reach = now.seconds * _REACH if now.slope else 0.0
+    reach = seen * _REACH if rate.slope else 0.0
     steps = int((max(hold, reach) + step) / step) + 1
     held = hold / step
     closed = [0.0]  # by so many steps from now on
     blocked, present = [live + ends.blocked], ends.blocked
     for index in range(1, steps + 1):
         time = min((index - 0.5) * step, reach)
-        closed.append(closed[-1] + max(0.0, now.rate + now.slope * time) * step)
+        closed.append(closed[-1] + max(0.0, rate.now + rate.slope * time) * step)
         present -= ends.ends.get(index - 1, 0.0)
         over, whole = max(0.0, index - held), int(max(0.0, index - held))
         ended = closed[whole] + (closed[whole + 1] - closed[whole]) * (over - whole)

@@ -23,19 +23,24 @@ _CLEARLY = 4.0
 _UNEVEN = 0.25
 # A slope of so many standard errors is taken for none, one of three times as many nearly as it is.
 _NOISE = 1.5
+# How many standard errors a rate or slope may be off, and how many of a rate beside those of a slope.
+_APART, _TOGETHER = 2.0, 1.5
 _QUIET_MS = 10000
 
 
+class Rate(NamedTuple):
+    """Connections closed per second now, and by how much that grows each second."""
+
+    now: float
+    slope: float = 0.0
+
+
 class Trend(NamedTuple):
-    """rate: connections closed per second now; slope: by how much that grows each second, 0 where it is not sure to.
+    """The rate as it seems, its slope 0 where none is sure; what it may be at most and at least; and for how long."""
 
-    The errors are standard ones, that of the slope also where it is taken for 0. seconds: how long it has been so.
-    """
-
-    rate: float
-    slope: float
-    rate_error: float
-    slope_error: float
+    likely: Rate
+    fast: Rate
+    slow: Rate
     seconds: float
 
 
@@ -82,13 +87,13 @@ def trend(waiting: Waiting, plain: bool = False) -> Trend:
     plain: a rate is enough.
     """
     if plain:
-        return Trend(waiting.current_rate(), 0.0, 0.0, 0.0, 0.0)
+        return _level(waiting.current_rate(), 0.0, 0.0)
     if waiting.reused or waiting.lasts_ms >> waiting.shift <= _TICKS * _SHORTEST_LINE:
         window_ms = max(waiting.tick_ms, waiting.hold_ms)
         closed = waiting.younger(window_ms)
-        return Trend(closed * 1000 / window_ms, 0.0, math.sqrt(closed) * 1000 / window_ms, 0.0, window_ms / 1000)
+        return _level(closed * 1000 / window_ms, math.sqrt(closed) * 1000 / window_ms, window_ms / 1000)
     if not waiting.younger(min(_QUIET_MS, waiting.lasts_ms // 2)):
-        return Trend(0.0, 0.0, 0.0, 0.0, 0.0)
+        return _level(0.0, 0.0, 0.0)
     newest = (waiting.lasts_ms >> waiting.shift) - 1
     # The last tick is left out: it also holds sockets whose timer is late.
     bins = _Bins(
@@ -108,15 +113,22 @@ def trend(waiting: Waiting, plain: bool = False) -> Trend:
     per_second = 1000 / (_TICKS * waiting.tick_ms)
     newest_ms = waiting.lasts_ms - (newest + 1 << waiting.shift)
     back = (end - 1) / 2 + 0.5 + newest_ms * per_second / 1000
-    slope = -line.slope * trusted
-    rate_error = math.sqrt(variance / end + (back * slope_error * trusted) ** 2)
+    off = math.sqrt(variance / end) * (_TOGETHER if line.spread else _APART)
+
+    def rate(mean: float, slope: float) -> Rate:
+        return Rate(max(0.0, mean + slope * back) * per_second, slope * per_second**2)
+
+    # The two errors have nothing to do with each other; of both at once a part is enough.
     return Trend(
-        max(0.0, line.mean + slope * back) * per_second,
-        slope * per_second**2,
-        rate_error * per_second,
-        slope_error * per_second**2,
+        rate(line.mean, -line.slope * trusted),
+        rate(line.mean + off, -line.slope + _APART * slope_error),
+        rate(line.mean - off, -line.slope - _APART * slope_error),
         end / per_second,
     )
+
+
+def _level(rate: float, error: float, seconds: float) -> Trend:
+    return Trend(Rate(rate), Rate(rate + _APART * error), Rate(max(0.0, rate - _APART * error)), seconds)
 
 
 def _newest_part(bins: _Bins) -> int:

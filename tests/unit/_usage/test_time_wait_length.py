@@ -34,17 +34,18 @@ HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrn
 VENDOR, OLD = "5.10.134-16.al8.x86_64", "3.10.108"
 
 
-def observed(tmp_path: Path, release: str, left_ms: Iterable[float], **sysctls: str | None) -> dict[str, Any]:
+def observed(tmp_path: Path, release: str, left_ms: Iterable[float], **sysctls: str) -> dict[str, Any]:
     """The usage of a host that has sockets in TIME_WAIT with so much left, towards 10.0.0.2:443.
 
     Every second port comes first, as connect() has it.
     """
     proc = tmp_path / "proc"
     shutil.copytree(ROOT / (OLD if release == OLD else "5.10.0") / "proc", proc)
-    values = {"ip_local_port_range": "32768\t60999", "tcp_tw_reuse": "0", **sysctls}
+    values: dict[str, str] = {"ip_local_port_range": "32768\t60999", "tcp_tw_reuse": "0", **sysctls}
     for key, value in values.items():
         (proc / f"sys/net/ipv4/{key}").write_text(f"{value}\n")
-    ports = (*range(32768, 61000, 2), *range(32769, 61000, 2))
+    low, high = map(int, values["ip_local_port_range"].split())
+    ports = (*range(low, high + 1, 2), *range(low + 1, high + 1, 2))
     rows = (
         f"{number:4}: 0100000A:{ports[number]:04X} 0200000A:01BB 06 00000000:00000000 03:{int(left) // 10:08X} "
         "00000000     0        0 0 3 0000000000000000\n"
@@ -161,3 +162,13 @@ def test_every_length_gives_the_rate() -> None:
 def test_the_kernel_says_how_it_is_known() -> None:
     sysctls: dict[str, str | None] = dict.fromkeys(keys.NAMES)
     assert features.describe("6.18.0", sysctls)["time_wait"]["milliseconds"] == 60000
+
+
+def test_a_client_that_keeps_failing_has_not_ended(tmp_path: Path) -> None:
+    """Every port is in TIME_WAIT and none was closed for 20 s: attempts fail, so that none can be."""
+    left = [10000 + 30 * number for number in range(1000)]
+    usage = observed(tmp_path, OLD, left, ip_local_port_range="32768\t33767")
+    (pool,) = usage["pools"]
+    assert (pool["level"], pool["rate"]["last_10s"], pool["trend"]) == ("exhausted", 0.0, None)
+    assert pool["forecast"]["saturation"] >= 1
+    assert "Attempts that fail are not closed, so that no rate shows how many are wanted." in said(usage)
