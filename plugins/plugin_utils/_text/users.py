@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ...module_utils._text import format_destination
-from .._model import Pool, Usage, User, Users
+from .._model import NamespaceUsage, Pool, User, Users
 from .layout import cut_end, labelled, table
 from .wording import format_number
 
@@ -55,9 +55,12 @@ def format_user(user: User) -> str:
     return f"{who}, {format_number(user['rate'])}/s{failed}"
 
 
-def users_of(pool: Pool, usage: Usage, users: Users | None) -> list[str]:
-    """Who takes from a pool. The same address can be another destination in another network namespace."""
-    own = (usage["namespace"]["inode"], None)
+def users_of(pool: Pool, usage: NamespaceUsage, users: Users | None) -> list[str]:
+    """Who takes from a pool. The same address can be another destination in another network namespace.
+
+    Programs that ended too early to be asked for theirs are counted to the own one.
+    """
+    own = (usage["namespace"]["inode"], None if usage["namespace"]["own"] else usage["namespace"]["inode"])
     found = [user for user in users["users"] if user["namespace"] in own] if users else []
     there = (pool["address"], pool["port"])
     return [format_user(user) for user in found if (user["address"], user["port"]) == there]

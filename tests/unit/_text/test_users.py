@@ -77,5 +77,8 @@ def test_users_of_a_pool_are_those_of_its_namespace() -> None:
     assert users_of(pool, usage, users(users=[there])) == [told]
     assert users_of(pool, usage, users(users=[{**there, "namespace": None}])) == [told]
     assert users_of(pool, usage, users(users=[{**there, "namespace": own + 1}])) == []
+    another = {**usage, "namespace": {**usage["namespace"], "own": False}}
+    assert users_of(pool, another, users(users=[{**there, "namespace": None}])) == []
+    assert users_of(pool, another, users(users=[there])) == [told]
     assert users_of(pool, usage, users(users=[{**there, "port": pool["port"] + 1}])) == []
     assert users_of(pool, usage, None) == []
