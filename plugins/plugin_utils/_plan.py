@@ -253,7 +253,9 @@ def _plan_range(host: Host, wish: Policy) -> Decision:
         return _fixed_range(key, host, wish.ip_local_port_range)
     wanted = _widest(host.port_range, host.first_port)
     if wanted == host.port_range:
-        return Decision(key, current, current, "keep", "The range is as wide as this policy makes it.")
+        # A boot refuses a lower one unless somebody lowers ip_unprivileged_port_start before: theirs, as the range.
+        carried = current if wanted.low >= _FIRST_UNPRIVILEGED_PORT else None
+        return Decision(key, current, carried, "keep", "The range is as wide as this policy makes it.")
     chosen = _range_of_a_file(host)
     if chosen is not None:
         reason = f"{_place(chosen)} chose {chosen['means']}, so auto does not widen it"
