@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from observe import OUTPUT, PLUGINS, build
 
@@ -32,7 +31,12 @@ LOOP = """
 for link in /proc/[0-9]*/ns/net; do readlink "$link" | tr '\\n' ' '; echo "$link"; done | sort -u -k1,1 |
 while read -r _inode link; do nsenter --net="$link" ss -Htan state time-wait | wc -l; done
 """
-SYSCTLS = {"tcp_rfc1337": "1", "tcp_tw_reuse": "0", "tcp_max_tw_buckets": "1000000", "ip_local_port_range": "1024 65535"}
+SYSCTLS = {
+    "tcp_rfc1337": "1",
+    "tcp_tw_reuse": "0",
+    "tcp_max_tw_buckets": "1000000",
+    "ip_local_port_range": "1024 65535",
+}
 
 
 @contextlib.contextmanager
@@ -103,8 +107,8 @@ def _cpu() -> float:
 def main() -> None:
     if "--inside" not in sys.argv:
         build()
-        inside = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", sys.executable, __file__, "--inside"]
-        sys.exit(subprocess.run(inside, check=False).returncode)
+        unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc"]
+        sys.exit(subprocess.run([*unshare, sys.executable, __file__, "--inside"], check=False).returncode)
     sys.path.insert(0, str(PLUGINS))
     observe("all")  # imports
     missed = False
@@ -121,8 +125,10 @@ def main() -> None:
         with namespaces(NUMBERS[-1]):
             every, theirs = milliseconds(lambda: observe("all")), milliseconds(loop)
     dumps = every / alone
-    print(f"\n{SOCKETS // 1000} k sockets in one: {alone:.0f} ms alone, {every:.0f} ms beside {NUMBERS[-1]} idle ones "
-          f"({dumps:.2f} dumps), nsenter and ss {theirs:.0f} ms ({theirs / every:.1f} times)")
+    print(
+        f"\n{SOCKETS // 1000} k sockets in one: {alone:.0f} ms alone, {every:.0f} ms beside {NUMBERS[-1]} idle ones "
+        f"({dumps:.2f} dumps), nsenter and ss {theirs:.0f} ms ({theirs / every:.1f} times)"
+    )
     sys.exit(missed or dumps >= DUMPS)
 
 

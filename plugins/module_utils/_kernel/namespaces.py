@@ -7,9 +7,10 @@ somewhere, as those of ip-netns(8), CNI and container engines are. One that only
 """
 
 import contextlib
+import functools
 import os
 import re
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._errors import NamespaceError
 from .counters import PROC
@@ -117,12 +118,17 @@ def _enter(namespace: Namespace, proc: str) -> None:
 
 
 def _setns(descriptor: int) -> None:
-    import ctypes  # here, because it takes longer to load than all of a healthy host takes to observe
-
-    libc = ctypes.CDLL(None, use_errno=True)
+    ctypes, libc = _libc()
     if libc.setns(descriptor, _CLONE_NEWNET):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+@functools.lru_cache(maxsize=None)
+def _libc() -> Tuple[Any, Any]:
+    import ctypes  # here, because it takes longer to load than all of a healthy host takes to observe
+
+    return ctypes, ctypes.CDLL(None, use_errno=True)
 
 
 def _mounted(proc: str) -> Iterator[Tuple[int, str]]:
