@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run with every supported ansible-core what may depend on it, and say in a table what ran, and what did not and why.
+"""Run with several ansible-cores what may depend on it, and say in a table what ran, and what did not and why.
 
 Each ansible-core has an environment in build/matrix, which is kept until its requirements change. An interpreter that
 this machine does not have makes no failure, but a line that says NOT RUN: that line is why this is not nox.
