@@ -300,18 +300,19 @@ pools:
     - The pools with the most blocked ports, the worst level first. V4-mapped addresses count as IPv4.
     - One for each destination, of the kind V(connect), and one for each local address from which clients connect after
       they called bind() with port 0, of the kind V(bind).
+    - One of the kind V(udp) where there are so many UDP sockets that they may be near the level V(warning).
   type: list
   elements: dict
   returned: success
   contains:
     kind:
-      description: Who takes ports out of it, connect() without bind(), V(connect), or bind() before connect(), V(bind).
+      description: Who takes ports out of it, V(connect), V(bind) or V(udp).
       type: str
     source:
-      description: The local address, null for a O(destination) that no socket belongs to.
+      description: The local address, null for a O(destination) that no socket belongs to, and for UDP.
       type: str
     address:
-      description: The remote address, null for the kind V(bind), which chooses a port before there is a destination.
+      description: The remote address, null where a port is chosen before there is a destination.
       type: str
     port:
       description: The remote port, or null.
@@ -324,7 +325,7 @@ pools:
     blocked:
       description:
         - Local ports that a new connection to this destination could not take now. For bind(), ports with any socket of
-          this source, whatever its state and destination.
+          this source, whatever its state and destination. For UDP, ports that any UDP socket has.
       type: int
     time_wait:
       description: Connections in TIME_WAIT.

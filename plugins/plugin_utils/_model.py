@@ -28,7 +28,7 @@ Ports = Annotated[list[int], AtMost(65_536)]
 
 Level = Literal["exhausted", "critical", "warning", "ok", "unknown"]
 Severity = Literal["critical", "warning", "info"]
-PoolKind = Literal["connect", "bind"]
+PoolKind = Literal["connect", "bind", "udp"]
 Method = Literal["netlink", "procfs", "sockstat"]
 State = Literal["failed", "rolled_back", "unreachable", "changed", "would_change", "pending", "unchanged", "observed"]
 How = Literal["changed", "rolled_back", "would_change", "planned"]
@@ -160,8 +160,8 @@ class Pool(TypedDict):
     """A number of ports that one kind of use can take, and how far it is used up.
 
     time_wait_seconds: how long TIME_WAIT lasts; longest_left_seconds: what any connection has left of it, None if none.
-    source is None where a destination has no socket, address and port where a port is chosen before there is a
-    destination. probe is None where the kernel was not asked: then the level follows from what was counted.
+    source is None where a destination has no socket, and for UDP; address and port where a port is chosen before there
+    is a destination. probe is None where the kernel was not asked: then the level follows from what was counted.
     """
 
     kind: PoolKind

@@ -62,6 +62,16 @@ class Network:
         self.kept.append(client)
         return errno_of(client.bind, (address, port))
 
+    def open_udp(self, number: int, address: str = "0.0.0.0") -> int:
+        """UDP sockets, as many as get a port: by turns bound to an address alone, and connected."""
+        done = 0
+        for turn in range(number):
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.kept.append(client)
+            call, to = (client.connect, ("127.0.0.1", 53)) if turn % 2 else (client.bind, (address, 0))
+            done += errno_of(call, to) == 0
+        return done
+
     def open(
         self, to: Endpoint, number: int = 1, source: Endpoint | None = None, how: str = CONNECT
     ) -> list[tuple[socket.socket, socket.socket]]:
@@ -148,6 +158,12 @@ def connect_for_real(to: Endpoint, source: str | None = None) -> int:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         failed = client.connect_ex(to)
     return 0 if failed == errno.EINPROGRESS else failed
+
+
+def send_for_real() -> int:
+    """The errno of a UDP socket that wants a port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        return errno_of(client.sendto, b"", ("127.0.0.1", 53))
 
 
 def bind_for_real(source: str) -> int:

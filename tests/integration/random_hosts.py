@@ -23,6 +23,7 @@ from .network import (
     connect_for_real,
     has_sysctl,
     peers_without_timestamps,
+    send_for_real,
     set_sysctls,
 )
 
@@ -45,10 +46,11 @@ class Path(NamedTuple):
 
 
 class Reality(NamedTuple):
-    """What programs meet: the errno of connect() on each path, and of bind() for each source."""
+    """What programs meet: the errno of connect() on each path, and of bind() for each source, and of UDP."""
 
     connects: dict[Path, int]
     binds: dict[str, int]
+    udp: int
 
 
 class RandomHost:
@@ -77,7 +79,7 @@ class RandomHost:
     def meet(self) -> Reality:
         """bind() first: it leaves nothing behind. A connect() of one path takes no port from another."""
         binds = {source: bind_for_real(source) for source in sorted(self.sources)}
-        return Reality({path: connect_for_real(path.to, path.source) for path in self.paths}, binds)
+        return Reality({path: connect_for_real(path.to, path.source) for path in self.paths}, binds, send_for_real())
 
     def _set(self) -> None:
         low = self.dice.randint(20000, 60000)
@@ -146,6 +148,9 @@ class RandomHost:
         self.sources.update(sources)
         return sum(self.network.bind(self.dice.choice(sources)) == 0 for _turn in range(number))
 
+    def _udp(self, _to: Endpoint, number: int, _how: str) -> int:
+        return self.network.open_udp(number)
+
     def _listening(self, to: Endpoint, number: int, _how: str) -> int:
         ports = self.dice.sample(range(self.network.low, self.network.high + 1), min(number, 10))
         self.sources.add(to[0])
@@ -166,6 +171,7 @@ _WAYS = (
     "syn_sent",
     "bound",
     "listening",
+    "udp",
 )
 
 
@@ -179,6 +185,6 @@ def random_hosts(seeds: range) -> Iterator[RandomHost]:
 
 
 def has_port(failed: int) -> bool:
-    """Whether a connect() or bind() found a port. Any other error than these two would be the test's own fault."""
-    assert failed in (0, errno.EADDRNOTAVAIL, errno.EADDRINUSE), failed
+    """Whether a connect() or bind() found a port. Any other error than these would be the test's own fault."""
+    assert failed in (0, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN), failed
     return failed == 0

@@ -31,7 +31,16 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.descr
 
 from .dropin import DROPIN, RANGE, RESERVED, REUSE, absent, contents, get, present, put
 from .inside import own_directory, private
-from .network import BIND, Network, bind_for_real, connect_for_real, observed, peers_without_timestamps, set_sysctls
+from .network import (
+    BIND,
+    Network,
+    bind_for_real,
+    connect_for_real,
+    observed,
+    peers_without_timestamps,
+    send_for_real,
+    set_sysctls,
+)
 from .real_boot import boot, real_programs
 from .test_namespaces import neighbour
 from .test_probe import counted
@@ -284,6 +293,34 @@ def test_a_published_port_in_the_range(method: str, detail: str) -> None:
     for words in (said(usage), terminal(usage), page(usage)):
         assert "Reserve these ports (ip_local_reserved_ports)" in words
     assert "Nothing to do" not in said(usage)
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.3, "ok"), (0.45, "warning"), (0.6, "critical"), (1.0, "exhausted")])
+@pytest.mark.parametrize("detail", ["auto", "full"])
+@private
+def test_udp_sockets_use_up_the_range(detail: str, share: float, level: str) -> None:
+    """A port of UDP serves one socket, connected or not; TCP has its own."""
+    with Network(LOW, HIGH, HOST, ip_local_reserved_ports="40000-40099") as network:
+        assert network.open_udp(int(400 * share)) == int(400 * share)
+        assert send_for_real() == (errno.EAGAIN if level == "exhausted" else 0)
+        assert connect_for_real((HOST, 443)) == 0
+        usage = observed(privileged=False, detail=detail)
+    assert usage["level"] == level
+    found = findings(usage)
+    if level == "ok":
+        assert not [pool for pool in usage["pools"] if pool["kind"] == "udp"]
+        assert "udp-ports" not in found
+        assert "TCP and UDP in this network namespace" in said(usage)
+        return
+    (pool,) = (pool for pool in usage["pools"] if pool["kind"] == "udp")
+    number = int(400 * share)
+    assert (pool["blocked"], pool["usable"], pool["level"]) == (number, 400, level)
+    assert pool["states"] == {"connected": number // 2, "unconnected": number // 2}
+    assert pool["probe"]["errno"] == (errno.EADDRINUSE if level == "exhausted" else 0)
+    assert found["udp-ports"]["severity"] == ("warning" if level == "warning" else "critical")
+    assert f"{number} of 400" in said(usage)
+    assert "for UDP" in said(usage)
+    assert ("EAGAIN" in found["udp-ports"]["summary"]) is (level == "exhausted")
 
 
 @private

@@ -210,8 +210,8 @@ def test_ports_of_listeners_are_nobodys() -> None:
 
 
 @private
-def test_where_udp_ports_are_used_up_too_the_cause_is_left_open() -> None:
-    """A datagram socket tells a lack of ports from a lack of addresses, and there is none to be had."""
+def test_where_udp_ports_are_used_up_too_the_cause_is_still_told() -> None:
+    """A datagram socket tells a lack of ports from a lack of addresses, and takes one that is none of the range."""
     with Network(LOW, LOW + 1, *ADDRESSES, tcp_tw_reuse=0) as network:
         network.leave_time_wait((HOST, 443), 2)
         assert ask(HOST, 443).lacks == PORT
@@ -219,6 +219,6 @@ def test_where_udp_ports_are_used_up_too_the_cause_is_left_open() -> None:
         for port, one in enumerate(udp, LOW):
             one.bind(("0.0.0.0", port))
         answer = ask(HOST, 443)
-        assert (answer.errno, answer.lacks) == (errno.EADDRNOTAVAIL, None)
+        assert (answer.errno, answer.lacks) == (errno.EADDRNOTAVAIL, probe.PORT)
         set_sysctls(ip_local_port_range=f"{LOW} {HIGH}")
         assert ask(HOST, 443).errno == 0

@@ -75,13 +75,15 @@ def test_the_level_says_what_programs_meet(number: int) -> None:
                 assert not has_port(failed) or host.is_odd, (path, pool, usage, story)
         if failing:
             assert usage["level"] in ("exhausted", "critical", "unknown") or host.is_odd, (usage, failing, story)
+        without_udp = _udp_as_said(host, usage, reality, seen)
         unbound = _binds_as_said(host, usage, pools, reality, seen)
         if usage["level"] == "exhausted":
-            assert failing or unbound or host.is_odd, (usage, reality, story)
+            assert failing or unbound or without_udp or host.is_odd, (usage, reality, story)
         seen["unknown host"] += usage["level"] == "unknown"
     # The hosts are of every kind, or the test would not say much. How many of each, the ages of sockets decide.
     assert min(seen[level] for level in ("ok", "critical", "exhausted")) > 3, seen
     assert min(seen[f"bind {level}"] for level in ("critical", "exhausted")) > 0, seen
+    assert seen["udp exhausted"] > 3, seen
 
 
 def _binds_as_said(host: RandomHost, usage: Any, pools: Any, reality: Reality, seen: Counter[str]) -> list[str]:
@@ -98,6 +100,14 @@ def _binds_as_said(host: RandomHost, usage: Any, pools: Any, reality: Reality, s
             assert not has_port(failed) or host.is_odd, (source, pool, usage, story)
             found.append(source)
     return found
+
+
+def _udp_as_said(host: RandomHost, usage: Any, reality: Reality, seen: Counter[str]) -> bool:
+    """Whether UDP is out of ports, and nothing else is said of it than that it is, or is not."""
+    level = next((pool["level"] for pool in usage["pools"] if pool["kind"] == "udp"), "ok")
+    seen[f"udp {level}"] += 1
+    assert (level == "exhausted") is not has_port(reality.udp), (usage, reality, host.story)
+    return level == "exhausted"
 
 
 def _ask(path: Path) -> probe.Answer:

@@ -8,12 +8,13 @@ sent: no segment, nothing in connection tracking. Closing it is as silent; the k
 CAP_NET_ADMIN in the user namespace that owns the network namespace. A port in TIME_WAIT that may be reused is found by
 reusing it: each dry connect can end one such socket early, as any connect() can.
 
-dry_bind(), binders_hold_all() and has_source() are the questions of those who lack that privilege.
+dry_bind(), dry_udp_bind(), binders_hold_all() and has_source() are the questions of those who lack that privilege.
 
 Addresses are 4 or 16 bytes in network order: no name is ever looked up.
 """
 
 import errno
+import functools
 import socket
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
@@ -32,7 +33,9 @@ _ASKS = 3
 _ENOUGH_US = 2000.0
 
 _LOOPBACK = socket.inet_aton("127.0.0.1")
+_ANY = bytes(4)
 _ANY_PORT = 1
+_OTHER_PORTS = range(1025, 65536, 4999)
 _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 _NO_FAMILY = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
@@ -108,6 +111,12 @@ def dry_bind(source: bytes) -> Answer:
     return _answer(attempts, PORT if failed == errno.EADDRINUSE else _what_lacks(failed, source, source))
 
 
+def dry_udp_bind() -> Answer:
+    """Whether a UDP socket that wants any port gets one, on all addresses of IPv4."""
+    attempts = _ask(lambda: _try_bind(_ANY, socket.SOCK_DGRAM))
+    return _answer(attempts, PORT if attempts[-1].errno == errno.EADDRINUSE else None)
+
+
 def binders_hold_all() -> Optional[bool]:
     """Whether listeners and sockets that called bind() have every port, so that no connect() gets one anywhere.
 
@@ -128,7 +137,7 @@ def has_source(address: bytes, source: Optional[bytes] = None) -> Optional[bool]
     """Whether there is a local address to connect from: the other meaning of an EADDRNOTAVAIL.
 
     A datagram socket needs the same route and source. It sends nothing, and needs no privilege; None where it fails
-    for reasons of its own, as where there is no UDP port either.
+    for reasons of its own. Where UDP is out of ports as well, it takes one that is none of the range.
     """
     try:
         client = socket.socket(_family(address), socket.SOCK_DGRAM)
@@ -137,6 +146,10 @@ def has_source(address: bytes, source: Optional[bytes] = None) -> Optional[bool]
     with client:
         refused = 0 if source is None else _errno_of(lambda: client.bind((_text(source), 0)))
         refused = refused or client.connect_ex((_text(address), _ANY_PORT))
+        if refused in (errno.EAGAIN, errno.EADDRINUSE):
+            local = _text(source or bytes(len(address)))
+            if any(not _errno_of(functools.partial(client.bind, (local, port))) for port in _OTHER_PORTS):
+                refused = client.connect_ex((_text(address), _ANY_PORT))
     return {0: True, errno.EADDRNOTAVAIL: False}.get(refused)
 
 
@@ -205,9 +218,9 @@ def _enter_repair(client: socket.socket) -> None:
         raise UnsupportedError("TCP_REPAIR has no effect")
 
 
-def _try_bind(source: bytes) -> _Attempt:
+def _try_bind(source: bytes, kind: int = socket.SOCK_STREAM) -> _Attempt:
     try:
-        client = socket.socket(_family(source))
+        client = socket.socket(_family(source), kind)
     except OSError as error:
         return _Attempt(error.errno or errno.EAFNOSUPPORT, None, 0.0)
     with client:

@@ -10,7 +10,7 @@ import collections
 import itertools
 import os
 import struct
-from typing import DefaultDict, Iterator, NamedTuple, Set, Tuple
+from typing import Counter, DefaultDict, Dict, Iterator, NamedTuple, Set, Tuple
 
 from .._errors import ProcfsError
 from .._kernel.counters import PROC
@@ -94,6 +94,15 @@ def udp_ports(proc: str = PROC) -> Tuple[Set[int], Set[int]]:
     for ports in users.values():
         services |= ports - clients
     return services, clients - services
+
+
+def udp_states(proc: str = PROC) -> Dict[int, Counter[int]]:
+    """UDP sockets per state number, by local port. Those of one IPv6 address alone are left out: IPv4 has that port."""
+    found: DefaultDict[int, Counter[int]] = collections.defaultdict(collections.Counter)
+    for row in _rows(proc, ("udp", "udp6")):
+        if len(fold(row.source)) == 4 or not any(row.source):
+            found[row.port][row.state] += 1
+    return found
 
 
 def _neighbours(port: int) -> Set[int]:

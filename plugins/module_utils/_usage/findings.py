@@ -14,7 +14,7 @@ from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, parse_ports, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
 from .._text import format_destination, format_duration, format_percent
-from .pools import BIND, CONNECT, SURE, Doubt, Pool
+from .pools import BIND, CONNECT, SURE, UDP, Doubt, Pool
 
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
@@ -320,6 +320,24 @@ def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
     )
 
 
+def _udp(given: Evidence) -> Iterator[Finding]:
+    for one in given.pools:
+        if one["kind"] != UDP or one["level"] == "ok":
+            continue
+        summary = f"UDP sockets have {format_percent(one['saturation'])} of the local ports."
+        if one["level"] == "exhausted":
+            summary = "No local UDP port is left: sendto() and connect() fail with errno 11 (EAGAIN), bind() with 98."
+        yield _finding(
+            "udp-ports",
+            WARNING if one["level"] == "warning" else CRITICAL,
+            summary,
+            "Let programs close UDP sockets, or use one for all destinations; a wider range helps too.",
+            sockets=one["live"],
+            blocked=one["blocked"],
+            usable=one["usable"],
+        )
+
+
 class _Stuck(NamedTuple):
     """A state in which connections stay when something is wrong, what that is, and what helps.
 
@@ -552,6 +570,7 @@ _RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _reuse_fails,
     _not_for_want_of_a_port,
     _bind_before_connect,
+    _udp,
     _stuck,
     _syns_sent_again,
     _buckets,

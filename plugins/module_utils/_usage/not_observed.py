@@ -13,13 +13,15 @@ COUNTERS, ELSEWHERE, TIME, NOT_ALLOWED = "counters", "elsewhere", "time", "not_a
 
 class Observed(NamedTuple):
     """What was. sockets: whether they were read. probe: whether the kernel was asked. unasked: destinations that it was
-    not asked about although it would have told more. others: the network namespaces beside this one.
+    not asked about although it would have told more. others: the network namespaces beside this one. udp: whether its
+    sockets were counted, at least, where the kernel counts them.
     """
 
     sockets: bool
     probe: str
     unasked: int
     others: Others
+    udp: bool
 
 
 def not_observed(given: Observed, sockstat: Mapping[str, Mapping[str, int]]) -> List[Dict[str, Any]]:
@@ -37,9 +39,8 @@ class _Item(NamedTuple):
 def _each(given: Observed, sockstat: Mapping[str, Mapping[str, int]]) -> Iterator[_Item]:
     if not given.sockets:
         yield _Item("sockets", None, COUNTERS)
-    udp = sum(sockstat.get(name, {}).get("inuse", 0) for name in ("UDP", "UDP6"))
-    if udp or "UDP" not in sockstat:
-        yield _Item("udp", udp or None, COUNTERS)
+    if not given.udp or "UDP" not in sockstat:
+        yield _Item("udp", sum(sockstat.get(name, {}).get("inuse", 0) for name in ("UDP", "UDP6")) or None, COUNTERS)
     if given.unasked:
         yield _Item("destinations", given.unasked, TIME if given.probe == "asked" else given.probe)
     number, untold, unread = given.others

@@ -18,7 +18,7 @@ from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
 from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
-from . import findings, others, pools
+from . import findings, others, pools, udp
 from .binders import find_binders
 from .findings import Evidence
 from .not_observed import Observed, not_observed
@@ -176,8 +176,14 @@ def observe_namespace(
             asked, unasked, doubt, found = _ask(options, found, doubt, not proven, port_range, reuse)
         if doubt.held:
             ports.update(held=ports["size"] - ports["reserved"], usable=0)
-        found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
-        found = found[: options.max_pools]
+    if not options.only and udp.may_be_near(sockstat, port_range, reserved, options.thresholds):
+        of_udp = udp.udp_pool(procfs.udp_states(proc), port_range, reserved)
+        answer = None
+        if options.probe != "never" and of_udp.is_near(options.thresholds):
+            asked, answer = "asked" if asked == "not_needed" else asked, probe.dry_udp_bind()
+        found = [of_udp._replace(answer=answer), *found]
+    found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
+    found = found[: options.max_pools]
     described = [pools.describe_pool(pool, options.thresholds) for pool in found]
     start = sysctls[keys.UNPRIVILEGED_PORT_START]
     port_lines = [_describe_line(key, line, start, kernel["version"]) for key, line in files.port_lines]
@@ -219,7 +225,9 @@ def observe_namespace(
         "uptime": host.uptime,
         "method": method,
         "complete": table.complete if table and method == "netlink" else None,
-        "not_observed": not_observed(Observed(table is not None, asked, unasked, elsewhere), sockstat),
+        "not_observed": not_observed(
+            Observed(table is not None, asked, unasked, elsewhere, not options.only), sockstat
+        ),
     }
 
 

@@ -22,13 +22,13 @@ from .binders import CHURN, Binders
 from .options import Only, Thresholds
 from .waiting import Waiting, lowest_blocking_tick
 
-CONNECT, BIND = "connect", "bind"
+CONNECT, BIND, UDP = "connect", "bind", "udp"
 
 LEVELS = ("exhausted", "critical", "warning", "unknown", "ok")
 EXHAUSTED, CRITICAL, WARNING, UNKNOWN, OK = LEVELS
 
 # The kernel is asked from this share of the level warning on.
-_NEAR = 0.9
+NEAR = 0.9
 # Clients that call bind() are worth a pool once they chose this share of the usable ports.
 _BOUND_SHARE = 0.1
 # By how much numbers of sockets have to differ before anything is concluded from that.
@@ -113,7 +113,8 @@ class Pool(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether it is certain, without asking, that no port is left. When a port may be reused is not."""
-        certain = self.live if self.waiting.reused or self.reuse_hidden else self.in_use
+        may_reuse = self.kind == CONNECT and (self.waiting.reused or self.reuse_hidden)
+        certain = self.live if may_reuse else self.in_use
         return certain >= self.usable + self.held + self.doubt.spare
 
     def level(self, thresholds: Thresholds) -> str:
@@ -129,7 +130,7 @@ class Pool(NamedTuple):
 
     def is_near(self, thresholds: Thresholds) -> bool:
         """Whether it is worth to ask the kernel: at warning or nearly so, whatever is thought to be reusable."""
-        return self.in_use >= self.usable * thresholds.warning * _NEAR
+        return self.in_use >= self.usable * thresholds.warning * NEAR
 
 
 def connect_pool(
@@ -224,9 +225,9 @@ def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reu
 
 
 def with_doubt(pool: Pool, doubt: Doubt) -> Pool:
-    """Counting the ports that bind() has to avoid leaves no doubt."""
+    """Counting the ports that bind() has to avoid leaves no doubt, but for the one that a search leaves out."""
     if pool.kind != CONNECT:
-        return pool._replace(doubt=SURE._replace(spare=doubt.spare))
+        return pool._replace(doubt=SURE._replace(spare=doubt.spare if pool.kind == BIND else 0))
     pool = pool._replace(doubt=doubt)
     return _nothing_left(pool) if doubt.held else pool
 

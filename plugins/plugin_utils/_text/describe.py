@@ -48,7 +48,7 @@ _WORTH_A_WORD = 0.1
 _MANY_AT_SERVICES = 0.1
 
 # Findings about the present load of a destination: verdict and table are about nothing else.
-TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning")
+TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning", "udp-ports")
 
 _WHERE_SET = "where it is made, as by --sysctl of podman and docker or securityContext.sysctls of a pod"
 
@@ -121,7 +121,7 @@ def _numbers(usage: Usage) -> list[str]:
     lines = pool_table(pools)
     if pools:
         lines += labelled("Why", reason(usage, pools[0]))
-        lines += labelled("Rate", outlook(pools[0]))
+        lines += labelled("Rate", outlook(pools[0])) if pools[0]["kind"] != "udp" else []
     lines += labelled("Asked", what_was_asked(usage)) if what_was_asked(usage) else []
     for finding in notable(usage):
         lines += labelled(
@@ -150,9 +150,10 @@ def scope(usage: Usage) -> str:
     """What was observed, and what was not: a level holds for that."""
     how = "the kernel's counters" if usage["method"] == "sockstat" else "its sockets"
     left = "; ".join(map(_not_observed, usage["not_observed"]))
+    udp = "" if any(one["what"] == "udp" for one in usage["not_observed"]) else " and UDP"
     number = usage["namespaces_observed"]
     besides = f", and in {number} other network namespace{'s' * (number != 1)}" if number else ""
-    return f"TCP in this network namespace, by {how}{besides}." + (f" Not observed: {left}." if left else "")
+    return f"TCP{udp} in this network namespace, by {how}{besides}." + (f" Not observed: {left}." if left else "")
 
 
 def _not_observed(one: NotObserved) -> str:
@@ -304,6 +305,9 @@ def reason(usage: Usage, worst: Pool) -> str:
             f"Clients there call bind() before connect(). A port that is chosen so serves one connection: "
             f"{worst['live']} have not ended, {worst['time_wait']} are in TIME_WAIT, where none is reused.{slow}"
         )
+    if worst["kind"] == "udp":
+        each = ", ".join(f"{number} {state}" for state, number in worst["states"].items())
+        return f"{worst['live']} UDP sockets have a port of the range ({each}), and a new one wants another port."
     if worst["live"] > worst["time_wait"]:
         states = Counter(worst["states"]).most_common()
         each = ", ".join(f"{number} {state}" for state, number in states)

@@ -268,7 +268,7 @@ SAID = {
         (
             "OK: no destination blocks more than 17 of 500 local ports. "
             "Ports: 32768-33267, 500 of 500 usable (0 reserved). "
-            "Scope: TCP in this network namespace, by the kernel's counters. Next: Nothing to do."
+            "Scope: TCP and UDP in this network namespace, by the kernel's counters. Next: Nothing to do."
         ),
     ),
     "what was not observed": (
@@ -378,7 +378,7 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
     assert "OK: no connection blocks any of the 500 usable ports." in lines
     assert not [line for line in lines if "blue" in line]
     text = " ".join(" ".join(lines).split())
-    assert "TCP in this network namespace, by its sockets, and in 2 other network namespaces." in text
+    assert "TCP and UDP in this network namespace, by its sockets, and in 2 other network namespaces." in text
     assert "The playbook remediate changes this host and not podman web1" in text
     assert "--check --diff" not in text
 

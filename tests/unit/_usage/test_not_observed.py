@@ -12,7 +12,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.nam
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.not_observed import Observed, not_observed
 
 ALONE = Others(0, 0, 0)
-ALL = Observed(sockets=True, probe="asked", unasked=0, others=ALONE)
+ALL = Observed(sockets=True, probe="asked", unasked=0, others=ALONE, udp=True)
 NO_UDP = {"UDP": {"inuse": 0}}
 
 
@@ -21,7 +21,8 @@ NO_UDP = {"UDP": {"inuse": 0}}
     [
         (ALL, NO_UDP, []),
         (ALL._replace(sockets=False), NO_UDP, [("sockets", None, "counters")]),
-        (ALL, {"UDP": {"inuse": 3}, "UDP6": {"inuse": 2}}, [("udp", 5, "counters")]),
+        (ALL, {"UDP": {"inuse": 3}, "UDP6": {"inuse": 2}}, []),
+        (ALL._replace(udp=False), {"UDP": {"inuse": 3}, "UDP6": {"inuse": 2}}, [("udp", 5, "counters")]),
         (ALL, {}, [("udp", None, "counters")]),
         (ALL._replace(unasked=7), NO_UDP, [("destinations", 7, "time")]),
         (ALL._replace(unasked=7, probe="not_allowed"), NO_UDP, [("destinations", 7, "not_allowed")]),
