@@ -90,6 +90,17 @@ def test_recorded_dumps(kernel: str) -> None:
     assert plain.contents(aggregator.finish()) == plain.contents(plain.count(batches, clients))
 
 
+@pytest.mark.parametrize(("shift", "tick", "cut"), [(8, 255, True), (12, 122, False)])
+def test_longer_ticks_for_a_longer_time_wait(shift: int, tick: int, cut: bool) -> None:
+    """What some vendors' kernels have: 500 s left."""
+    aggregator = Aggregator(PortSet([(40000, 40199)]), shift)
+    batch = message(socket.AF_INET, TIME_WAIT, 40000, HOSTS[1], 500_000)
+    aggregator.add(batch, len(batch))
+    found = aggregator.finish().time_wait
+    (destination,) = found
+    assert (found.histogram(destination), found.cut) == ({tick: 1}, cut)
+
+
 def test_the_layout_is_that_of_the_kernel() -> None:
     """Offsets of struct inet_diag_msg behind the 16 bytes of struct nlmsghdr, as a C compiler has them."""
     assert MESSAGE.size == 16 + 72
