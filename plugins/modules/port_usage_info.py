@@ -139,12 +139,12 @@ kind:
   sample: usage
 namespace:
   description:
-    - The network namespace that was observed. Where C(own) is true it is that of the module, and C(name) and C(owner)
-      are null.
-    - C(name) is that of C(ip netns), C(owner) whose the oldest process in it is, a pod, container, machine or unit.
+    - The network namespace that was observed. Where C(own) is true it is that of the module, and the rest is null.
+    - C(name) is that of C(ip netns), C(pid) and C(program) are the oldest process in it, and C(owner) is whose that is,
+      a pod, container, machine or unit.
   type: dict
   returned: success
-  sample: {own: true, inode: 4026531840, name: null, owner: null}
+  sample: {own: true, inode: 4026531840, name: null, owner: null, pid: null, program: null}
 level:
   description:
     - The worst level of all destinations, in all network namespaces that were observed, V(exhausted), V(critical),

@@ -195,15 +195,17 @@ class Owner(TypedDict):
 
 
 class Namespace(TypedDict):
-    """A network namespace. own: the one in which the module ran; its name and owner are None.
+    """A network namespace. own: the one in which the module ran; all else about that is None but its inode.
 
-    inode is None where it may not be told. owner: of its oldest process.
+    inode is None where it may not be told. pid and program: of its oldest process, whose owner is in owner.
     """
 
     own: bool
     inode: int | None
     name: str | None
     owner: Owner | None
+    pid: int | None
+    program: str | None
 
 
 class NotObserved(TypedDict):

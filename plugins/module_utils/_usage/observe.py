@@ -33,6 +33,8 @@ _MOST_ASKED = 10
 _LINE = 200
 # What a network namespace has in common with the others.
 _OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "claims", "uptime")
+# Nobody has to be told whose the network namespace of the module is.
+_NOT_NEEDED = dict.fromkeys(("name", "owner", "pid", "program"))
 # What a new network namespace has, and what is assumed of one whose sysctls cannot be read. That no port is reused
 # makes too many blocked ports rather than too few.
 _ASSUMED = {keys.PORT_RANGE: "32768 60999", keys.RESERVED_PORTS: "", keys.TW_REUSE: "0", keys.TIMESTAMPS: "1"}
@@ -206,7 +208,7 @@ def observe_namespace(
     )
     return {
         "kind": "usage",
-        "namespace": {"own": True, "inode": namespaces.own_inode(), "name": None, "owner": None},
+        "namespace": {"own": True, "inode": namespaces.own_inode(), **_NOT_NEEDED},
         "level": pools.worst_level(found, usable, doubt, options.thresholds),
         "findings": findings.find(evidence),
         "kernel": kernel,

@@ -28,11 +28,12 @@ Usage = Dict[str, Any]
 
 
 class Known(NamedTuple):
-    """A network namespace and whose it is: the owner of its oldest process, the name that it is mounted under."""
+    """A network namespace: the name that it is mounted under, the owner of its oldest process, and the program of it."""
 
     namespace: Namespace
     name: Optional[str]
     owner: Optional[Owner]
+    program: Optional[str] = None
 
     def is_called(self, wanted: str) -> bool:
         names = [self.name, str(self.namespace.inode)]
@@ -43,7 +44,14 @@ class Known(NamedTuple):
     def describe(self) -> Dict[str, Any]:
         """The part namespace of a usage."""
         owner = self.owner and dict(self.owner._asdict())
-        return {"own": False, "inode": self.namespace.inode, "name": self.name, "owner": owner}
+        return {
+            "own": False,
+            "inode": self.namespace.inode,
+            "name": self.name,
+            "owner": owner,
+            "pid": self.namespace.pid,
+            "program": self.program,
+        }
 
 
 class Others(NamedTuple):
@@ -56,7 +64,8 @@ class Others(NamedTuple):
 def know(proc: str = PROC, files: Optional[owners.Files] = None) -> List[Known]:
     """Every other network namespace of this host, and whose it is."""
     files = files or owners.Files()
-    return [Known(one, _name(one), _owner(one, files, proc)) for one in namespaces.find_others(proc)]
+    found = namespaces.find_others(proc)
+    return [Known(one, _name(one), _owner(one, files, proc), _program(one, proc)) for one in found]
 
 
 def choose(known: Sequence[Known], wanted: Sequence[str]) -> List[Known]:
@@ -113,11 +122,20 @@ def _name(namespace: Namespace) -> Optional[str]:
 
 
 def _owner(namespace: Namespace, files: owners.Files, proc: str) -> Optional[Owner]:
-    if namespace.pid is None:
-        return None
+    text = _of_process(namespace, "cgroup", proc)
+    return owners.owner_of(text, files) if text is not None else None
+
+
+def _program(namespace: Namespace, proc: str) -> Optional[str]:
+    text = _of_process(namespace, "comm", proc)
+    return text.rstrip("\n") if text is not None else None
+
+
+def _of_process(namespace: Namespace, name: str, proc: str) -> Optional[str]:
+    """A file of its oldest process; None where that has ended, or there is none."""
     try:
-        return owners.owner_of(owners.read_file(f"{proc}/{namespace.pid}/cgroup"), files)
-    except OSError:  # its process has ended
+        return None if namespace.pid is None else owners.read_file(f"{proc}/{namespace.pid}/{name}")
+    except OSError:
         return None
 
 

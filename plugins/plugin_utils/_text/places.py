@@ -25,9 +25,12 @@ def worst_place(usage: Usage) -> Usage:
 
 def place_name(namespace: Namespace) -> str:
     """Empty for the one in which the module ran: there is no need to name it."""
-    owner, name = namespace["owner"], namespace["name"]
+    owner, name, program = namespace["owner"], namespace["name"], namespace["program"]
     if namespace["own"]:
         return ""
     if owner:
         return f"{owner['kind']} {owner['name']}"
-    return f"netns {name}" if name else f"network namespace {namespace['inode'] or 'of another user'}"
+    if name:
+        return f"netns {name}"
+    oldest = f" of {program}, pid {namespace['pid']}" if program else ""
+    return f"network namespace {namespace['inode'] or ''}".rstrip() + oldest

@@ -12,8 +12,11 @@ from simulated_fleet import RECORDED
 
 from ansible_collections.netops.ephemeral_ports.plugins.filter.describe import FilterModule
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Namespace
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe, outlook
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import WIDTH
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.places import place_name
 
 PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 
@@ -367,8 +370,10 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
         "inode": 7,
         "name": None,
         "owner": {"kind": "podman", "name": "web1", "id": "1", "container": None},
+        "pid": 1,
+        "program": "nginx",
     }
-    blue = {"own": False, "inode": 8, "name": "blue", "owner": None}
+    blue = {"own": False, "inode": 8, "name": "blue", "owner": None, "pid": None, "program": None}
     full, idle = usage(destination()), usage()
     others = [{**full, "namespace": web}, {**idle, "namespace": blue}]
     lines = describe({**usage(), "level": "exhausted", "namespaces": others, "namespaces_observed": 2})
@@ -381,6 +386,21 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
     assert "TCP and UDP in this network namespace, by its sockets, and in 2 other network namespaces." in text
     assert "The playbook remediate changes this host and not podman web1" in text
     assert "--check --diff" not in text
+
+
+@pytest.mark.parametrize(
+    ("different", "name"),
+    [
+        ({}, "network namespace 7"),
+        ({"pid": 30, "program": "unbound"}, "network namespace 7 of unbound, pid 30"),
+        ({"pid": 30, "program": "unbound", "inode": None}, "network namespace of unbound, pid 30"),
+        ({"name": "blue", "pid": 30, "program": "unbound"}, "netns blue"),
+        ({"own": True}, ""),
+    ],
+)
+def test_names_of_network_namespaces(different: Result, name: str) -> None:
+    unknown = {"own": False, "inode": 7, "name": None, "owner": None, "pid": None, "program": None}
+    assert place_name(parse(Namespace, {**unknown, **different})) == name
 
 
 def test_few_destinations_are_shown() -> None:

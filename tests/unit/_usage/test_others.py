@@ -19,7 +19,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.othe
 
 BLUE = Known(Namespace(11, "/run/netns/blue", None), "blue", None)
 WEB = Known(Namespace(12, None, 300), None, Owner("podman", "web1", "a" * 64))
-POD = Known(Namespace(13, "/run/netns/cni-7", 400), "cni-7", Owner("pod", "shop/web", "uid", "nginx"))
+POD = Known(Namespace(13, "/run/netns/cni-7", 400), "cni-7", Owner("pod", "shop/web", "uid", "nginx"), "pause")
 EVERY = [BLUE, WEB, POD]
 
 
@@ -89,8 +89,17 @@ def test_the_worst_comes_first_and_each_says_whose_it_is(monkeypatch: pytest.Mon
         "inode": 13,
         "name": "cni-7",
         "owner": {"kind": "pod", "name": "shop/web", "id": "uid", "container": "nginx"},
+        "pid": 400,
+        "program": "pause",
     }
-    assert found.usages[2]["namespace"] == {"own": False, "inode": 11, "name": "blue", "owner": None}
+    assert found.usages[2]["namespace"] == {
+        "own": False,
+        "inode": 11,
+        "name": "blue",
+        "owner": None,
+        "pid": None,
+        "program": None,
+    }
 
 
 def test_one_that_ends_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
