@@ -28,7 +28,7 @@ Usage = Dict[str, Any]
 
 
 class Known(NamedTuple):
-    """A network namespace: the name that it is mounted under, the owner of its oldest process, and the program of it."""
+    """A network namespace: the name that it is mounted under, the owner and the program of its oldest process."""
 
     namespace: Namespace
     name: Optional[str]
