@@ -8,8 +8,10 @@ import contextlib
 import ctypes
 import functools
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -171,8 +173,9 @@ def test_without_privilege_namespaces_are_told_apart_but_not_entered() -> None:
 # A namespace whose 100 ports are all taken, and a program in it that waits to be ended.
 EXHAUSTED = """
 import socket, subprocess, sys
-subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-open("/proc/sys/net/ipv4/ip_local_port_range", "w").write("20000 20099")
+if "container" not in sys.argv:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    open("/proc/sys/net/ipv4/ip_local_port_range", "w").write("20000 20099")
 server = socket.create_server(("127.0.0.1", 443), backlog=200)
 clients = []
 try:
@@ -247,3 +250,27 @@ def test_without_privilege_nothing_unread_is_called_ok() -> None:
         assert {one["sysctls"][PORT_RANGE] for one in usage["namespaces"]} == {None}
         assert max(one["blocked_at_most"] for one in usage["namespaces"]) >= 200
         assert {"what": "namespaces", "number": 2, "why": "not_allowed"} in usage["not_observed"]
+
+
+@pytest.mark.skipif(not shutil.which("podman") or os.geteuid() != 0, reason="wants podman as root")
+def test_a_container_is_found_by_its_name() -> None:
+    """A real one of podman, with the machine's own files under an overlay, so that no image is needed."""
+    name = f"ports-{os.getpid()}"
+    podman = ["podman", "run", "--rm", "--interactive", "--network=none", f"--name={name}"]
+    podman += ["--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"]
+    podman += ["--sysctl=net.ipv4.ip_local_port_range=20000 20099", "--rootfs", "/:O"]
+    command = [*podman, sys.executable, "-c", EXHAUSTED, "container"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            usage = observe(namespaces=[name])
+            (found,) = usage["namespaces"]
+            assert (found["level"], found["port_range"]["usable"]) == ("exhausted", 100)
+            owner = found["namespace"]["owner"]
+            assert (owner["kind"], owner["name"]) == ("podman", name)
+            assert describe(usage)[0].startswith(f"EXHAUSTED in podman {name}: no local port is left")
+            assert observe(namespaces=[owner["id"]])["namespaces"][0]["level"] == "exhausted"
+        finally:
+            process.stdin.close()
