@@ -44,6 +44,7 @@ def result(detail: str) -> None:
         "warning_threshold": 0.4,
         "critical_threshold": 0.5,
         "probe": "auto",
+        "namespaces": ["own"],
     }
     checked = check_options(options)
     spent = []

@@ -119,6 +119,26 @@ def test_one_source_and_ten_endpoints(privileged: bool, share: float, level: str
         assert f"any (bind) from {HOST}" in said(usage)
 
 
+@PRIVILEGED
+@private
+def test_a_program_that_chooses_its_ports_itself(privileged: bool) -> None:
+    """As HAProxy with `source ADDRESS:40300-40499`: ports of both halves, and none of them is left to others."""
+    with Network(LOW, HIGH, HOST, OTHER) as network:
+        for port in range(LOW + 300, HIGH + 1):
+            assert len(network.open((OTHER, 8000), 1, (HOST, port), BIND)) == 1
+        assert network.leave_established((OTHER, 443), PORTS) == 300
+        assert connect_for_real((OTHER, 443)) == EXHAUSTED
+        usage = observed(privileged)
+    assert usage["port_range"]["usable"] == 300
+    (full,) = (pool for pool in usage["pools"] if pool["port"] == 443)
+    assert (full["blocked"], full["usable"]) == (300, 300)
+    assert full["level"] == ("exhausted" if privileged else "unknown")
+    (own,) = (pool for pool in usage["pools"] if pool["port"] == 8000)
+    assert (own["blocked"], own["usable"]) == (200, 500)
+    assert own["level"] == ("warning" if privileged else "unknown")
+    assert findings(usage)["bind-before-connect"]["evidence"]["ports_chosen_by_bind"] == 200
+
+
 @pytest.mark.parametrize(
     ("share", "level"), [(0.3, "ok"), (0.45, "warning"), (0.6, "critical"), (0.9, "critical"), (1.0, "exhausted")]
 )

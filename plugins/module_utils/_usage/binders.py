@@ -24,6 +24,8 @@ _NEARLY = 0.98
 _EVENLY = 0.5
 # Ports that a program chooses itself lie close together.
 _DENSE = 0.9
+# What a program may hold to lead others on, as a share of all ports.
+_LARGE = 0.05
 # One-pass kernels: so many sockets at least, and so little a chance that connect() would share no port.
 _TOLD_FROM = 100
 _BY_CHANCE = 0.001
@@ -60,7 +62,7 @@ def find_binders(table: SocketTable, port_range: PortRange, reserved: PortSet, t
         return _without_halves(table, len(clients))
     second = second_half(port_range, clients)
     counts = {one: (table.count(one), _count_second(table, one, port_range)) for one in table.destinations()}
-    groups = list(_groups(counts, len(clients) - second))
+    groups = _without_led_on(table, list(_groups(counts, len(clients) - second)), len(clients), second, port_range)
     by_source = {
         source: _union((table.ports(one) for group in found for one in group.destinations), len(clients))
         for source, found in _by_source(groups).items()
@@ -99,6 +101,30 @@ def _groups(counts: Mapping[Destination, Tuple[int, int]], first: int) -> Iterat
             yield _Group(source, found, number, second)
 
 
+def _without_led_on(
+    table: SocketTable, groups: List[_Group], most: int, second: int, port_range: PortRange
+) -> List[_Group]:
+    """Without those that connect() led into the second half, as programs with ports of their own hold the first."""
+    led_on: List[_Group] = []
+    own: Set[int] = set()
+    for group in sorted((one for one in groups if one.is_even and one.sockets >= most * _LARGE), key=_size):
+        first_left = most - second - len(own - _of_second(own, port_range))
+        if own and group.sockets - group.second >= first_left * _NEARLY:
+            led_on.append(group)
+            continue
+        ports = _union(map(table.ports, group.destinations), most)
+        own |= ports if _are_close(ports) else set()
+    return [group for group in groups if group not in led_on] if led_on else groups
+
+
+def _size(group: _Group) -> int:
+    return group.sockets
+
+
+def _are_close(ports: Set[int]) -> bool:
+    return len(ports) >= (max(ports) - min(ports) + 1) * _DENSE
+
+
 def _by_source(groups: Iterable[_Group]) -> Dict[bytes, List[_Group]]:
     found: Dict[bytes, List[_Group]] = {}
     for group in groups:
@@ -118,7 +144,7 @@ def _chosen(
     found = [of_second]
     for group in even:
         ports = set().union(*map(table.ports, group.destinations))
-        if is_second_full or (group.sockets >= _FEW and len(ports) >= (max(ports) - min(ports) + 1) * _DENSE):
+        if is_second_full or (group.sockets >= _FEW and _are_close(ports)):
             found.append(ports)
     return _merged(found)
 

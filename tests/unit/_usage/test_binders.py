@@ -78,6 +78,13 @@ def test_ports_that_a_program_chooses_itself() -> None:
     assert found({(HOST, 443): [*SECOND[:50], *FIRST[300:350]]}).ports == set(SECOND[:50])
 
 
+def test_a_client_that_they_lead_into_the_second_half_has_not_chosen() -> None:
+    """With 200 ports of the first half gone, connect() goes on to the second half earlier."""
+    left = [port for port in EVERY if port not in range(40600, 41000)]
+    binders = found({(HOST, 443): range(40600, 41000), (HOST, 444): left})
+    assert binders.ports == set(range(40600, 41000))
+
+
 def test_a_range_that_begins_with_an_odd_port() -> None:
     connecting = table({(HOST, 443): range(40001, 40500, 2)})
     assert find_binders(connecting, PortRange(40001, 41000), PortSet(), True).ports == set()
