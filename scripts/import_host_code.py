@@ -7,6 +7,7 @@ replaced by a stand-in, everything else has to come from the standard library.
 
 usage: python3.6 scripts/import_host_code.py DIRECTORY...
 """
+
 import importlib
 import pathlib
 import platform

@@ -7,6 +7,7 @@ package index. The stand-in does the same with pip's wheel from that index.
 
 usage: python scripts/pip_bootstrap.py CACHE_DIRECTORY
 """
+
 from __future__ import annotations
 
 import re

@@ -16,7 +16,9 @@ description:
   - A pure function of its input. It decides from the configuration of the host, not its load, so that a second run
     finds nothing to do. The one exception protects services. Ports that belong to others are reserved before the range
     can reach them.
-  - It never narrows a range, never drops a reservation, and never asks for C(tcp_tw_recycle) unless the user does.
+  - It never narrows a range or drops a reservation of somebody else, and never asks for C(tcp_tw_recycle) unless the
+    user does. What this collection itself has set
+    (RV(netops.ephemeral_ports.port_usage_info#module:journal)) follows the policy.
   - For C(ip_local_port_range), C(ip_local_reserved_ports), C(tcp_tw_reuse) and C(tcp_timestamps), V(auto) lets the
     filter decide. V(leave) leaves the running value alone and the key out of the drop-in, except that a list of
     reserved ports is kept as it is. Any other value is what the user wants.
@@ -37,14 +39,15 @@ options:
         description:
           - V(auto) widens to C(10240 65535), of even size, and not below C(ip_unprivileged_port_start). Where a sysctl
             file of the host chose another range than the kernel's default, it is left as it is.
-          - A value is two numbers such as V(20000 65535). One that would narrow the current range is refused.
+          - A value is two numbers such as V(20000 65535). One that would narrow the range of somebody else is refused.
         type: raw
         default: auto
       ip_local_reserved_ports:
         description:
           - V(auto) adds to the current list what sysctl files reserve, or mean to where the kernel refuses the line,
             the ports of listeners, node ports and published ports that the range reaches, and O(policy.reserve).
-          - A value is a list such as V(8080,9000-9010). One that lacks a currently reserved port is refused.
+          - A value is a list such as V(8080,9000-9010). One that lacks a port that somebody else has reserved is
+            refused.
         type: raw
         default: auto
       tcp_tw_reuse:
@@ -119,7 +122,8 @@ _value:
     settings:
       description:
         - A decision on each key, with C(key), C(current) (null where the kernel lacks it), C(wanted) (null where the
-          drop-in shall not carry it), C(action) (V(set), V(keep), V(refuse) or V(unsupported)), C(reason), and
+          drop-in shall not carry it), C(action) (V(set), V(keep), V(release), which rolls a key of ours back,
+          V(refuse) or V(unsupported)), C(reason), and
           C(purpose) and C(parts) for the drop-in, which are the same in every run. C(parts) says what each part of a
           list is there for.
       type: list

@@ -88,6 +88,15 @@ options:
     type: list
     elements: str
     default: [own]
+  path:
+    description:
+      - The file of M(netops.ephemeral_ports.sysctl_dropin) whose journal is returned with O(detail=full).
+    type: path
+    default: /etc/sysctl.d/99-zz-ephemeral-ports.conf
+  state_dir:
+    description: The directory of that journal.
+    type: path
+    default: /var/lib/netops.ephemeral_ports
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.action_group
@@ -477,6 +486,28 @@ claims:
   returned: success
   sample:
     - {by: kubernetes, ports: 30000-32767, where: ""}
+journal:
+  description:
+    - What M(netops.ephemeral_ports.sysctl_dropin) has set here by O(path), so that a plan can tell ours from what an
+      administrator has set. RV(reserved_in_files) and RV(port_lines) are those without it.
+    - Null unless O(detail=full), for everybody but root, and where nothing was applied.
+  type: dict
+  returned: success
+  contains:
+    path:
+      description: The file, with links followed.
+      type: str
+    keys:
+      description: Of each key the value C(before) the first apply, and the one C(applied).
+      type: dict
+    asked:
+      description: The reserved ports that were asked for by name.
+      type: str
+  sample:
+    path: /etc/sysctl.d/99-zz-ephemeral-ports.conf
+    keys:
+      net.ipv4.tcp_tw_reuse: {before: "2", applied: "1"}
+    asked: 8080,30000-32767
 not_observed:
   description:
     - What RV(level) says nothing about.
@@ -511,6 +542,7 @@ complete:
 from typing import Any, Dict
 
 from ..module_utils import _module
+from ..module_utils._dropin.applied import find_applied
 from ..module_utils._usage.observe import observe
 from ..module_utils._usage.options import check_options
 
@@ -523,11 +555,14 @@ ARGUMENTS: Dict[str, Any] = {
     "critical_threshold": {"type": "float", "default": 0.5},
     "probe": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "namespaces": {"type": "list", "elements": "str", "default": ["own"]},
+    "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
+    "state_dir": {"type": "path", "default": "/var/lib/netops.ephemeral_ports"},
 }
 
 
 def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
-    return observe(check_options(options))
+    checked, is_full = check_options(options), options["detail"] == "full"
+    return observe(checked, applied=find_applied(options["path"], options["state_dir"]) if is_full else None)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ description:
     M(netops.ephemeral_ports.sysctl_dropin).
   - Costs two module calls, and one task where these steps by themselves take three. The role
     C(netops.ephemeral_ports.timewait_remediate) consists of it.
-  - Where the plan sets nothing, nothing is applied.
+  - Where the plan sets nothing, nothing is applied, and what an earlier run has set is rolled back.
   - C(module_defaults) of the two modules do not reach it; its own do.
 author:
   - netops.ephemeral_ports contributors (@netops)
@@ -33,6 +33,13 @@ options:
       - It gets the plan as C(remediation_plan); C(remediation_plan.dropin) lists the settings.
     type: str
     required: true
+  on_refused:
+    description:
+      - What to do when the plan refuses a value that O(policy) names, not V(auto), such as a range that would narrow
+        that of an administrator. V(fail) fails before anything is changed. V(warn) warns and applies the rest.
+    type: str
+    choices: [fail, warn]
+    default: fail
   on_error:
     description:
       - What to do when observing, the template or the apply fails.

@@ -216,6 +216,19 @@ class NotObserved(TypedDict):
     why: Literal["counters", "elsewhere", "time", "not_allowed", "not_supported"]
 
 
+class AppliedKey(TypedDict):
+    before: LongText
+    applied: LongText
+
+
+class AppliedBefore(TypedDict):
+    """What the journal says of a drop-in. asked: reserved ports that were asked for by name."""
+
+    path: str
+    keys: dict[str, AppliedKey]
+    asked: LongText
+
+
 class NamespaceUsage(TypedDict):
     """What was observed of one network namespace."""
 
@@ -249,6 +262,7 @@ class Usage(NamespaceUsage):
     reserved_in_files: LongText
     port_lines: list[PortLine]
     claims: list[Claim] | None
+    journal: AppliedBefore | None
     uptime: float
     namespaces: list[NamespaceUsage]
     namespaces_observed: int
@@ -302,7 +316,7 @@ class Setting(TypedDict):
     key: str
     current: LongText | None
     wanted: LongText | None
-    action: Literal["set", "keep", "refuse", "unsupported"]
+    action: Literal["set", "keep", "release", "refuse", "unsupported"]
     reason: LongText
     purpose: str
     parts: list[LongText]

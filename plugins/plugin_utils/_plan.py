@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from ..module_utils._dropin.ownership import without_ours
 from ..module_utils._kernel import features, keys, sysctl
 from ..module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS, TIMESTAMPS, TW_RECYCLE, TW_REUSE
 from ..module_utils._kernel.ports import (
@@ -27,9 +28,9 @@ from ..module_utils._kernel.ports import (
 )
 from ..module_utils._kernel.time_wait import reuse_in_force
 from ._border import clean
-from ._model import ApplyResult, Claim, Plan, PortLine, Setting, SustainableRate
+from ._model import AppliedKey, ApplyResult, Claim, Plan, PortLine, Setting, SustainableRate, Usage
 
-Action = Literal["set", "keep", "refuse", "unsupported"]
+Action = Literal["set", "keep", "release", "refuse", "unsupported"]
 
 AUTO, LEAVE = "auto", "leave"
 
@@ -64,7 +65,8 @@ class Decision:
     """What to do with a key.
 
     wanted is None where the drop-in does not carry the key. reason tells why this action; purpose, what the key is for,
-    which is the same in every run and so can stand in the drop-in.
+    which is the same in every run and so can stand in the drop-in. before: the value to which a key that was ours goes
+    back, once the drop-in does not carry it any more.
     """
 
     key: str
@@ -73,6 +75,7 @@ class Decision:
     action: Action
     reason: str
     parts: tuple[str, ...] = ()
+    before: str | None = None
 
     @property
     def purpose(self) -> str:
@@ -92,7 +95,9 @@ class Decision:
     @property
     def result(self) -> str | None:
         """The value that will be in force."""
-        return self.current if self.wanted is None else self.wanted
+        if self.wanted is not None:
+            return self.wanted
+        return self.current if self.before is None else self.before
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,15 @@ class Policy:
 class Host:
     """What decides of a usage.
 
-    tcp: ports of listeners. udp: ports of UDP services; udp_clients: those that a client seems to have. own_lines:
-    lines of sysctl files in our drop-in, lines: in all others.
+    port_range, reserved: what is in force. own: what this collection has set, and what it was before. asked: reserved
+    ports that it was asked for by name. tcp: ports of listeners. udp: ports of UDP services; udp_clients: those that a
+    client seems to have. lines: of sysctl files other than our drop-in.
     """
 
     kernel: Mapping[str, Any]
     sysctls: Mapping[str, str | None]
+    own: Mapping[str, AppliedKey]
+    asked: PortSet
     port_range: PortRange
     reserved: PortSet
     reserved_in_files: PortSet
@@ -127,7 +135,6 @@ class Host:
     udp_clients: PortSet
     claims: tuple[Claim, ...]
     lines: tuple[PortLine, ...]
-    own_lines: tuple[PortLine, ...]
     first_port: int
 
     @property
@@ -145,6 +152,23 @@ class Host:
 
     def value(self, name: str) -> str | None:
         return self.sysctls[f"net.ipv4.{name}"]
+
+    def before(self, key: str) -> str | None:
+        """The value as it would be without us: what somebody else has set since is not ours."""
+        current, own = self.sysctls[key], self.own.get(key)
+        if current is None or own is None:
+            return current
+        if key == RESERVED_PORTS:
+            return without_ours(own["before"], own["applied"], current)
+        return sysctl.with_blanks(own["before"]) if sysctl.same(key, current, own["applied"]) else current
+
+    @property
+    def range_before(self) -> PortRange:
+        return parse_range(self.before(PORT_RANGE) or "")
+
+    @property
+    def reserved_before(self) -> PortSet:
+        return parse_ports(self.before(RESERVED_PORTS) or "")
 
 
 def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any], dropin: str = DROPIN) -> Plan:
@@ -177,10 +201,12 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
     try:
         sysctls = usage["sysctls"]
         port_range, reserved = ports_in_force(sysctls)
-        services, lines = usage["listening_ports"], usage["port_lines"]
+        services, lines, journal = usage["listening_ports"], usage["port_lines"], usage.get("journal") or {}
         return Host(
             kernel=usage["kernel"],
             sysctls=sysctls,
+            own=journal.get("keys", {}),
+            asked=parse_ports(journal.get("asked", "")),
             port_range=port_range,
             reserved=reserved,
             reserved_in_files=parse_ports(usage["reserved_in_files"]),
@@ -189,7 +215,6 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
             udp_clients=PortSet.of(services["udp_clients"]),
             claims=tuple(usage["claims"] or ()),
             lines=tuple(line for line in lines if line["file"] != dropin),
-            own_lines=tuple(line for line in lines if line["file"] == dropin),
             first_port=int(sysctls[keys.UNPRIVILEGED_PORT_START] or _FIRST_UNPRIVILEGED_PORT),
         )
     except (KeyError, TypeError) as error:
@@ -248,19 +273,21 @@ def _plan_range(host: Host, wish: Policy) -> Decision:
     """Its reason does not say yet how many ports there are to use: that depends on what is reserved."""
     key, current = PORT_RANGE, str(host.port_range)
     if wish.ip_local_port_range == LEAVE:
-        return _left_alone(key, current)
+        return _left_alone(host, key, current)
     if isinstance(wish.ip_local_port_range, PortRange):
         return _fixed_range(key, host, wish.ip_local_port_range)
-    wanted = _widest(host.port_range, host.first_port)
-    if wanted == host.port_range:
-        # A boot refuses a lower one unless somebody lowers ip_unprivileged_port_start before: theirs, as the range.
-        carried = current if wanted.low >= _FIRST_UNPRIVILEGED_PORT else None
-        return Decision(key, current, carried, "keep", "The range is as wide as this policy makes it.")
-    chosen = _range_of_a_file(host)
+    wanted = _widest(host.range_before, host.first_port)
+    chosen = _range_of_a_file(host) if wanted != host.range_before else None
     if chosen is not None:
         reason = f"{_place(chosen)} chose {chosen['means']}, so auto does not widen it"
         overrule = f"to overrule, choose ip_local_port_range: {wanted}"
-        return Decision(key, current, None, "keep", f"{reason}; {overrule}.")
+        return _not_carried(host, key, current, f"{reason}; {overrule}.")
+    if wanted == host.port_range:
+        reason = "The range is as wide as this policy makes it."
+        if wanted.low < _FIRST_UNPRIVILEGED_PORT:
+            # A boot refuses it unless somebody lowers ip_unprivileged_port_start before: theirs, as the range.
+            return _not_carried(host, key, current, reason)
+        return Decision(key, current, current, "keep", reason)
     return Decision(key, current, str(wanted), "set", f"Ports below {wanted.low} stay free for services.")
 
 
@@ -279,8 +306,9 @@ def _fixed_range(key: str, host: Host, wanted: PortRange) -> Decision:
         )
     if wanted == host.port_range:
         return Decision(key, current, current, "keep", "The range is the one that you chose.")
-    if range_ports(host.port_range) - range_ports(wanted):
-        reason = f"{wanted} would narrow the range that is in force; choose one that contains {current}."
+    if range_ports(host.range_before) - range_ports(wanted):
+        whose = "that is in force" if host.range_before == host.port_range else "from before the first apply"
+        reason = f"{wanted} would narrow the range {whose}; choose one that contains {host.range_before}."
         return Decision(key, current, current, "refuse", reason)
     odd = " Its size is odd: one port of it will not be used." if left_out(wanted, host.is_two_pass) else ""
     return Decision(key, current, str(wanted), "set", f"You chose this range.{odd}")
@@ -307,7 +335,7 @@ def _widest(current: PortRange, first_port: int) -> PortRange:
 
 @dataclass(frozen=True)
 class Found:
-    """Ports of others that connect() could take after the plan. newly: those of them that it cannot take today."""
+    """Ports of others that connect() could take after the plan. newly: those of them that it cannot take without us."""
 
     reasons: tuple[tuple[PortSet, str], ...]
     newly: PortSet
@@ -320,13 +348,14 @@ class Found:
 def _found(host: Host, wish: Policy, after: PortRange) -> Found:
     """In today's range, a UDP socket that is not connected is most likely a client that waits for an answer."""
     reach, today = range_ports(after), range_ports(host.port_range)
+    reached = range_ports(host.range_before) | host.reserved_before
     every = [
         (host.tcp | (host.udp - today), "{} belong to services that listen"),
         *((parse_ports(claim["ports"]), f"{{}} are {_claimed(claim)}") for claim in host.claims),
     ]
     inside = [(ports & reach - wish.do_not_reserve, why) for ports, why in every]
     reasons = tuple((ports, why) for ports, why in inside if ports)
-    return Found(reasons, union(ports for ports, _why in reasons) - today - host.reserved)
+    return Found(reasons, union(ports for ports, _why in reasons) - reached)
 
 
 def _claimed(claim: Claim) -> str:
@@ -345,26 +374,41 @@ def _plan_reserved(host: Host, wish: Policy, found: Found) -> Decision:
     if host.value("ip_local_reserved_ports") is None:
         return _hidden(key)
     if wish.ip_local_reserved_ports == LEAVE:
-        reason = "You chose to leave it alone; what is reserved stays so, because the range may reach it."
-        return Decision(key, current, current, "keep", reason) if current else _left_alone(key, current)
+        return _leave_reserved(host, key, current)
     if isinstance(wish.ip_local_reserved_ports, PortSet):
         wanted = wish.ip_local_reserved_ports | wish.reserve
-        dropped = (host.reserved | host.reserved_in_files) - wanted
+        dropped = (host.reserved_before | host.reserved_in_files) - wanted
         if dropped:
-            reason = f"Your list would drop {dropped}; name what is reserved today too."
+            reason = f"Your list would drop {dropped}, which others have reserved; name it too."
             return Decision(key, current, current or None, "refuse", reason)
         action: Action = "keep" if wanted == host.reserved else "set"
         return Decision(key, current, str(wanted), action, "This is the list that you chose.")
-    wanted = host.reserved | host.reserved_in_files | found.ports | wish.reserve
+    needed = host.reserved_before | host.reserved_in_files | found.ports | wish.reserve
+    released = (host.reserved & host.asked) - needed
+    wanted = needed | (host.reserved - released)
     parts, notes = _parts(host, wish, wanted), _notes(host)
+    if released:
+        notes = [f"nobody asks for {released} any more", *notes]
+    if not wanted:
+        return _not_carried(
+            host, key, current, _sentence(*notes) if released else _sentence("no port needs it", *notes)
+        )
     if wanted != host.reserved:
         reason = _sentence(*_why_reserved(host, wish, found), *notes)
         return Decision(key, current, str(wanted), "set", reason, parts)
-    if not wanted:
-        return Decision(key, current, None, "keep", _sentence("no port needs it", *notes))
     return Decision(
         key, current, current, "keep", _sentence("all ports that need it are reserved already", *notes), parts
     )
+
+
+def _leave_reserved(host: Host, key: str, current: str) -> Decision:
+    left = str(host.reserved_before)
+    if not left:
+        return _left_alone(host, key, current)
+    if left != current:
+        return Decision(key, current, left, "set", "You chose to leave it alone; what others have reserved stays so.")
+    reason = "You chose to leave it alone; what is reserved stays so, because the range may reach it."
+    return Decision(key, current, current, "keep", reason)
 
 
 def _why_reserved(host: Host, wish: Policy, found: Found) -> list[str]:
@@ -417,11 +461,9 @@ def _refuse_to_cover(host: Host, widened: Decision, reserved: Decision, found: F
 
 def _check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: Decision) -> None:
     """Ports that were found are not missed by anybody; those that a slip names may be all that there are."""
-    before, after = _usable(host), _usable(host, widened, reserved)
-    if any(line["key"] == PORT_RANGE for line in host.own_lines):
-        before = min(before, _KERNEL_RANGES[-1].size)  # the range is ours already: as many were there before us
+    before, after = _usable_before(host), _usable(host, widened, reserved)
     lists = {"reserve": wish.reserve, "ip_local_reserved_ports": wish.ip_local_reserved_ports}
-    new = range_ports(parse_range(widened.result or "")) - host.reserved
+    new = range_ports(parse_range(widened.result or "")) - host.reserved_before
     named = {name: ports for name, ports in lists.items() if isinstance(ports, PortSet) and ports & new}
     accepted = not named or FEWER_PORTS in wish.accept_risk
     if after >= before or (after and accepted):
@@ -437,13 +479,19 @@ def _plan_timestamps(host: Host, wish: Policy) -> Decision:
     if current is None:
         return _hidden(key)
     if wish.tcp_timestamps == LEAVE:
-        return _left_alone(key, current)
+        return _left_alone(host, key, current)
     if wish.tcp_timestamps != AUTO:
         return _fixed(key, current, wish.tcp_timestamps)
+    own = host.own.get(key)
+    # Where somebody has switched them off since, a rollback still goes back to what was before the first apply.
+    before = own["before"] if own and current == "0" else host.before(key) or current
+    wanted = "1" if before == "0" else before
+    if wanted == current:
+        return Decision(key, current, current, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
     if current == "0":
         reason = "Without timestamps no port in TIME_WAIT can be reused, so they are switched on again."
-        return Decision(key, current, "1", "set", reason)
-    return Decision(key, current, current, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
+        return Decision(key, current, wanted, "set", reason)
+    return Decision(key, current, wanted, "set", "tcp_tw_reuse needs timestamps, and they are on with this value too.")
 
 
 def _plan_reuse(host: Host, wish: Policy, timestamps: Decision) -> Decision:
@@ -451,7 +499,7 @@ def _plan_reuse(host: Host, wish: Policy, timestamps: Decision) -> Decision:
     if current is None:
         return _hidden(key)
     if wanted == LEAVE:
-        return _left_alone(key, current)
+        return _left_alone(host, key, current)
     if wanted != "0" and timestamps.result == "0":
         reason = "It does nothing while tcp_timestamps is 0; let tcp_timestamps be switched on."
         return Decision(key, current, current, "refuse", reason)
@@ -480,15 +528,17 @@ def _plan_recycle(host: Host, wish: Policy) -> Decision:
         return Decision(key, None, None, "unsupported", reason)
     if wanted == "1" and "tcp_tw_recycle" not in wish.accept_risk:
         reason = "It drops connections of clients behind NAT; to insist, name tcp_tw_recycle in accept_risk."
-        return Decision(key, current, None, "refuse", reason)
+        return Decision(key, current, None, "refuse", reason, before=host.before(key))
     if wanted != LEAVE:
         return _fixed(key, current, wanted)
+    before = host.before(key)
+    if before != current:
+        return _left_alone(host, key, current)
     if current != "0":
         reason = "It is on and drops connections of clients behind NAT; choose 0 to switch it off."
-        return Decision(key, current, None, "keep", reason)
-    return Decision(
-        key, current, None, "keep", "It is off, as it should be: it drops connections of clients behind NAT."
-    )
+    else:
+        reason = "It is off, as it should be: it drops connections of clients behind NAT."
+    return Decision(key, current, None, "keep", reason)
 
 
 def _hidden(key: str) -> Decision:
@@ -496,8 +546,17 @@ def _hidden(key: str) -> Decision:
     return Decision(key, None, None, "unsupported", reason)
 
 
-def _left_alone(key: str, current: str) -> Decision:
-    return Decision(key, current, None, "keep", "You chose to leave it alone.")
+def _left_alone(host: Host, key: str, current: str) -> Decision:
+    return _not_carried(host, key, current, "You chose to leave it alone.")
+
+
+def _not_carried(host: Host, key: str, current: str, reason: str) -> Decision:
+    """What the drop-in does not carry stays as it is, or goes back to what it was where we have set it."""
+    before = host.before(key)
+    if before is None or sysctl.same(key, before, current):
+        return Decision(key, current, None, "keep", reason)
+    reason = f"{reason} It goes back to {before or 'empty'}, as it was before this collection set it."
+    return Decision(key, current, None, "release", reason, before=before)
 
 
 def _fixed(key: str, current: str, wanted: str) -> Decision:
@@ -529,9 +588,41 @@ def _capacity(host: Host, sysctls: Mapping[str, str | None]) -> tuple[int, float
     return usable_ports(*ports_in_force(sysctls), host.is_two_pass), hold_ms / 1000
 
 
+def _usable_before(host: Host) -> int:
+    """As many as there would be without us."""
+    without = {key: host.before(key) for key in (PORT_RANGE, RESERVED_PORTS)}
+    return usable_ports(*ports_in_force(without), host.is_two_pass)
+
+
 def _usable(host: Host, *decisions: Decision) -> int:
     after = {**host.sysctls, **{decision.key: decision.result for decision in decisions}}
     return usable_ports(*ports_in_force(after), host.is_two_pass)
+
+
+def wanted_state(plan: Plan, usage: Usage, is_trial: bool) -> Literal["present", "absent"] | None:
+    """What sysctl_dropin is to bring about: None where the plan sets nothing, and nothing is to be rolled back.
+
+    On trial a file without settings is left, so that the whole can be rolled back by itself.
+    """
+    ours = usage["journal"]
+    if plan["dropin"] or (ours and ours["keys"] and is_trial):
+        return "present"
+    return "absent" if ours and not is_trial else None
+
+
+def asked_ports(policy: Mapping[str, Any]) -> str:
+    """The reserved ports that the user names. A later run releases those that are not named any more."""
+    wish = read_policy(policy)
+    listed = wish.ip_local_reserved_ports
+    return str(wish.reserve | (listed if isinstance(listed, PortSet) else PortSet()))
+
+
+def refused_wishes(plan: Plan, policy: Mapping[str, Any]) -> list[str]:
+    """What the plan refuses of what the user has chosen, in words; not what auto would have liked."""
+    wish = read_policy(policy)
+    chosen = {f"net.ipv4.{one.name}" for one in fields(Policy) if getattr(wish, one.name) not in (AUTO, LEAVE)}
+    refused = [one for one in plan["settings"] if one["action"] == "refuse" and one["key"] in chosen]
+    return [f"{one['key'].removeprefix('net.ipv4.')}: {one['reason']}" for one in refused]
 
 
 def broken_promises(plan: Plan, applied: ApplyResult) -> list[str]:

@@ -31,7 +31,12 @@ DROPIN_OPTIONS: Spec = {
 }
 # What ansible-core acts on in the result of a task.
 OF_THE_TASK = ("ansible_facts", "diff", "warnings")
-OPTIONS: Spec = {"policy": {"type": "dict", "default": {}}, "template": {"type": "str"}, **DROPIN_OPTIONS}
+OPTIONS: Spec = {
+    "policy": {"type": "dict", "default": {}},
+    "template": {"type": "str"},
+    "on_refused": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
+    **DROPIN_OPTIONS,
+}
 
 
 class StepFailedError(Exception):
@@ -61,17 +66,28 @@ class RemediatingAction(HostAction):
 
     def remediate(self, result: Result, options: Result, task_vars: Result) -> None:
         """Fill usage, plan, applied and changed of the result, step by step. Raises StepFailedError."""
-        everything = {"detail": "full", "max_pools": 1}
+        place = {name: options[name] for name in ("path", "state_dir") if options[name] is not None}
+        everything = {"detail": "full", "max_pools": 1, **place}
         usage = result["usage"] = self.ask("port_usage_info", everything, Usage, result, task_vars)
         try:
             plan = result["plan"] = wrap_var(_plan.make_plan(usage, options["policy"], options["path"] or _plan.DROPIN))
         except ValueError as error:
             raise StepFailedError(str(error)) from error
-        if not plan["dropin"]:
+        refused = _plan.refused_wishes(plan, options["policy"])
+        if refused and options["on_refused"] == "fail":
+            raise StepFailedError(f"not changed, because the plan refuses what you chose: {' '.join(refused)}")
+        if refused:
+            result["warnings"] = _together(result.get("warnings"), [f"refused: {one}" for one in refused])
+        dropin = {name: options[name] for name in DROPIN_OPTIONS if options[name] is not None}
+        state = _plan.wanted_state(plan, usage, bool(options["trial"]))
+        if state is None:
             return
-        text = self.render(options["template"], plan, task_vars)
-        dropin = {"content": text, **{name: options[name] for name in DROPIN_OPTIONS if options[name] is not None}}
-        applied = result["applied"] = self.ask("sysctl_dropin", dropin, ApplyResult, result, task_vars)
+        if state == "present":
+            dropin["content"] = self.render(options["template"], plan, task_vars)
+            dropin["asked_ports"] = _plan.asked_ports(options["policy"])
+        applied = result["applied"] = self.ask(
+            "sysctl_dropin", {**dropin, "state": state}, ApplyResult, result, task_vars
+        )
         result["changed"] = applied["changed"]
         broken = _plan.broken_promises(plan, applied)
         if broken:

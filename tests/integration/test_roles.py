@@ -153,6 +153,38 @@ def test_nothing_left_to_set(host: Host) -> None:
     assert is_untouched(host)
 
 
+def test_what_the_inventory_no_longer_asks_for_goes(host: Host) -> None:
+    host.play("timewait_remediate", reserve=[21000], ip_local_port_range="4000 65535").passed()
+    predicted = host.play("timewait_remediate", "--check", tcp_tw_reuse="leave").passed()
+    assert "release     net.ipv4.tcp_tw_reuse: 1" in predicted.text, predicted.text
+    host.play("timewait_remediate", tcp_tw_reuse="leave").passed()
+    assert host.sysctls() == {**FIXED, REUSE: "2"}
+    assert host.play("timewait_remediate", tcp_tw_reuse="leave").passed().changed == 0
+    names = ("ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps")
+    host.play("timewait_remediate", **dict.fromkeys(names, "leave")).passed()
+    assert is_untouched(host)
+
+
+def test_a_wish_that_is_refused_fails_the_run(host: Host) -> None:
+    for options in (["--check"], []):
+        run = host.play("timewait_remediate", *options, ip_local_port_range="40000 65535")
+        assert run.failed
+        assert "the plan refuses what you chose: ip_local_port_range: 40000 65535 would narrow" in run.text
+    assert is_untouched(host)
+    run = host.play("timewait_remediate", ip_local_port_range="40000 65535", on_refused="warn").passed()
+    assert "refused: ip_local_port_range: 40000 65535 would narrow" in run.text
+    assert host.sysctls()[REUSE] == "1"
+
+
+def test_one_key_is_rolled_back(host: Host) -> None:
+    host.play("timewait_remediate").passed()
+    host.play("timewait_remediate", entry="rollback", rollback_keys=[REUSE]).passed()
+    assert host.sysctls() == {**FIXED, REUSE: "2"}
+    assert REUSE not in (host.text() or "")
+    host.play("timewait_remediate", entry="rollback").passed()
+    assert is_untouched(host)
+
+
 def test_template_of_the_user(host: Host) -> None:
     template = host.home / "mine.conf.j2"
     template.write_text(

@@ -200,7 +200,7 @@ def test_a_host_that_never_ends_its_answer_is_rolled_back_with_its_wave(fleet: F
     before = {name: state_of(host) for name, host in fleet.hosts.items()}
     python = fleet["two"].home / "python"
     hanging = python.with_name("hanging")
-    hanging.write_text(f"#!/bin/sh\n'{python}' \"$@\"\ncase \"$*\" in *sysctl_dropin*) exec sleep 120;; esac\n")
+    hanging.write_text(f'#!/bin/sh\n\'{python}\' "$@"\ncase "$*" in *sysctl_dropin*) exec sleep 120;; esac\n')
     hanging.chmod(0o755)
     known = json.loads(fleet.inventory.read_text())
     turn = "timewait_rollout_outcome is defined and __timewait_rollout_verdict is not defined"

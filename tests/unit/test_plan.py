@@ -17,7 +17,14 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
     range_ports,
     union,
 )
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import DROPIN, PolicyError, make_plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import (
+    DROPIN,
+    PolicyError,
+    asked_ports,
+    make_plan,
+    refused_wishes,
+    wanted_state,
+)
 
 DEFAULTS = {
     "ip_local_port_range": "32768 60999",
@@ -46,6 +53,8 @@ def usage(
     lines: Any = (),
     claims: Any = (),
     udp_clients: Any = (),
+    own: Any = None,
+    asked: str = "",
     **changes: str | None,
 ) -> dict[str, Any]:
     sysctls = {f"net.ipv4.{name}": value for name, value in {**DEFAULTS, **changes}.items()}
@@ -56,7 +65,14 @@ def usage(
         "reserved_in_files": files,
         "port_lines": list(lines),
         "claims": list(claims),
+        "journal": own and journal(own, asked),
     }
+
+
+def journal(own: dict[str, tuple[str, str]], asked: str) -> dict[str, Any]:
+    """own: names of keys, each with the value before and the one that was applied."""
+    keys = {f"net.ipv4.{name}": {"before": before, "applied": applied} for name, (before, applied) in own.items()}
+    return {"path": "/etc/sysctl.d/99-zz-ephemeral-ports.conf", "keys": keys, "asked": asked}
 
 
 def decide(observed: dict[str, Any], **policy: Any) -> dict[str, dict[str, Any]]:
@@ -65,8 +81,13 @@ def decide(observed: dict[str, Any], **policy: Any) -> dict[str, dict[str, Any]]
 
 def after(observed: dict[str, Any], **policy: Any) -> dict[str, Any]:
     """The host as it is once the plan is carried out."""
-    wanted = {one["key"]: one["wanted"] for one in make_plan(observed, policy)["dropin"]}
-    return {**observed, "sysctls": {**observed["sysctls"], **wanted}}
+    plan, own, sysctls = make_plan(observed, policy), (observed["journal"] or {}).get("keys", {}), observed["sysctls"]
+    before = {key: one["before"] if one["applied"] == sysctls[key] else sysctls[key] for key, one in own.items()}
+    wanted = {one["key"]: one["wanted"] for one in plan["dropin"]}
+    released = {one["key"]: before[one["key"]] for one in plan["settings"] if one["action"] == "release"}
+    left = {key: {"before": before.get(key, sysctls[key]), "applied": value} for key, value in wanted.items()}
+    journal = observed["journal"] and {**observed["journal"], "keys": left}
+    return {**observed, "sysctls": {**sysctls, **released, **wanted}, "journal": journal}
 
 
 def test_a_host_with_defaults() -> None:
@@ -86,8 +107,6 @@ def test_a_host_with_defaults() -> None:
         "usable_after": 55296,
         "hold_seconds_after": 1.0,
     }
-
-
 
 
 def claim(by: str, ports: str, where: str = "") -> dict[str, str]:
@@ -199,7 +218,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str
     ("fewer ports, accepted", {}, {"reserve": "10240-40000", "accept_risk": ["fewer_ports"]},
      "ip_local_reserved_ports", "10240-40000", "set", "You named"),
     ("node ports named for a range of ours",
-     {"ip_local_port_range": "10240 65535", "lines": [{**NOMAD, "file": DROPIN}]}, {"reserve": "30000-32767"},
+     {"ip_local_port_range": "10240 65535", "own": {"ip_local_port_range": ("32768 60999", "10240 65535")}},
+     {"reserve": "30000-32767"},
      "ip_local_reserved_ports", "30000-32767", "set", "You named 30000-32767"),
     ("timestamps off", {"tcp_timestamps": "0"}, {}, "tcp_timestamps", "1", "set", "switched on again"),
     ("timestamps 2", {"tcp_timestamps": "2"}, {}, "tcp_timestamps", "2", "keep", ""),
@@ -230,6 +250,55 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str | None, str, str
      "tcp_tw_recycle", None, "refuse", "name tcp_tw_recycle in accept_risk"),
     ("recycle accepted", {**OLD_HOST, "release": "3.10.0-1160.el7"},
      {"tcp_tw_recycle": 1, "accept_risk": "tcp_tw_recycle"}, "tcp_tw_recycle", "1", "set", "You chose"),
+]  # fmt: skip
+
+
+RANGE_OF_OURS = {"ip_local_port_range": "10240 65535", "own": {"ip_local_port_range": ("32768 60999", "10240 65535")}}
+PORTS_OF_OURS = {
+    "ip_local_reserved_ports": "7000,8080,9000-9010",
+    "own": {"ip_local_reserved_ports": ("7000", "7000,8080,9000-9010")},
+    "asked": "9000-9010",
+}
+CASES += [
+    ("ours, narrower", RANGE_OF_OURS, {"ip_local_port_range": "20000 60999"},
+     "ip_local_port_range", "20000 60999", "set", "You chose"),
+    ("ours, narrower than before us", RANGE_OF_OURS, {"ip_local_port_range": "40000 65535"},
+     "ip_local_port_range", "10240 65535", "refuse", "before the first apply; choose one that contains 32768"),
+    ("ours, left", RANGE_OF_OURS, {"ip_local_port_range": "leave"},
+     "ip_local_port_range", None, "release", "It goes back to 32768 60999, as it was before"),
+    ("ours, widened by hand since", {**RANGE_OF_OURS, "ip_local_port_range": "5000 65535"},
+     {"ip_local_port_range": "20000 65535"}, "ip_local_port_range", "5000 65535", "refuse", "contains 5000 65535"),
+    ("ours, widened by hand since, left", {**RANGE_OF_OURS, "ip_local_port_range": "5000 65535"},
+     {"ip_local_port_range": "leave"}, "ip_local_port_range", None, "keep", "leave it alone"),
+    ("ours, wider than auto", {"ip_local_port_range": "2048 65535",
+     "own": {"ip_local_port_range": ("32768 60999", "2048 65535")}}, {},
+     "ip_local_port_range", "10240 65535", "set", "below 10240"),
+    ("our ports, one not named any more", PORTS_OF_OURS, {"reserve": ["9000-9005"]},
+     "ip_local_reserved_ports", "7000,8080,9000-9005", "set", "Nobody asks for 9006-9010 any more"),
+    ("our ports, not named, a service listens", {**PORTS_OF_OURS, "tcp": [9001], "ip_local_port_range": "8000 65535"},
+     {},
+     "ip_local_reserved_ports", "7000,8080,9001", "set", "Nobody asks for 9000,9002-9010 any more"),
+    ("our ports, not named, a file reserves them", {**PORTS_OF_OURS, "files": "9000-9010"}, {},
+     "ip_local_reserved_ports", "7000,8080,9000-9010", "keep", "already"),
+    ("our ports, a shorter list", PORTS_OF_OURS, {"ip_local_reserved_ports": "7000,9000"},
+     "ip_local_reserved_ports", "7000,9000", "set", "that you chose"),
+    ("our ports, a list without theirs", PORTS_OF_OURS, {"ip_local_reserved_ports": "9000"},
+     "ip_local_reserved_ports", "7000,8080,9000-9010", "refuse", "would drop 7000, which others"),
+    ("our ports, left", PORTS_OF_OURS, {"ip_local_reserved_ports": "leave"},
+     "ip_local_reserved_ports", "7000", "set", "what others have reserved stays so"),
+    ("our ports alone, left", {"ip_local_reserved_ports": "8080", "own": {"ip_local_reserved_ports": ("", "8080")}},
+     {"ip_local_reserved_ports": "leave"}, "ip_local_reserved_ports", None, "release", "goes back to empty"),
+    ("all of our ports not named", {"ip_local_reserved_ports": "8080", "asked": "8080",
+     "own": {"ip_local_reserved_ports": ("", "8080")}}, {},
+     "ip_local_reserved_ports", None, "release", "Nobody asks for 8080 any more"),
+    ("our reuse, left", {"tcp_tw_reuse": "1", "own": {"tcp_tw_reuse": ("2", "1")}}, {"tcp_tw_reuse": "leave"},
+     "tcp_tw_reuse", None, "release", "It goes back to 2"),
+    ("our timestamps, left", {"tcp_timestamps": "1", "own": {"tcp_timestamps": ("0", "1")}},
+     {"tcp_timestamps": "leave"}, "tcp_tw_reuse", "2", "refuse", "does nothing while tcp_timestamps is 0"),
+    ("our timestamps, auto again", {"tcp_timestamps": "2", "own": {"tcp_timestamps": ("1", "2")}}, {},
+     "tcp_timestamps", "1", "set", "they are on"),
+    ("our recycle, left", {**OLD_HOST, "release": "3.10.0-1160.el7", "own": {"tcp_tw_recycle": ("1", "0")}}, {},
+     "tcp_tw_recycle", None, "release", "goes back to 1"),
 ]  # fmt: skip
 
 
@@ -433,4 +502,53 @@ def test_what_always_holds(
     assert all(port in kept for port in exposed)
     assert now["sysctls"]["net.ipv4.tcp_tw_reuse"] == "1"
     assert now["sysctls"]["net.ipv4.tcp_timestamps"] == "1"
-    assert make_plan(observed, {})["sustainable_rate"]["after"] >= make_plan(observed, {})["sustainable_rate"]["before"]
+    rate = make_plan(observed, {})["sustainable_rate"]
+    inside = [port for port in services if current.low <= port <= current.high]
+    assert inside or rate["after"] >= rate["before"]
+
+
+@pytest.mark.parametrize(
+    ("host", "policy", "refused"),
+    [
+        ({}, {"ip_local_port_range": "40000 65535"}, ["ip_local_port_range: 40000 65535 would narrow"]),
+        ({"ip_local_reserved_ports": "7000"}, {"ip_local_reserved_ports": "80"}, ["ip_local_reserved_ports: Your"]),
+        ({"tcp_timestamps": "0"}, {"tcp_tw_reuse": 1, "tcp_timestamps": "leave"}, ["tcp_tw_reuse: It does nothing"]),
+        ({"tcp_timestamps": "0"}, {"tcp_timestamps": "leave"}, []),
+        ({"tcp": [15432]}, {"ip_local_reserved_ports": "leave"}, []),
+        ({**OLD_HOST, "release": "3.10.0"}, {"tcp_tw_recycle": 1}, ["tcp_tw_recycle: It drops connections"]),
+        ({}, {"reserve": [8080]}, []),
+    ],
+)  # fmt: skip
+def test_what_the_user_chose_and_the_plan_refuses(
+    host: dict[str, Any], policy: dict[str, Any], refused: list[str]
+) -> None:
+    """What auto would have liked is no wish."""
+    found = refused_wishes(make_plan(usage(**host), policy), policy)
+    assert [one.startswith(words) for one, words in zip(found, refused, strict=True)] == [True] * len(refused)
+
+
+def test_ports_that_the_user_names_are_those_of_both_options() -> None:
+    assert asked_ports({"reserve": [8080], "ip_local_reserved_ports": "9000-9001"}) == "8080,9000-9001"
+    assert asked_ports({}) == ""
+
+
+LEFT_ALONE = dict.fromkeys(
+    ("ip_local_port_range", "ip_local_reserved_ports", "tcp_tw_reuse", "tcp_timestamps"), "leave"
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "policy", "trial", "state"),
+    [
+        ({}, {}, False, "present"),
+        ({}, LEFT_ALONE, False, None),
+        ({}, LEFT_ALONE, True, None),
+        (RANGE_OF_OURS, LEFT_ALONE, False, "absent"),
+        (RANGE_OF_OURS, LEFT_ALONE, True, "present"),
+    ],
+)
+def test_what_becomes_of_the_dropin(
+    host: dict[str, Any], policy: dict[str, Any], trial: bool, state: str | None
+) -> None:
+    observed: Any = usage(**host)
+    assert wanted_state(make_plan(observed, policy), observed, trial) == state

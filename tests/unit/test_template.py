@@ -36,7 +36,7 @@ def test_a_text_may_say_more_than_was_planned(text: str) -> None:
         (f"{TEXT}{RECYCLE} = 1\n", f"sets {RECYCLE} to 1, which the plan does not set"),
         (f"{TEXT}{REUSE} = 0\n", f"sets {REUSE} to 0; the plan says 1"),
         ([1, 2], r"gives \[1, 2\], which is not a text"),
-        ("what?", 'content line 1: \'what\\?\' is not of the form "key = value"'),
+        ("what?", "content line 1: 'what\\?' is not of the form \"key = value\""),
     ],
 )
 def test_a_text_that_decides_otherwise_is_refused(text: object, message: str) -> None:

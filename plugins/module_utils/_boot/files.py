@@ -31,9 +31,9 @@ def read_files(directories: Sequence[str], as_systemd: bool, root: str, changes:
     return [SysctlFile(path, read_text(below(root, path), changes)) for path in paths]
 
 
-def read_every_file(root: str = "/") -> List[SysctlFile]:
+def read_every_file(root: str = "/", changes: Optional[Changes] = None) -> List[SysctlFile]:
     """Read every file that some loader reads: procps reads hidden files and /etc/sysctl.conf too."""
-    return read_files(DIRECTORIES, False, root, {})
+    return read_files(DIRECTORIES, False, root, changes or {})
 
 
 def read_text(path: str, changes: Optional[Changes] = None) -> str:

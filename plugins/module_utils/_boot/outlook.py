@@ -139,7 +139,7 @@ def _first_boot(
     for key in host.lost({key: changed[key] if changed[key].value else values[key] for key in wanted}, wanted):
         if changed[key].value is not None:
             yield (
-                f'{key} = {_short(wanted[key] or "")}, but {changed[key].writer} sets it to '
+                f"{key} = {_short(wanted[key] or '')}, but {changed[key].writer} sets it to "
                 f'"{_short(changed[key].value or "")}" when an instance is new: {_place(changed[key])}'
             )
 

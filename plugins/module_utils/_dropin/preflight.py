@@ -17,9 +17,7 @@ _PORT = re.compile(r"[0-9]{1,5}\Z")
 _BOOLEAN_WORDS = ("true", "false", "yes", "no", "on", "off")
 
 
-def check_values(
-    assignments: Sequence[Assignment], running: Mapping[str, Optional[str]], version: Version
-) -> None:
+def check_values(assignments: Sequence[Assignment], running: Mapping[str, Optional[str]], version: Version) -> None:
     """Refuse what the kernel would refuse, or worse, take for something else. Raises OptionError.
 
     running: these keys, and the range and ip_unprivileged_port_start, below which it must not begin.

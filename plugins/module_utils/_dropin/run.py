@@ -88,8 +88,7 @@ def _refuse_conflicts(
         text = _text(change.target.file)
         ways = boot_outlook.ways_out(outlook, loaders, dropin.target, text, wanted)
         raise ApplyError(
-            f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. "
-            f"You can {', or '.join(ways)}"
+            f"not changed, because it would not survive a reboot: {'; '.join(conflicts)}. You can {', or '.join(ways)}"
         )
 
 

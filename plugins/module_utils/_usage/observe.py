@@ -9,6 +9,7 @@ from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, 
 from .._boot import files as boot_files
 from .._boot.lines import Entry, SysctlFile, assignments
 from .._claims import kubernetes, nat_rules, published
+from .._dropin.applied import Applied
 from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, namespaces, sysctl
 from .._kernel.ports import PortRange, PortSet, left_out, meant_ports, ports_in_force
@@ -32,7 +33,7 @@ _MOST_ASKED = 10
 # So much of a line is returned as it stands.
 _LINE = 200
 # What a network namespace has in common with the others.
-_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "claims", "uptime")
+_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "claims", "journal", "uptime")
 # Nobody has to be told whose the network namespace of the module is.
 _NOT_NEEDED = dict.fromkeys(("name", "owner", "pid", "program"))
 # What a new network namespace has, and what is assumed of one whose sysctls cannot be read. That no port is reused
@@ -62,14 +63,14 @@ class Files(NamedTuple):
 NO_FILES = Files(PortSet(), ())
 
 
-def observe(options: ScanOptions, proc: str = counters.PROC) -> Dict[str, Any]:
+def observe(options: ScanOptions, proc: str = counters.PROC, applied: Optional[Applied] = None) -> Dict[str, Any]:
     """The usage of the network namespace of this process, with those of the others that are wanted.
 
-    Raises OSError or Error where its own cannot be read.
+    applied: what the journal says. Raises OSError or Error where its own cannot be read.
     """
     host = observe_host(proc)
     if options.namespaces == (others.OWN,):
-        return with_others(_own(options, host, namespaces.count_others(proc), proc), [])
+        return with_others(_own(options, host, namespaces.count_others(proc), proc, applied), [])
     known = others.know(proc)
     chosen = others.choose(known, options.namespaces)
     left = len(known) - len(chosen)
@@ -83,11 +84,14 @@ def observe(options: ScanOptions, proc: str = counters.PROC) -> Dict[str, Any]:
 
     found = others.observe_others(chosen, within, outside, proc)
     unseen = namespaces.Others(left + found.refused, found.refused, 0)
-    return with_others(_own(options, host, unseen, proc), found.usages)
+    return with_others(_own(options, host, unseen, proc, applied), found.usages)
 
 
-def _own(options: ScanOptions, host: Host, elsewhere: namespaces.Others, proc: str) -> Dict[str, Any]:
-    usage = observe_namespace(options, host, observe_files(), proc, elsewhere)
+def _own(
+    options: ScanOptions, host: Host, elsewhere: namespaces.Others, proc: str, applied: Optional[Applied]
+) -> Dict[str, Any]:
+    usage = observe_namespace(options, host, observe_files(applied), proc, elsewhere)
+    usage["journal"] = applied and applied.describe()
     if options.detail == "full" and usage["listening_ports"]:
         usage["claims"] = _claims(usage["listening_ports"]["tcp"], proc)
     return usage
@@ -120,9 +124,14 @@ def observe_host(proc: str = counters.PROC) -> Host:
     return Host(features.release(f"{proc}/sys"), counters.read_uptime(proc))
 
 
-def observe_files() -> Files:
-    files = boot_files.read_every_file()
-    return Files(_reserved_in(files), _recycle_lines(files), _port_lines(files))
+def observe_files(applied: Optional[Applied] = None) -> Files:
+    """applied: our drop-in, which is taken to be as it was before: what it says now, but for edits, is from us."""
+    files = boot_files.read_every_file(changes={applied.path: applied.origin} if applied else {})
+    reserved = _reserved_in(files)
+    if applied:
+        now, ours = boot_files.read_text(applied.path), applied.text
+        reserved |= _reserved_in([SysctlFile(applied.path, now)]) - _reserved_in([SysctlFile(applied.path, ours)])
+    return Files(reserved, _recycle_lines(files), _port_lines(files))
 
 
 def observe_namespace(
@@ -217,6 +226,7 @@ def observe_namespace(
         "reserved_in_files": str(files.reserved),
         "port_lines": port_lines,
         "claims": None,
+        "journal": None,
         "listening_ports": table and _listening(table, proc),
         "sockets": table and pools.describe_sockets(table),
         "time_wait_at_services": table and _at_services(table),

@@ -75,7 +75,7 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
         "error": host["error"],
     }
     if host["plan"]:
-        row["settings_to_change"] = sum(one["action"] == "set" for one in host["plan"]["settings"])
+        row["settings_to_change"] = sum(one["action"] in ("set", "release") for one in host["plan"]["settings"])
     if host["changes"]:
         changed = (one for change in host["changes"] if not change["check_mode"] for one in change["settings"])
         row["settings_changed"] = sum(one["before"] != one["after"] for one in changed)

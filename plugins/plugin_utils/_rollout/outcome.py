@@ -115,8 +115,8 @@ def classify(outcome: HostOutcome, usage: Usage, plan: Plan, predicted: ApplyRes
 
 def _changes(predicted: ApplyResult) -> bool:
     """Not by changed, which a task may have overruled: a prediction changes nothing itself."""
-    return predicted["file"] in ("created", "changed") or any(
-        one["status"] == "changed" for one in predicted["settings"]
+    return predicted["file"] in ("created", "changed", "removed", "restored") or any(
+        one["status"] in ("changed", "restored") for one in predicted["settings"]
     )
 
 

@@ -87,7 +87,7 @@ def describe_remediation(result: Remediation) -> list[str]:
     if applied:
         return lines + describe_apply(applied, result["check_mode"])
     if plan and not plan["dropin"]:
-        what = "The policy leaves every setting alone. The playbook rollback rolls earlier runs back."
+        what = "The policy leaves every setting alone."
         lines += labelled("Note", what)
     return lines
 
@@ -350,7 +350,7 @@ def next_steps(usage: Usage) -> list[str]:
 def describe_plan(plan: Plan) -> list[str]:
     """Lines for the result of remediation_plan."""
     settings, rate = plan["settings"], plan["sustainable_rate"]
-    changes = sum(setting["action"] == "set" for setting in settings)
+    changes = sum(setting["action"] in ("set", "release") for setting in settings)
     limit = f"at most {format_at_most(rate['after'])} new connections/s per destination"
     if not changes:
         lines = [f"NO CHANGE: {limit}."]
