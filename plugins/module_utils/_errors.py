@@ -44,7 +44,7 @@ class ProcfsError(Error):
 
 
 class NamespaceError(Error):
-    """ended: it is not there any more."""
+    """ended: it is gone."""
 
     def __init__(self, text: str, ended: bool) -> None:
         super().__init__(text)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How endpoints and shares are written, wherever they are written."""
+"""How endpoints, times and shares are written, wherever they are written."""
 
 import math
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional, Sequence
 
 
 def format_endpoint(address: str, port: int) -> str:
@@ -21,6 +21,15 @@ def format_destination(pool: Mapping[str, Any]) -> str:
 def format_duration(microseconds: float) -> str:
     """How long a search for a port takes."""
     return f"{microseconds:.0f} us" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
+
+
+def format_forecast_time(seconds: float, between: Optional[Sequence[Optional[float]]]) -> str:
+    """In how many seconds, and within which bounds where that is not sure."""
+    if not between or between[0] is None:
+        return f"{seconds:.0f} s"
+    if between[1] is None:
+        return f"{seconds:.0f} s ({between[0]:.0f} s at the earliest)"
+    return f"{seconds:.0f} s ({between[0]:.0f} to {between[1]:.0f})"
 
 
 def format_percent(share: float) -> str:

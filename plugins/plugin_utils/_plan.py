@@ -197,7 +197,7 @@ def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any], dropin: str =
 def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
     """Raises ValueError unless it is a result of port_usage_info that knows the services."""
     if usage.get("method") == "sockstat":
-        raise ValueError("the services of this host were not looked at; call port_usage_info with detail: full")
+        raise ValueError("the services of this host were not observed; call port_usage_info with detail: full")
     try:
         sysctls = usage["sysctls"]
         port_range, reserved = ports_in_force(sysctls)

@@ -3,7 +3,7 @@
 """What the kernel has counted: sockets, events of TCP, connections tracked, seconds since boot."""
 
 import os
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Mapping, NamedTuple, Optional
 
 from . import sysctl
 
@@ -50,6 +50,11 @@ def read_sockstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
                 words = rest.split()
                 found[name] = {key: int(value) for key, value in zip(words[::2], words[1::2])}
     return found
+
+
+def udp_sockets(sockstat: Mapping[str, Mapping[str, int]]) -> int:
+    """UDP sockets of IPv4 and IPv6 that have a port."""
+    return sum(sockstat.get(name, {}).get("inuse", 0) for name in ("UDP", "UDP6"))
 
 
 def read_netstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._errors import NamespaceError
 from .counters import PROC
+from .processes import started
 
 _CLONE_NEWNET = 0x40000000
 _LINK = re.compile(r"net:\[(\d+)]\Z")
@@ -21,8 +22,6 @@ _LINK = re.compile(r"net:\[(\d+)]\Z")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 # Counting takes some 4 us for each process.
 MOST_COUNTED = 1000
-# Which field of /proc/PID/stat is the start time, counted from behind the name, which can hold anything.
-_START_TIME = 19
 
 
 class Namespace(NamedTuple):
@@ -181,13 +180,10 @@ def _file_inode(pid: int, proc: str) -> int:
 
 
 def _oldest(pids: List[int], proc: str) -> Optional[int]:
-    return min(pids, key=lambda pid: (_started(pid, proc), pid), default=None)
+    """Those that have ended come last."""
 
+    def age(pid: int) -> Tuple[float, int]:
+        ticks = started(pid, proc)
+        return (float("inf") if ticks is None else ticks), pid
 
-def _started(pid: int, proc: str) -> float:
-    """Clock ticks after boot; infinite for a process that has ended."""
-    try:
-        with open(f"{proc}/{pid}/stat", "rb") as stream:
-            return float(stream.read().rpartition(b")")[2].split()[_START_TIME])
-    except (OSError, IndexError):
-        return float("inf")
+    return min(pids, key=age, default=None)

@@ -13,15 +13,14 @@ import errno
 import os
 import signal
 import time
-from typing import Callable, Iterator, List, Optional
+from typing import Callable, Iterator, List
 
 from .._errors import UnsupportedError
-from .._kernel.counters import PROC
+from .._kernel.processes import started
 
 _MOUNTED = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _CLONE_NEWNS, _MS_REC, _MS_SLAVE = 0x00020000, 0x4000, 0x80000
 _PREFIX = "ephemeral_ports."
-_START_TIME = 19  # of the fields of /proc/PID/stat behind the name
 
 # Of all processors together, in kB, and the bounds of one; the kernel's default is 1,408 for each.
 _BUFFERS_KB, _LEAST_KB, _MOST_KB = 32768, 64, 1024
@@ -38,7 +37,7 @@ def instance(group: str, name: str, only: str) -> Iterator["Pipe"]:
     with _refusals_in_words(), _signals_as_exceptions():
         top = f"{_find()}/instances"
         _remove_left_over(top)
-        own = f"{top}/{_PREFIX}{os.getpid()}.{_started(os.getpid())}"
+        own = f"{top}/{_PREFIX}{os.getpid()}.{started(os.getpid())}"
         os.mkdir(own)
         opened: List[int] = []
         try:
@@ -115,8 +114,8 @@ def _check(status: int) -> None:
 
 def _remove_left_over(top: str) -> None:
     for name in os.listdir(top):
-        pid, _dot, started = name[len(_PREFIX) :].partition(".")
-        if name.startswith(_PREFIX) and pid.isdigit() and str(_started(int(pid))) != started:
+        pid, _dot, ticks = name[len(_PREFIX) :].partition(".")
+        if name.startswith(_PREFIX) and pid.isdigit() and str(started(int(pid))) != ticks:
             with contextlib.suppress(OSError):
                 os.rmdir(f"{top}/{name}")
 
@@ -131,15 +130,6 @@ def _remove(own: str) -> None:
             if error.errno != errno.EBUSY:
                 raise
         time.sleep(_PAUSE_S)
-
-
-def _started(pid: int) -> Optional[int]:
-    """Clock ticks after boot, which with the number tells a process; None where there is none."""
-    try:
-        with open(f"{PROC}/{pid}/stat", "rb") as stream:
-            return int(stream.read().rpartition(b")")[2].split()[_START_TIME])
-    except (OSError, IndexError):
-        return None
 
 
 def _write(path: str, text: str) -> None:

@@ -13,7 +13,7 @@ from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, parse_ports, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
-from .._text import format_destination, format_duration, format_percent
+from .._text import format_destination, format_duration, format_forecast_time, format_percent
 from .pools import BIND, CONNECT, SURE, UDP, Doubt, Pool
 
 SEVERITIES = ("critical", "warning", "info")
@@ -54,7 +54,8 @@ class Evidence(NamedTuple):
     """All that findings are drawn from; kernel, sysctls, pools and port_lines as port_usage_info returns them.
 
     listening: local ports of listeners. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
-    set tcp_tw_recycle. asked: the same pools as they were computed. counted: what the kernel has counted since boot.
+    set tcp_tw_recycle. computed: the same pools, before they were described. counted: by the kernel
+    since boot.
     """
 
     kernel: Mapping[str, Any]
@@ -67,7 +68,7 @@ class Evidence(NamedTuple):
     overflows: int
     conntrack: Optional[Conntrack]
     recycle_lines: Sequence[Tuple[str, int]]
-    asked: Sequence[Pool] = ()
+    computed: Sequence[Pool] = ()
     doubt: Doubt = SURE
     ipv6_off: bool = False
     counted: Mapping[str, int] = MappingProxyType({})
@@ -137,25 +138,15 @@ def _destinations(given: Evidence) -> Iterator[Finding]:
         elif level == "warning":
             yield _finding("destination-warning", WARNING, _blocked(one), _remedy(given, one), name, **evidence)
         elif seconds is not None:
-            summary = f"{_at_the_rate(one['forecast'])} {name} will be critical in {_time(one['forecast'])}."
+            time = format_forecast_time(seconds, one["forecast"]["critical_between"])
+            summary = f"{_at_the_rate(one['forecast'])} {name} will be critical in {time}."
             yield _finding("destination-forecast", WARNING, summary, _remedy(given, one), name, **evidence)
 
 
 def _at_the_rate(forecast: Mapping[str, Any]) -> str:
-    slope = forecast["slope"]
-    return (
-        f"With {forecast['rate']:g} connections per second, and {slope:g} more each second,"
-        if slope > 0
-        else (f"At the current rate of {forecast['rate']:g} connections per second")
-    )
-
-
-def _time(forecast: Mapping[str, Any]) -> str:
-    between = forecast["critical_between"]
-    if not between:
-        return f"{forecast['seconds_to_critical']:g} s"
-    latest = "" if between[1] is None else f" and {between[1]:g} s at the latest"
-    return f"about {forecast['seconds_to_critical']:g} s, {between[0]:g} s at the earliest{latest}"
+    if forecast["slope"] > 0:
+        return f"With {forecast['rate']:g} connections per second, and {forecast['slope']:g} more each second,"
+    return f"At the current rate of {forecast['rate']:g} connections per second,"
 
 
 def _blocked(one: Mapping[str, Any]) -> str:
@@ -244,7 +235,7 @@ def _in_trouble(one: Mapping[str, Any]) -> bool:
 
 
 def _reuse_fails(given: Evidence) -> Iterator[Finding]:
-    for pool, one in zip(given.asked, given.pools):
+    for pool, one in zip(given.computed, given.pools):
         if pool.reuse_fails:
             yield _finding(
                 "reuse-fails",

@@ -149,12 +149,12 @@ def _course(waiting: Waiting, ends: _Ends, live: int, rate: Rate, seen: float) -
     steps = int((max(hold, reach) + step) / step) + 1
     held = hold / step
     closed = [0.0]  # by so many steps from now on
-    blocked, present = [live + ends.blocked], ends.blocked
+    blocked, left = [live + ends.blocked], ends.blocked
     for index in range(1, steps + 1):
         time = min((index - 0.5) * step, reach)
         closed.append(closed[-1] + max(0.0, rate.now + rate.slope * time) * step)
-        present -= ends.ends.get(index - 1, 0.0)
+        left -= ends.ends.get(index - 1, 0.0)
         over, whole = max(0.0, index - held), int(max(0.0, index - held))
         ended = closed[whole] + (closed[whole + 1] - closed[whole]) * (over - whole)
-        blocked.append(live + present + closed[-1] - ended)
+        blocked.append(live + left + closed[-1] - ended)
     return _Course(step, blocked)

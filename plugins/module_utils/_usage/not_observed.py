@@ -4,6 +4,7 @@
 
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
+from .._kernel.counters import udp_sockets
 from .._kernel.namespaces import Others
 
 # Why: the counters were enough; it is not observed from here; there was no time; only root may. Where the kernel was
@@ -40,7 +41,7 @@ def _each(given: Observed, sockstat: Mapping[str, Mapping[str, int]]) -> Iterato
     if not given.sockets:
         yield _Item("sockets", None, COUNTERS)
     if not given.udp or "UDP" not in sockstat:
-        yield _Item("udp", sum(sockstat.get(name, {}).get("inuse", 0) for name in ("UDP", "UDP6")) or None, COUNTERS)
+        yield _Item("udp", udp_sockets(sockstat) or None, COUNTERS)
     if given.unasked:
         yield _Item("destinations", given.unasked, TIME if given.probe == "asked" else given.probe)
     number, untold, unread = given.others

@@ -6,14 +6,11 @@ import contextlib
 from types import MappingProxyType
 from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .._boot import files as boot_files
-from .._boot.lines import Entry, SysctlFile, assignments
 from .._claims import kubernetes, nat_rules, published
 from .._dropin.applied import Applied
 from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, namespaces, sysctl
-from .._kernel.ports import PortRange, PortSet, left_out, meant_ports, ports_in_force
-from .._kernel.sysctl_value import RefusedError, value_after
+from .._kernel.ports import PortRange, PortSet, left_out, ports_in_force
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
@@ -21,6 +18,7 @@ from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, others, pools, udp
 from .binders import find_binders
+from .files import NO_FILES, Files, describe_line, observe_files
 from .findings import Evidence
 from .not_observed import Observed, not_observed
 from .options import ScanOptions
@@ -30,8 +28,6 @@ _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 
 # One observation asks the kernel about so many destinations at most.
 _MOST_ASKED = 10
-# So much of a line is returned as it stands.
-_LINE = 200
 # What a network namespace has in common with the others.
 _OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "claims", "journal", "uptime")
 # Nobody has to be told whose the network namespace of the module is.
@@ -46,21 +42,6 @@ class Host(NamedTuple):
 
     release: str
     uptime: float
-
-
-class Files(NamedTuple):
-    """What the sysctl files of a host say. recycle_lines: file and number of lines that set tcp_tw_recycle.
-
-    reserved: ports that any line reserves or means to. port_lines: keys, and lines that set these or the range.
-    """
-
-    reserved: PortSet
-    recycle_lines: Sequence[Tuple[str, int]]
-    port_lines: Sequence[Tuple[str, Entry]] = ()
-
-
-# Those of a container are in its own mount namespace, and the files of the host say nothing about it.
-NO_FILES = Files(PortSet(), ())
 
 
 def observe(options: ScanOptions, proc: str = counters.PROC, applied: Optional[Applied] = None) -> Dict[str, Any]:
@@ -122,16 +103,6 @@ def _of_namespace_alone(usage: Dict[str, Any]) -> Dict[str, Any]:
 
 def observe_host(proc: str = counters.PROC) -> Host:
     return Host(features.release(f"{proc}/sys"), counters.read_uptime(proc))
-
-
-def observe_files(applied: Optional[Applied] = None) -> Files:
-    """applied: our drop-in, which is taken to be as it was before: what it says now, but for edits, is from us."""
-    files = boot_files.read_every_file(changes={applied.path: applied.origin} if applied else {})
-    reserved = _reserved_in(files)
-    if applied:
-        now, ours = boot_files.read_text(applied.path), applied.text
-        reserved |= _reserved_in([SysctlFile(applied.path, now)]) - _reserved_in([SysctlFile(applied.path, ours)])
-    return Files(reserved, _recycle_lines(files), _port_lines(files))
 
 
 def observe_namespace(
@@ -196,8 +167,8 @@ def observe_namespace(
     found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
     found = found[: options.max_pools]
     described = [pools.describe_pool(pool, options.thresholds) for pool in found]
-    start = sysctls[keys.UNPRIVILEGED_PORT_START]
-    port_lines = [_describe_line(key, line, start, kernel["version"]) for key, line in files.port_lines]
+    start, version = sysctls[keys.UNPRIVILEGED_PORT_START], features.parse_version(host.release)
+    port_lines = [describe_line(key, line, start, version) for key, line in files.port_lines]
     evidence = Evidence(
         kernel=kernel,
         sysctls=sysctls,
@@ -205,7 +176,7 @@ def observe_namespace(
         reserved=reserved,
         usable=usable,
         pools=described,
-        asked=found,
+        computed=found,
         doubt=doubt,
         ipv6_off=sysctl.read(_IPV6_OFF, f"{proc}/sys") != "0",
         listening=table.listening if table else _listening_ports(options.method, proc),
@@ -300,49 +271,6 @@ def _unseen(sockstat: Mapping[str, Mapping[str, int]], table: SocketTable) -> in
 def _at_services(table: SocketTable) -> int:
     """Sockets in TIME_WAIT that block no port: those on ports that connect() does not choose."""
     return table.states[TIME_WAIT] - sum(map(table.time_wait.count, table.time_wait))
-
-
-def _reserved_in(files: Sequence[SysctlFile]) -> PortSet:
-    """All ports that a line of a sysctl file reserves, or means to where the kernel does not take it."""
-    found = PortSet()
-    for line in _assignments(files, keys.RESERVED_PORTS):
-        found |= meant_ports(line.value or "")
-    return found
-
-
-def _port_lines(files: Sequence[SysctlFile]) -> List[Tuple[str, Entry]]:
-    return [(key, line) for key in (keys.RESERVED_PORTS, keys.PORT_RANGE) for line in _assignments(files, key)]
-
-
-def _describe_line(key: str, line: Entry, start: Optional[str], version: Sequence[int]) -> Dict[str, Any]:
-    """Whether the kernel takes a line, and what it is meant to say, which for ports is known even if it does not."""
-    text = line.value or ""
-    means: Optional[str] = None
-    refused = False
-    try:
-        means = value_after(key, text, {keys.UNPRIVILEGED_PORT_START: start}, tuple(version))
-    except RefusedError:
-        refused = True
-    if key == keys.RESERVED_PORTS:
-        means = str(meant_ports(text))
-    return {
-        "key": key,
-        "file": line.file,
-        "line": line.line,
-        "value": text[:_LINE],
-        "means": means,
-        "refused": refused,
-    }
-
-
-def _recycle_lines(files: Sequence[SysctlFile]) -> List[Tuple[str, int]]:
-    return [(line.file, line.line) for line in _assignments(files, keys.TW_RECYCLE)]
-
-
-def _assignments(files: Sequence[SysctlFile], key: str) -> List[Entry]:
-    """As assignments(), without parsing files that do not have the name."""
-    name = key.rpartition(".")[2]
-    return assignments([file for file in files if name in file.text], key)
 
 
 def _listening_ports(method: str, proc: str) -> Set[int]:

@@ -4,6 +4,7 @@
 
 from typing import Dict, Mapping
 
+from .._kernel.counters import udp_sockets
 from .._kernel.ports import PortRange, PortSet, client_ports
 from .._kernel.tcp import CLOSE
 from .options import Thresholds
@@ -19,8 +20,7 @@ _NONE_WAITING = Waiting({}, 1)
 
 def may_be_near(sockstat: Sockstat, port_range: PortRange, reserved: PortSet, thresholds: Thresholds) -> bool:
     """Whether there are so many UDP sockets that the pool may be near the level warning."""
-    number = sum(sockstat.get(name, {}).get("inuse", 0) for name in ("UDP", "UDP6"))
-    return number >= len(client_ports(port_range, reserved)) * thresholds.warning * NEAR
+    return udp_sockets(sockstat) >= len(client_ports(port_range, reserved)) * thresholds.warning * NEAR
 
 
 def udp_pool(states: Mapping[int, Mapping[int, int]], port_range: PortRange, reserved: PortSet) -> Pool:

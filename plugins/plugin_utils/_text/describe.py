@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
 from ...module_utils._kernel.ports import FIRST_HALF
-from ...module_utils._text import format_destination, format_duration, format_percent
+from ...module_utils._text import format_destination, format_duration, format_forecast_time, format_percent
 from .._border import clean, parse
 from .._model import (
     ApplyResult,
@@ -47,7 +47,7 @@ _WORTH_A_WORD = 0.1
 # Sockets in TIME_WAIT at services are worth a word from this share of the usable ports on.
 _MANY_AT_SERVICES = 0.1
 
-# Findings about the present load of a destination: verdict and table are about nothing else.
+# Findings about the current load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning", "udp-ports")
 
 _WHERE_SET = "where it is made, as by --sysctl of podman and docker or securityContext.sysctls of a pod"
@@ -232,25 +232,16 @@ def outlook(worst: Pool) -> str:
     critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
     at_that = "if so it goes on" if slope else "at that rate"
     if exhausted:
-        soon = f"critical in {_in_seconds(critical, forecast['critical_between'])}, " if critical else ""
-        late = _in_seconds(exhausted, forecast["exhausted_between"])
+        soon = f"critical in {format_forecast_time(critical, forecast['critical_between'])}, " if critical else ""
+        late = format_forecast_time(exhausted, forecast["exhausted_between"])
         return f"{rate}; {at_that} {soon}exhausted in {late}."
     end = format_percent(forecast["saturation"])
     if critical:
-        late = _in_seconds(critical, forecast["critical_between"])
+        late = format_forecast_time(critical, forecast["critical_between"])
         return f"{rate}; {at_that} critical in {late}, with {end} at steady state."
     if exhausted is None:
         return f"{rate}; at that rate {end} of the ports are blocked at steady state.{none_closed(worst)}"
     return f"{rate}."
-
-
-def _in_seconds(seconds: float, between: Sequence[float | None] | None) -> str:
-    """A time, and within which bounds where it is not sure."""
-    if not between or between[0] is None:
-        return f"{seconds:.0f} s"
-    if between[1] is None:
-        return f"{seconds:.0f} s ({between[0]:.0f} s at the earliest)"
-    return f"{seconds:.0f} s ({between[0]:.0f} to {between[1]:.0f})"
 
 
 def none_closed(pool: Pool) -> str:
@@ -342,8 +333,8 @@ def next_steps(usage: Usage) -> list[str]:
         own = f"The playbook remediate changes this host and not {name}, whose sysctls are set {_WHERE_SET}."
         return [*labelled("Next", remedies[0]), *labelled("", own)]
     if remedies:
-        look = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
-        return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", look)]
+        how = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
+        return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", how)]
     return [] if usage["findings"] else labelled("Next", "Nothing to do.")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.processes import started
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._trace import tracefs
 
 
@@ -26,8 +27,8 @@ def refusing(times: int, number: int) -> tuple[list[str], Callable[[str], None]]
 
 
 def test_only_instances_of_ours_whose_process_has_ended_are_removed(tmp_path: Path) -> None:
-    started = tracefs._started(os.getpid())
-    kept = {f"ephemeral_ports.{os.getpid()}.{started}", "of_somebody", "ephemeral_ports.x.1", "ephemeral_ports", "7.7"}
+    ticks = started(os.getpid())
+    kept = {f"ephemeral_ports.{os.getpid()}.{ticks}", "of_somebody", "ephemeral_ports.x.1", "ephemeral_ports", "7.7"}
     gone = {f"ephemeral_ports.{os.getpid()}.1", "ephemeral_ports.4194305.99"}
     for name in kept | gone:
         (tmp_path / name).mkdir()

@@ -15,8 +15,8 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.files import Files
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.observe import (
-    Files,
     Host,
     observe_namespace,
     with_others,
