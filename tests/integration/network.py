@@ -7,17 +7,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import json
+import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import private_namespaces as namespaces
-import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe, options
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 
@@ -26,7 +27,11 @@ Endpoint = tuple[str, int]
 # How a client comes by its local port: connect() alone; bind() to port 0, which takes the port from everybody;
 # bind() to an address, with which connect() is left to choose the port; connect() to IPv4 from a socket of IPv6.
 CONNECT, BIND, BIND_ADDRESS, MAPPED = "connect", "bind", "bind address", "mapped"
+# PINNED: bind() to an address and a port that the client chooses itself.
+PINNED = "pinned"
 _IP_BIND_ADDRESS_NO_PORT = 24
+_IP_LOCAL_PORT_RANGE = 51  # since Linux 6.3
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 class Network:
@@ -38,6 +43,7 @@ class Network:
         _wait_for(addresses)
         set_sysctls(ip_local_port_range=f"{low} {high}", **sysctls)
         self.low, self.high = low, high
+        self.own_range: tuple[int, int] | None = None  # that clients choose for themselves (IP_LOCAL_PORT_RANGE)
         self.kept: list[socket.socket] = []
         self._servers: dict[Endpoint, socket.socket] = {}
 
@@ -79,7 +85,7 @@ class Network:
         server = self._servers.get(to) or self.listen(*to)
         pairs = []
         for _turn in range(number):
-            client = client_socket(to, source, how)
+            client = client_socket(to, source, how, self.own_range)
             target = (f"::ffff:{to[0]}", to[1]) if how == MAPPED else to
             if client is None or errno_of(client.connect, target):
                 break
@@ -137,11 +143,19 @@ def _wait_for(addresses: tuple[str, ...]) -> None:
             assert time.monotonic() < deadline, address
 
 
-def client_socket(to: Endpoint, source: Endpoint | None = None, how: str = CONNECT) -> socket.socket | None:
+def client_socket(
+    to: Endpoint, source: Endpoint | None = None, how: str = CONNECT, own_range: tuple[int, int] | None = None
+) -> socket.socket | None:
     """A socket about to connect; None where bind() finds no port."""
     client = socket.socket(socket.AF_INET6 if how == MAPPED else family(to[0]))
+    if own_range:
+        with contextlib.suppress(OSError):  # kernels that do not know it
+            both = struct.pack("I", own_range[1] << 16 | own_range[0])
+            client.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, both)
     if how == BIND_ADDRESS:
         client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    if how == PINNED:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if source and errno_of(client.bind, source):
         client.close()
         return None
@@ -174,14 +188,32 @@ def bind_for_real(source: str) -> int:
 def observed(privileged: bool = True, **changed: object) -> dict[str, Any]:
     """The usage of the network that this process is in, with all sockets read unless options say otherwise."""
     defaults = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        if not privileged:
-            patch.setattr(probe, "_enter_repair", _refuse)
-        return observe.observe(options.check_options({**defaults, "detail": "full", **changed}))
+    wanted = options.check_options({**defaults, "detail": "full", **changed})
+    return observe.observe(wanted) if privileged else without_capabilities(lambda: observe.observe(wanted))
 
 
-def _refuse(_client: object) -> None:
-    raise probe.NotAllowedError("no privilege")
+def without_capabilities(function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a function returns to a process that may do nothing that root may, in the same network."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+            namespaces.check(namespaces.libc.capset(header, bytes(24)), "capset")
+            with os.fdopen(writer, "w") as stream:
+                json.dump(function(), stream)
+            code = 0
+        except BaseException:  # noqa: BLE001, RUF100 - a child must not go on as the test
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        text = stream.read()
+    assert os.waitpid(pid, 0)[1] == 0, "see its traceback"
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 @contextlib.contextmanager

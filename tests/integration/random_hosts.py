@@ -17,6 +17,7 @@ from .network import (
     BIND_ADDRESS,
     CONNECT,
     MAPPED,
+    PINNED,
     Endpoint,
     Network,
     bind_for_real,
@@ -60,9 +61,10 @@ class RandomHost:
         self.network = network
         self.dice = random.Random(seed)
         self.story = [f"seed {seed}"]
-        self.size = self.dice.randint(10, 60)
-        # One search leaves out a port of an odd range, another each time: whether the last one is found is luck.
-        self.is_odd = self.size % 2 == 1
+        self.size = self.dice.choice([1, 2, 3, *[self.dice.randint(10, 60)] * 12])
+        # One search leaves out a port of an odd range, another each time: whether the last one is found is luck. Not so
+        # where it is the only one.
+        self.is_odd = self.size % 2 == 1 and self.size > 1
         self.paths: list[Path] = []
         self.sources: set[str] = set()
         self.binders: Counter[str] = Counter()  # sockets of clients that called bind() before connect(), by source
@@ -84,7 +86,7 @@ class RandomHost:
     def _set(self) -> None:
         low = self.dice.randint(20000, 60000)
         high = low + self.size - 1
-        reserved = sorted(self.dice.sample(range(low, high + 1), self.dice.choice([0, 0, 0, 1, 5])))
+        reserved = sorted(self.dice.sample(range(low, high + 1), min(self.size, self.dice.choice([0, 0, 0, 1, 5]))))
         reuse = self.dice.choice([0, 1, 1, 2])
         settings: dict[str, object] = {
             "ip_local_port_range": f"{low} {high}",
@@ -142,6 +144,27 @@ class RandomHost:
         self.paths.append(Path(None, silent))
         return self.network.leave_syn_sent(silent, number)
 
+    def _pinned(self, to: Endpoint, number: int, _how: str) -> int:
+        """A program that chooses ports itself: in a row, or at random."""
+        source = self.dice.choice((IPV6 if ":" in to[0] else IPV4)[:2])
+        every = range(self.network.low, self.network.high + 1)
+        ports = self.dice.choice([every[:number], self.dice.sample(every, number)])
+        leave = getattr(self.network, self.dice.choice(["leave_time_wait", "leave_established"]))
+        done = sum(leave(to, 1, (source, port), PINNED) for port in ports)
+        self.paths += [Path(None, to), Path(source, to)]
+        self.sources.add(source)
+        self.binders[source] += done
+        return done
+
+    def _own_range(self, to: Endpoint, number: int, how: str) -> int:
+        """Clients that may have a part of the range only."""
+        low = self.dice.randint(self.network.low, self.network.high)
+        self.network.own_range = low, self.dice.randint(low, self.network.high)
+        try:
+            return self._connections("leave_established", to, number, how)
+        finally:
+            self.network.own_range = None
+
     def _bound(self, to: Endpoint, number: int, _how: str) -> int:
         """To one source or to several, which may share ports."""
         sources = [to[0], *self.dice.sample(IPV4, self.dice.randint(0, 2))]
@@ -169,6 +192,8 @@ _WAYS = (
     "fin_wait2",
     "close_wait",
     "syn_sent",
+    "pinned",
+    "own_range",
     "bound",
     "listening",
     "udp",

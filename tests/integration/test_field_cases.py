@@ -315,6 +315,45 @@ def test_a_published_port_in_the_range(method: str, detail: str) -> None:
     assert "Nothing to do" not in said(usage)
 
 
+@PRIVILEGED
+@private
+def test_a_range_of_one_port(privileged: bool) -> None:
+    """It is found by every search, although the size is odd."""
+    with Network(LOW, LOW, HOST, OTHER) as network:
+        assert connect_for_real((OTHER, 443)) == 0
+        usage = observed(privileged, detail="auto")
+        assert (usage["level"], usage["findings"], usage["port_range"]["usable"]) == ("ok", [], 1)
+        assert network.leave_established((OTHER, 443)) == 1
+        assert connect_for_real((OTHER, 443)) == EXHAUSTED
+        usage = observed(privileged)
+    assert usage["level"] == "exhausted"
+    assert "no-usable-port" not in findings(usage)
+    assert said(usage).startswith(f"EXHAUSTED: no local port is left towards {OTHER}:443: 1 of 1 are blocked.")
+
+
+@PRIVILEGED
+@private
+def test_one_port_of_three_is_left(privileged: bool) -> None:
+    """Whether a search finds it is luck, which is not that nobody gets one."""
+    with Network(LOW, LOW + 2, HOST, ip_local_reserved_ports=f"{LOW},{LOW + 2}"):
+        assert connect_for_real((HOST, 443)) == 0
+        usage = observed(privileged)
+    assert usage["level"] == "critical"
+    assert "All ports of 40000 40002 but one" in findings(usage)["no-usable-port"]["summary"]
+    assert said(usage).startswith("CRITICAL: one local port is left at most, and not every search finds it.")
+
+
+@private
+def test_all_ports_are_reserved() -> None:
+    """UDP is out of ports as well, and no program can do anything about that."""
+    with Network(LOW, HIGH, HOST, ip_local_reserved_ports=f"{LOW}-{HIGH}"):
+        assert send_for_real() == errno.EAGAIN
+        usage = observed()
+    assert usage["level"] == "exhausted"
+    assert "Every port of the range is reserved, for UDP as well." in said(usage)
+    assert "close UDP sockets" not in said(usage)
+
+
 @pytest.mark.parametrize(("share", "level"), [(0.3, "ok"), (0.45, "warning"), (0.6, "critical"), (1.0, "exhausted")])
 @pytest.mark.parametrize("detail", ["auto", "full"])
 @private

@@ -157,8 +157,10 @@ def range_ports(port_range: PortRange) -> PortSet:
 
 
 def left_out(port_range: PortRange, two_pass: bool) -> int:
-    """How many ports one search passes over: one of an odd range, since Linux 4.6 where it has two passes."""
-    return 1 if two_pass and not port_range.is_even else 0
+    """How many ports one search passes over: one of an odd range, since Linux 4.6 where it has two passes; but not the
+    only one (remaining > 1 in __inet_hash_connect).
+    """
+    return 1 if two_pass and not port_range.is_even and port_range.size > 1 else 0
 
 
 def usable_ports(port_range: PortRange, unusable: PortSet, two_pass: bool) -> int:

@@ -112,10 +112,16 @@ def _finding(
 
 def _usable(given: Evidence) -> Iterator[Finding]:
     if not given.usable:
+        summary = f"Every port of {given.port_range} is reserved or held: no outgoing connection gets one (errno 99)."
+        if given.doubt.held is False:
+            summary = (
+                f"All ports of {given.port_range} but one are reserved or held, and as its size is odd a search can "
+                "pass over that one: connect() then fails with errno 99."
+            )
         yield _finding(
             "no-usable-port",
             CRITICAL,
-            f"Every port of {given.port_range} is reserved or held: no outgoing connection gets one (errno 99).",
+            summary,
             "Widen ip_local_port_range, or free ports that ip_local_reserved_ports names.",
             ip_local_port_range=str(given.port_range),
             reserved=len(given.reserved & range_ports(given.port_range)),
@@ -322,7 +328,9 @@ def _udp(given: Evidence) -> Iterator[Finding]:
             "udp-ports",
             WARNING if one["level"] == "warning" else CRITICAL,
             summary,
-            "Let programs close UDP sockets, or use one for all destinations; a wider range helps too.",
+            "Let programs close UDP sockets, or use one for all destinations; a wider range helps too."
+            if one["usable"]
+            else "Widen ip_local_port_range, or free ports that ip_local_reserved_ports names.",
             sockets=one["live"],
             blocked=one["blocked"],
             usable=one["usable"],

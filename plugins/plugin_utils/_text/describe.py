@@ -184,6 +184,8 @@ def _verdict(usage: Usage) -> str:
         held = "held" if not ports["held"] else f"held by bound sockets ({ports['held']} of {ports['size']})"
         return f"EXHAUSTED: every port of the range is reserved or {held}."
     if not pools:
+        if level == "critical":
+            return "CRITICAL: one local port is left at most, and not every search finds it."
         if usage["method"] == "sockstat":
             return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
@@ -296,6 +298,8 @@ def reason(usage: Usage, worst: Pool) -> str:
             f"Clients there call bind() before connect(). A port that is chosen so serves one connection: "
             f"{worst['live']} have not ended, {worst['time_wait']} are in TIME_WAIT, where none is reused.{slow}"
         )
+    if worst["kind"] == "udp" and not worst["usable"]:
+        return "Every port of the range is reserved, for UDP as well."
     if worst["kind"] == "udp":
         each = ", ".join(f"{number} {state}" for state, number in worst["states"].items())
         return f"{worst['live']} UDP sockets have a port of the range ({each}), and a new one wants another port."

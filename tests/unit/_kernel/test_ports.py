@@ -94,7 +94,8 @@ def test_membership(spans: list[tuple[int, int]], port: int) -> None:
         (PortRange(10000, 10099), "10000-10010", 89),  # an odd remainder loses none
         (PortRange(10000, 10099), "80,443,10099-20000", 99),
         (PortRange(10000, 10001), "1-65535", 0),
-        (PortRange(10000, 10000), "", 0),
+        (PortRange(10000, 10000), "", 1),
+        (PortRange(10000, 10000), "10000", 0),
         (PortRange(10000, 10002), "10000-10002", 0),
     ],
 )
