@@ -158,7 +158,7 @@ def test_why_a_module_crashed(host: Host) -> None:
     variables = {"whose": "ours", "ansible_python_interpreter": str(broken)}
     run, registered = remediate(host, task={"vars": variables}, on_error="return")
     run.passed()
-    assert registered["error"] == "it is out of order"
+    assert registered["error"] == f"it is out of order ({broken}, exit code 1)"
     assert (registered["usage"], registered["plan"], registered["applied"]) == (None, None, None)
 
 
