@@ -16,6 +16,7 @@ from .dropin import (
     DROPIN,
     FIN,
     JOURNAL,
+    MISSING,
     OTHER_CONTENT,
     RANGE,
     RESERVED,
@@ -128,6 +129,27 @@ def test_one_key_alone_is_rolled_back() -> None:
         assert not absent(keys=[FIN])["changed"]
     absent()
     assert contents() == before
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("key", [MISSING, "tcp_tw_reuse", "net.ipv4", "1", ""])
+@private
+def test_a_name_that_nothing_has_is_not_rolled_back(key: str, applied: bool) -> None:
+    """A slip is not what was rolled back already."""
+    if applied:
+        present(COMMENTED)
+    for check in (True, False):
+        with nothing_changes(), pytest.raises(OptionError, match=f"^keys: {key or 'an empty name'} is no sysctl"):
+            absent(check=check, keys=[REUSE, key])
+
+
+@private
+def test_a_key_that_this_kernel_lacks_is_rolled_back_twice() -> None:
+    present(f"{COMMENTED}-{MISSING} = 5\n-net.ipv4.tcp_tw_recycle = 0\n")
+    assert absent(keys=[MISSING, "net.ipv4.tcp_tw_recycle"])["changed"]
+    assert DROPIN.read_text() == COMMENTED
+    with nothing_changes():
+        absent(keys=["net.ipv4.tcp_tw_recycle"])
 
 
 @private

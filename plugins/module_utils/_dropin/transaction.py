@@ -232,9 +232,10 @@ def prepare_rollback(
 
     What somebody else has changed since is kept. If that is the file, so are the keys that it sets, and the journal
     keeps their originals until the file can be rolled back too. It keeps those that the kernel refuses as well.
-    Raises ApplyError.
+    Raises ApplyError, or OptionError for a name that nothing has.
     """
     history, on_trial = start.journal.history, start.journal.trial if trial else None
+    _check_named(only, start.file, history)
     if history is None or (trial and on_trial is None):
         return Change({}, {}, Snapshot(start.file, {}), start.journal)
     if only and start.journal.trial:
@@ -245,7 +246,7 @@ def prepare_rollback(
     current = _read_values(start, chosen)
     file_kept = is_edited(history, start.file)
     claimed = keys_set_by(start.file, chosen) if file_kept else set()
-    file = start.file if file_kept else before.file if is_whole else _without_lines(start.file, history, chosen)
+    file = start.file if file_kept else before.file if is_whole else _without_lines(start.file, history, only)
     free = {key: value for key, value in current.items() if key not in claimed}
     values = values_to_restore(before.values, applied, free)
     restored = _restored(start, values, None if on_trial else history, file, {}, kept)
@@ -270,6 +271,14 @@ def prepare_rollback(
         without=lambda more: prepare_rollback(start, trial, only, kept.union(more)),
         rolls_back=True,
     )
+
+
+def _check_named(only: Collection[str], file: Optional[FileState], history: Optional[History]) -> None:
+    """A slip must not pass for what was rolled back already. What was is the kernel's own, or one that it may lack."""
+    known = {*keys.NAMES, *(history.origin.values if history else ()), *keys_set_by(file, only)}
+    for key in only:
+        if key not in known and sysctl.read(key) is None:
+            raise OptionError(f"keys: {key or 'an empty name'} is no sysctl of this kernel, nor set by the drop-in")
 
 
 def _without_lines(file: Optional[FileState], history: History, keys: Collection[str]) -> Optional[FileState]:

@@ -85,7 +85,8 @@ class Counts:
 def observe_users(seconds: float, max_users: int, check_mode: bool) -> Dict[str, Any]:
     """The result of the module. Raises OptionError."""
     if not 0 < seconds <= LONGEST_S:
-        raise OptionError(f"seconds must be more than 0 and at most {LONGEST_S:g}, not {seconds:g}")
+        name = "seconds (timewait_diagnose_who)"
+        raise OptionError(f"{name} must be more than 0 and at most {LONGEST_S:g}, not {seconds:g}")
     if not 1 <= max_users <= MAX_USERS:
         raise OptionError(f"max_users must be between 1 and {MAX_USERS}, not {max_users}")
     if check_mode:

@@ -159,7 +159,7 @@ def test_a_host_that_cannot_trace_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("seconds", [0, -1, 301, float("nan"), float("inf")])
 def test_seconds_have_bounds(seconds: float) -> None:
-    with pytest.raises(OptionError, match="seconds must be more than 0 and at most 300"):
+    with pytest.raises(OptionError, match=r"seconds \(timewait_diagnose_who\) must be more than 0 and at most 300"):
         observe_users(seconds, 10, check_mode=True)
 
 
