@@ -543,6 +543,7 @@ from typing import Any, Dict
 
 from ..module_utils import _module
 from ..module_utils._dropin.applied import find_applied
+from ..module_utils._dropin.journal import DROPIN, STATE_DIR
 from ..module_utils._usage.observe import observe
 from ..module_utils._usage.options import check_options
 
@@ -555,8 +556,8 @@ ARGUMENTS: Dict[str, Any] = {
     "critical_threshold": {"type": "float", "default": 0.5},
     "probe": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "namespaces": {"type": "list", "elements": "str", "default": ["own"]},
-    "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
-    "state_dir": {"type": "path", "default": "/var/lib/netops.ephemeral_ports"},
+    "path": {"type": "path", "default": DROPIN},
+    "state_dir": {"type": "path", "default": STATE_DIR},
 }
 
 

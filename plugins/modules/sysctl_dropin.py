@@ -243,15 +243,16 @@ recovered:
 from typing import Any, Dict
 
 from ..module_utils import _module
+from ..module_utils._dropin.journal import DROPIN, STATE_DIR
 from ..module_utils._dropin.run import run
 
 ARGUMENTS: Dict[str, Any] = {
-    "path": {"type": "path", "default": "/etc/sysctl.d/99-zz-ephemeral-ports.conf"},
+    "path": {"type": "path", "default": DROPIN},
     "content": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
     "trial": {"type": "bool", "default": False},
     "on_conflict": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
-    "state_dir": {"type": "path", "default": "/var/lib/netops.ephemeral_ports"},
+    "state_dir": {"type": "path", "default": STATE_DIR},
     "lock_timeout": {"type": "int", "default": 30},
     "keys": {"type": "list", "elements": "str", "no_log": False},
     "asked_ports": {"type": "str"},

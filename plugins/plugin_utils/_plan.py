@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from ..module_utils._dropin.journal import DROPIN as DROPIN
 from ..module_utils._dropin.ownership import without_ours
 from ..module_utils._kernel import features, keys, sysctl
 from ..module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS, TIMESTAMPS, TW_RECYCLE, TW_REUSE
@@ -38,7 +39,6 @@ AUTO, LEAVE = "auto", "leave"
 WIDE = PortRange(10240, MAX_PORT)
 # Linux has had the second one since 4.2.
 _KERNEL_RANGES = (PortRange(32768, 61000), PortRange(32768, 60999))
-DROPIN = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 
 PURPOSES = {
     RESERVED_PORTS: "Ports that belong to services: no outgoing connection takes them.",

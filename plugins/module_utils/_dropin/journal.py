@@ -20,6 +20,10 @@ from . import durable_file, syntax
 from .durable_file import FileState
 from .trust import check_file
 
+# A drop-in, and where its journal is, unless somebody names others.
+DROPIN = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
+STATE_DIR = "/var/lib/netops.ephemeral_ports"
+
 _FORMAT = 3
 _SUFFIX = ".json"
 _FILE_MODE = 0o600

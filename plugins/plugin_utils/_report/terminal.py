@@ -19,6 +19,7 @@ from .._text.wording import (
     format_hosts,
     format_names,
     format_number,
+    format_some,
     format_word,
     level_from,
     recent_rate,
@@ -198,7 +199,7 @@ def _findings(findings: Sequence[FindingGroup], width: int) -> list[Line]:
 
 def _and_more(groups: Sequence[object], what: str) -> list[Line]:
     left = len(groups) - GROUPS_SHOWN
-    return [Line(f"  and {left} more {what}{'s' if left > 1 else ''}")] if left > 0 else []
+    return [Line(f"  and {format_some(left, f'more {what}')}")] if left > 0 else []
 
 
 def _paragraph(text: str, width: int, indent: int) -> list[Line]:

@@ -35,7 +35,7 @@ from .._model import (
 from .layout import indented, labelled, one_line, table
 from .places import place_name, places, worst_place
 from .users import describe_users
-from .wording import format_at_most, format_change, format_number, format_use, recent_rate
+from .wording import format_at_most, format_change, format_number, format_some, format_use, recent_rate
 
 DESTINATIONS_SHOWN = 5
 NAMESPACES_SHOWN = 10
@@ -152,20 +152,20 @@ def scope(usage: Usage) -> str:
     left = "; ".join(map(_not_observed, usage["not_observed"]))
     udp = "" if any(one["what"] == "udp" for one in usage["not_observed"]) else " and UDP"
     number = usage["namespaces_observed"]
-    besides = f", and in {number} other network namespace{'s' * (number != 1)}" if number else ""
+    besides = f", and in {format_some(number, 'other network namespace')}" if number else ""
     return f"TCP{udp} in this network namespace, by {how}{besides}." + (f" Not observed: {left}." if left else "")
 
 
 def _not_observed(one: NotObserved) -> str:
-    number, why = one["number"], one["why"]
-    some = number if why == "elsewhere" else f"at least {number}"
+    number, why = one["number"] or 0, one["why"]
+    least, why_not = "" if why == "elsewhere" else "at least ", _WHY_NOT.get(why, "")
     texts = {
         "sockets": "its sockets one by one",
-        "udp": "UDP" if number is None else f"UDP ({number} socket{'s' * (number != 1)})",
-        "destinations": f"what the kernel says of {number} destination{'s' * (number != 1)}{_WHY_NOT.get(why, '')}",
-        "namespaces": f"{some} other network namespace{'s' * (number != 1)} of this host"
+        "udp": f"UDP ({format_some(number, 'socket')})" if number else "UDP",
+        "destinations": f"what the kernel says of {format_some(number, 'destination')}{why_not}",
+        "namespaces": f"{least}{format_some(number, 'other network namespace')} of this host"
         if number
-        else f"other network namespaces of this host, if there are any{_WHY_NOT.get(why, '')}",
+        else f"other network namespaces of this host, if there are any{why_not}",
     }
     return texts.get(one["what"], one["what"])
 

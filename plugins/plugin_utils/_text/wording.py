@@ -59,8 +59,13 @@ def format_change(before: str | None, after: str | None) -> str:
     return f"{format_value(before)} -> {format_value(after)}"
 
 
+def format_some(number: int, what: str) -> str:
+    """As in "1 socket" and "2 sockets"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def format_hosts(number: int) -> str:
-    return "1 host" if number == 1 else f"{number} hosts"
+    return format_some(number, "host")
 
 
 def format_counts(counts: Mapping[Word, int], order: Iterable[Word]) -> str:
