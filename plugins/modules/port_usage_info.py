@@ -81,8 +81,9 @@ options:
     default: auto
   namespaces:
     description:
-      - Which network namespaces to observe besides the one that the module runs in (V(own)), as those of containers.
-      - V(all), or names, each that of a container, a pod (C(NAMESPACE/POD)), a unit, of C(ip netns), or an inode.
+      - Which network namespaces to observe. V(own), the one that the module runs in, always is.
+      - V(all) observes those of containers and pods, too. Or names, each that of a container, a pod
+        (C(NAMESPACE/POD)), a unit, of C(ip netns), or an inode.
       - That needs root (CAP_SYS_ADMIN and CAP_SYS_PTRACE). Without it, sockets are counted where C(/proc) shows them,
         and the level is V(unknown), as sysctls of other namespaces cannot be read.
     type: list
