@@ -60,7 +60,7 @@ KEYS = (START, RANGE, RESERVED, REUSE, FIN)
 CONTENT = f"{RESERVED} = 15432\n{RANGE} = 500 65535\n{START} = 400\n{REUSE} = 1\n"
 OTHER = f"# less\n{RANGE} = 2000 65001\n{FIN} = 30\n"
 LONG = f"{RESERVED} = {PortSet.of(range(20001, 21600, 2))}\n"
-REFUSED_BY_KERNEL = f"{RANGE} = 3000 65001\n{FIN} = 30\n{REUSE} = 7\n"
+REFUSED_BY_KERNEL = f"{RANGE} = 3000 65001\n{FIN} = 30\nnet.ipv4.tcp_congestion_control = absent\n"
 
 AT_LEAST = 300
 

@@ -253,4 +253,4 @@ def test_what_hosts_say_is_inert(show: Open) -> None:
 
 
 # Words of which the collection has a fixed list: other ones would only be classes without a style.
-CODES = ("level", "severity", "action", "status", "method", "state", "trend", "file")
+CODES = ("level", "own_level", "severity", "action", "status", "method", "state", "trend", "file")
