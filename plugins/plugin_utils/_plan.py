@@ -16,6 +16,8 @@ from ..module_utils._dropin.ownership import without_ours
 from ..module_utils._kernel import features, keys, sysctl
 from ..module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS, TIMESTAMPS, TW_RECYCLE, TW_REUSE
 from ..module_utils._kernel.ports import (
+    FIRST_UNPRIVILEGED,
+    KERNEL_RANGE,
     MAX_PORT,
     PortRange,
     PortSet,
@@ -38,7 +40,7 @@ AUTO, LEAVE = "auto", "leave"
 # Most services with a fixed port live below 10240. Taking those ports too would gain a sixth; reuse gains sixty times.
 WIDE = PortRange(10240, MAX_PORT)
 # Linux has had the second one since 4.2.
-_KERNEL_RANGES = (PortRange(32768, 61000), PortRange(32768, 60999))
+_KERNEL_RANGES = (PortRange(32768, 61000), KERNEL_RANGE)
 
 PURPOSES = {
     RESERVED_PORTS: "Ports that belong to services: no outgoing connection takes them.",
@@ -52,7 +54,6 @@ FEWER_PORTS = "fewer_ports"
 RISKS = frozenset({"tcp_tw_recycle", FEWER_PORTS})
 
 _CHOICES = {"tcp_tw_reuse": ("0", "1", "2"), "tcp_timestamps": ("0", "1", "2"), "tcp_tw_recycle": ("0", "1")}
-_FIRST_UNPRIVILEGED_PORT = 1024
 _PLACE = 200  # characters of a path
 
 
@@ -215,7 +216,7 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
             udp_clients=PortSet.of(services["udp_clients"]),
             claims=tuple(usage["claims"] or ()),
             lines=tuple(line for line in lines if line["file"] != dropin),
-            first_port=int(sysctls[keys.UNPRIVILEGED_PORT_START] or _FIRST_UNPRIVILEGED_PORT),
+            first_port=int(sysctls[keys.UNPRIVILEGED_PORT_START] or FIRST_UNPRIVILEGED),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the input is not a result of netops.ephemeral_ports.port_usage_info: {error}") from error
@@ -284,7 +285,7 @@ def _plan_range(host: Host, wish: Policy) -> Decision:
         return _not_carried(host, key, current, f"{reason}; {overrule}.")
     if wanted == host.port_range:
         reason = "The range is as wide as this policy makes it."
-        if wanted.low < _FIRST_UNPRIVILEGED_PORT:
+        if wanted.low < FIRST_UNPRIVILEGED:
             # A boot refuses it unless somebody lowers ip_unprivileged_port_start before: theirs, as the range.
             return _not_carried(host, key, current, reason)
         return Decision(key, current, current, "keep", reason)

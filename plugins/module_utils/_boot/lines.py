@@ -7,7 +7,6 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from .._kernel import sysctl
 
 _PROCPS_BLANKS = " \t\n\v\f\r"
-_SWAP = str.maketrans("./", "/.")
 
 
 class SysctlFile(NamedTuple):
@@ -33,7 +32,7 @@ Parsed = Iterator[Tuple[int, str, Optional[str], bool]]
 
 def assignments(files: Sequence[SysctlFile], key: str) -> List[Entry]:
     """The lines that give a value to a key by its name, whichever of them wins, to whichever loader."""
-    path = key.translate(_SWAP)
+    path = sysctl.swapped(key)
     return [
         Entry(written, value, optional, file.path, number)
         for file in files
@@ -44,7 +43,7 @@ def assignments(files: Sequence[SysctlFile], key: str) -> List[Entry]:
 
 def to_path(name: str) -> str:
     """The name as a path below /proc/sys; the first separator says which of the two spellings it has."""
-    return sysctl.canonical(name).translate(_SWAP)
+    return sysctl.swapped(sysctl.canonical(name))
 
 
 def simplify(path: str) -> str:

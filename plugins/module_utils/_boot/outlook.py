@@ -6,6 +6,7 @@ import os
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._kernel import features, keys, sysctl
+from .._kernel.ports import FIRST_UNPRIVILEGED, KERNEL_RANGE
 from .._kernel.sysctl_value import LONG_LISTS, RefusedError, Version, value_after
 from .dialects import Loader
 from .files import DIRECTORIES
@@ -14,7 +15,7 @@ from .loaders import read_files
 from .precedence import UNSET, BootValue, Stage, boot_values, loader_stage
 
 # What the kernel starts with, of the two keys that bound each other; the second one came with this version.
-_RANGE, _START = "32768 60999", "1024"
+_RANGE, _START = str(KERNEL_RANGE), str(FIRST_UNPRIVILEGED)
 _START_CAME = (4, 11)
 _LATER_NAMES = ("zz-ephemeral-ports.conf", "zzz-ephemeral-ports.conf", "zzzz-ephemeral-ports.conf")
 
@@ -149,7 +150,7 @@ def _unknown_of_tuned(late: LateWriters, wanted: Mapping[str, Optional[str]]) ->
     tuned = late.tuned
     if tuned is None or not any(wanted.values()):
         return
-    names = {key.translate(str.maketrans("./", "/.")): key for key, value in wanted.items() if value is not None}
+    names = {sysctl.swapped(key): key for key, value in wanted.items() if value is not None}
     again = {entry.path for entry in tuned.entries} if tuned.reapply_sysctl else set()
     for entry in tuned.unknown:
         if entry.path in names and entry.path not in again:

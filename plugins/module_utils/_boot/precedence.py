@@ -8,13 +8,13 @@ from collections import OrderedDict
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._kernel.keys import RESERVED_PORTS
+from .._kernel.sysctl import swapped
 from .._kernel.sysctl_value import LONG_LISTS, RefusedError, Version, first_write, value_after
 from .dialects import SYSTEMD, Loader, parse_files
 from .lines import Entry, SysctlFile, simplify
 
 _GLOB = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_SWAP = str.maketrans("./", "/.")
 
 
 class BootValue(NamedTuple):
@@ -63,7 +63,7 @@ def loader_stage(loader: Loader, files: Sequence[SysctlFile], keys: Iterable[str
     """What a loader does with these files, in its order. The canonical keys are assumed to exist."""
     entries = parse_files(loader, files)
     entries = _last_of_each(entries) if loader.name == SYSTEMD else entries
-    paths = {key.translate(_SWAP): key for key in sorted(keys)}
+    paths = {swapped(key): key for key in sorted(keys)}
     named = {entry.path for entry in entries}
     writes = []
     for entry in entries:
@@ -79,7 +79,7 @@ def loader_stage(loader: Loader, files: Sequence[SysctlFile], keys: Iterable[str
 
 def plain_stage(name: str, entries: Iterable[Entry], keys: Iterable[str]) -> Stage:
     """What a program does that knows neither patterns nor exceptions."""
-    paths = {key.translate(_SWAP): key for key in keys}
+    paths = {swapped(key): key for key in keys}
     found = ((paths.get(simplify(path)), value, file, line) for path, value, _optional, file, line in entries)
     writes = [Write(key, value, file, line) for key, value, file, line in found if key and value is not None]
     return Stage(name, writes, {}, True)

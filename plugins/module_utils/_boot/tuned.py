@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from .._kernel import sysctl
 from . import files
 from .files import Changes
 from .lines import Entry
@@ -134,7 +135,7 @@ def _swaps_separators(root: str) -> bool:
 
 
 def _path(name: str, swaps: bool) -> str:
-    return name.translate(str.maketrans("./", "/.")) if swaps else name.replace(".", "/")
+    return sysctl.swapped(name) if swaps else name.replace(".", "/")
 
 
 def _read(root: str, path: str) -> str:

@@ -13,6 +13,8 @@ from typing import Iterable, List, Mapping, NamedTuple, Optional, Tuple
 from . import keys
 
 MAX_PORT = 65535
+# The default of ip_unprivileged_port_start.
+FIRST_UNPRIVILEGED = 1024
 # connect() searches one half of the range first: from here on it finds no port there, and gets slow.
 FIRST_HALF = 0.5
 
@@ -40,6 +42,10 @@ class PortRange(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.low} {self.high}"
+
+
+# What the kernel starts with, since 4.2.
+KERNEL_RANGE = PortRange(32768, 60999)
 
 
 class PortSet:

@@ -9,6 +9,7 @@ from . import ports
 from .keys import RESERVED_PORTS
 
 PROC_SYS = "/proc/sys"
+_SWAP = str.maketrans("./", "/.")
 
 # The longest value is a reserved list of every other port, 191 KiB; all others fit into a page. The buffer is zeroed
 # first; a large one costs more than the read.
@@ -19,6 +20,11 @@ _READ_SIZE = 4096
 ENCODING = "latin-1"
 
 
+def swapped(name: str) -> str:
+    """The other spelling of a name: slashes for dots, and dots for slashes."""
+    return name.translate(_SWAP)
+
+
 def canonical(name: str) -> str:
     """The dotted name of a sysctl written in any way that sysctl.d(5) allows.
 
@@ -26,12 +32,12 @@ def canonical(name: str) -> str:
     after a slash, everything is a path already.
     """
     first = next((char for char in name if char in "./"), ".")
-    return name if first == "." else name.translate(str.maketrans("./", "/."))
+    return name if first == "." else swapped(name)
 
 
 def path_of(key: str, root: str = PROC_SYS) -> str:
     """The file of a canonical key."""
-    return os.path.join(root, key.translate(str.maketrans("./", "/.")))
+    return os.path.join(root, swapped(key))
 
 
 def read(key: str, root: str = PROC_SYS) -> Optional[str]:

@@ -14,7 +14,7 @@ from typing import Counter, DefaultDict, Dict, Iterator, NamedTuple, Set, Tuple
 
 from .._errors import ProcfsError
 from .._kernel.counters import PROC
-from .._kernel.ports import PortRange, PortSet, client_ports
+from .._kernel.ports import FIRST_UNPRIVILEGED, PortRange, PortSet, client_ports
 from .._kernel.tcp import CLOSE, LISTEN, SYN_RECV, TIME_WAIT, fold
 from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable, record
 
@@ -22,7 +22,6 @@ _TCP = ("tcp", "tcp6")
 
 # From so many ports without pattern on, one user's UDP sockets are taken for those of a client.
 _MANY = 16
-_UNPRIVILEGED = 1024
 
 _MS_PER_CLOCK_TICK = 10  # the timer column counts in USER_HZ, which is 100 on every architecture in use
 
@@ -89,7 +88,7 @@ def udp_ports(proc: str = PROC) -> Tuple[Set[int], Set[int]]:
     services: Set[int] = set()
     clients: Set[int] = set()
     for ports in users.values():
-        alone = {port for port in ports if port >= _UNPRIVILEGED and ports.isdisjoint(_neighbours(port))}
+        alone = {port for port in ports if port >= FIRST_UNPRIVILEGED and ports.isdisjoint(_neighbours(port))}
         clients |= alone if len(alone) >= _MANY else set()
     for ports in users.values():
         services |= ports - clients

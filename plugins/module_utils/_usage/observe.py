@@ -10,7 +10,7 @@ from .._claims import kubernetes, nat_rules, published
 from .._dropin.applied import Applied
 from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, namespaces, sysctl
-from .._kernel.ports import PortRange, PortSet, left_out, ports_in_force
+from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, left_out, ports_in_force
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
@@ -34,7 +34,7 @@ _OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "claims", "jour
 _NOT_NEEDED = dict.fromkeys(("name", "owner", "pid", "program"))
 # What a new network namespace has, and what is assumed of one whose sysctls cannot be read. That no port is reused
 # makes too many blocked ports rather than too few.
-_ASSUMED = {keys.PORT_RANGE: "32768 60999", keys.RESERVED_PORTS: "", keys.TW_REUSE: "0", keys.TIMESTAMPS: "1"}
+_ASSUMED = {keys.PORT_RANGE: str(KERNEL_RANGE), keys.RESERVED_PORTS: "", keys.TW_REUSE: "0", keys.TIMESTAMPS: "1"}
 
 
 class Host(NamedTuple):
