@@ -385,8 +385,8 @@ pools:
       type: dict
     trend:
       description:
-        - V(rising), V(steady) or V(falling), the last 10 s compared with the 50 s before; null where too little is
-          known.
+        - V(rising), V(steady) or V(falling), the last 10 s compared with the 50 s before, or the rate of C(forecast)
+          with the last 10 s where it differs clearly; null where too little is known.
       type: str
     forecast:
       description:

@@ -289,6 +289,7 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
     """One of the pools of a usage."""
     source, address, port = pool.key
     waiting, level = pool.waiting, pool.level(thresholds)
+    foretold = forecast.forecast(waiting, _not_waiting(pool), pool.usable, thresholds.critical, level == EXHAUSTED)
     return {
         "kind": pool.kind,
         "source": source and str(ipaddress.ip_address(source)),
@@ -307,10 +308,8 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
         "level": level,
         "probe": pool.answer and _describe_answer(pool.answer),
         "rate": {f"last_{seconds}s": round(waiting.closed_per_second(seconds * 1000), 1) for seconds in (1, 10, 60)},
-        "trend": _trend(pool, level),
-        "forecast": forecast.forecast(
-            waiting, _not_waiting(pool), pool.usable, thresholds.critical, level == EXHAUSTED
-        )._asdict(),
+        "trend": _trend(pool, level, foretold.rate),
+        "forecast": foretold._asdict(),
     }
 
 
@@ -323,9 +322,9 @@ def _describe_answer(answer: Answer) -> Dict[str, Any]:
     return {**answer._asdict(), "source": answer.source and str(ipaddress.ip_address(answer.source))}
 
 
-def _trend(pool: Pool, level: str) -> Optional[str]:
+def _trend(pool: Pool, level: str, now: float) -> Optional[str]:
     """While attempts fail for want of a port, that fewer are closed does not mean that fewer are wanted."""
-    found = pool.waiting.trend()
+    found = pool.waiting.trend(now)
     return None if level == EXHAUSTED and found == "falling" else found
 
 

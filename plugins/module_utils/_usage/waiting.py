@@ -73,14 +73,18 @@ class Waiting(NamedTuple):
         """Connections closed per second over the last 10 s, or over the hold time where that is shorter."""
         return self.closed_per_second(max(self.tick_ms, min(_RECENT_MS, self.hold_ms)))
 
-    def trend(self) -> Optional[str]:
-        """rising, steady or falling: the last 10 s against the time before. None where too little is known to tell."""
+    def trend(self, now: Optional[float] = None) -> Optional[str]:
+        """rising, steady or falling: the last 10 s against the time before, or the rate of now against the last 10 s
+        where it has changed within them. None where too little is known to tell.
+        """
         if self.reused or self.number < _TREND_SOCKETS:
             return None
         recent_ms = min(_RECENT_MS, self.lasts_ms // _PART_OF_ALL)
         recent = self.closed_per_second(recent_ms)
         whole = self.closed_per_second(self.lasts_ms)
         before = (whole * self.lasts_ms - recent * recent_ms) / (self.lasts_ms - recent_ms)
+        if now is not None and differs(now, recent, recent_ms):
+            recent, before = now, recent
         if recent > before * _TREND_FACTOR:
             return "rising"
         return "falling" if recent * _TREND_FACTOR < before else "steady"
@@ -98,6 +102,12 @@ class Waiting(NamedTuple):
             return 0.0
         youngest = self.youngest_age_ms(tick)
         return min(1.0, max(0.0, (age_ms - youngest) / max(1, oldest - youngest)))
+
+
+def differs(now: float, recent: float, recent_ms: int) -> bool:
+    """Whether a load has changed clearly within that time."""
+    is_noise = abs(now - recent) * recent_ms < _TREND_SOCKETS * 1000
+    return not is_noise and not recent <= now * _TREND_FACTOR <= recent * _TREND_FACTOR**2
 
 
 def lowest_blocking_tick(hold_ms: int, lasts_ms: int = TIME_WAIT_MS, shift: int = TICK_SHIFT) -> int:

@@ -47,6 +47,9 @@ _WORTH_A_WORD = 0.1
 # Sockets in TIME_WAIT at services are worth a word from this share of the usable ports on.
 _MANY_AT_SERVICES = 0.1
 
+# Rates that are told apart: by this factor, and by so many connections per second.
+_CHANGE, _SMALL_CHANGE = 1.25, 2.0
+
 # Findings about the current load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning", "udp-ports")
 
@@ -56,6 +59,12 @@ _WHY_NOT = {
     "time": " (it would take too long)",
     "not_allowed": " (only root may tell)",
     "not_supported": " (this kernel does not tell)",
+}
+
+# How an unknown level gets known, by what the kernel was asked.
+_ASK = {
+    "not_allowed": "Observe as root (become: true), so that the kernel tells.",
+    "never": "Let the kernel be asked (timewait_diagnose_probe: auto).",
 }
 
 APPLY_NOTES = {
@@ -228,7 +237,10 @@ def outlook(worst: Pool) -> str:
     slope = forecast["slope"]
     rising = f" by {format_number(slope)} each second" if worst["trend"] == "rising" and slope > 0 else ""
     trend = f", {worst['trend']}{rising}" if worst["trend"] else ""
-    rate = f"{format_number(recent_rate(worst))} connections/s closed over the last {seconds} s{trend}"
+    recent = recent_rate(worst)
+    if worst["level"] != "exhausted" and _has_changed(recent, forecast["rate"]):
+        trend += f", {format_number(forecast['rate'])} now"
+    rate = f"{format_number(recent)} connections/s closed over the last {seconds} s{trend}"
     if worst["level"] == "exhausted":
         return f"{rate}. Attempts that fail are not closed, so that no rate shows how many are wanted."
     critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
@@ -244,6 +256,11 @@ def outlook(worst: Pool) -> str:
     if exhausted is None:
         return f"{rate}; at that rate {end} of the ports are blocked at steady state.{none_closed(worst)}"
     return f"{rate}."
+
+
+def _has_changed(recent: float, now: float) -> bool:
+    """Whether what comes of it follows another rate, clearly."""
+    return abs(now - recent) >= _SMALL_CHANGE and not recent <= now * _CHANGE <= recent * _CHANGE**2
 
 
 def none_closed(pool: Pool) -> str:
@@ -331,6 +348,10 @@ def _slow_half(usage: Usage, worst: Pool) -> str:
 
 
 def next_steps(usage: Usage) -> list[str]:
+    if usage["level"] == "unknown":
+        hidden = usage["sysctls"].get(PORT_RANGE) is None
+        asked = "not_allowed" if hidden else usage["probe"]
+        return labelled("Next", _ASK[asked]) if asked in _ASK else []
     remedies = [finding["remedy"] for finding in usage["findings"] if finding["id"] in TOLD_BY_VERDICT]
     name = place_name(usage["namespace"])
     if remedies and name:

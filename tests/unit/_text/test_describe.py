@@ -264,6 +264,19 @@ SAID = {
             "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
         ),
     ),
+    "nobody knows": (
+        usage({**WARNING, "level": "unknown"}, findings=[], probe="not_allowed"),
+        "Next: Observe as root (become: true), so that the kernel tells.",
+    ),
+    "nobody was to know": (
+        usage(
+            {**WARNING, "level": "unknown"},
+            findings=[],
+            probe="never",
+            sysctls={REUSE: "1", "net.ipv4.ip_local_port_range": "32768 33267"},
+        ),
+        "Next: Let the kernel be asked (timewait_diagnose_probe: auto).",
+    ),
     "no next step": (usage(HARDLY), "Next: Nothing to do."),
     "findings": (usage(HARDLY, findings=[finding("recycle-on")]), "Warning: It is so. Do this. (recycle-on) Ports:"),
     "no need to look at sockets": (
@@ -475,11 +488,18 @@ def test_a_result_of_another_shape_is_refused_by_name() -> None:
             ),
         ),
         (
-            {"level": "ok", "forecast": course(0.1, None, None), "trend": None, "hold_seconds": 1.0},
+            {"level": "critical", "forecast": course(0.0, 0.0, None, rate=0.0), "trend": "falling"},
+            (
+                "50 connections/s closed over the last 10 s, falling, 0.0 now; at that rate 0% of the ports are blocked "
+                "at steady state."
+            ),
+        ),
+        (
+            {"level": "ok", "forecast": course(0.1, None, None, rate=480.0), "trend": None, "hold_seconds": 1.0},
             "500 connections/s closed over the last 1 s; at that rate 10% of the ports are blocked at steady state.",
         ),
     ],
-    ids=["no port", "critical already", "both ahead", "a slope, thin data", "exhausted ahead", "critical ahead", "no"],
+    ids=["no port", "critical already", "both ahead", "a slope, thin data", "exhausted ahead", "critical ahead", "a stop", "no"],
 )
 def test_outlook(different: dict[str, object], expected: str) -> None:
     assert outlook(destination(**different)) == expected

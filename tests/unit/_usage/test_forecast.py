@@ -60,6 +60,14 @@ def test_trend(ages: list[float], hold: int, expected: str | None) -> None:
     assert Waiting(ticks(ages), hold).trend() == expected
 
 
+@pytest.mark.parametrize(("until_ms", "expected"), [(0, "rising"), (5000, "falling")])
+def test_what_changed_within_the_last_seconds_is_the_trend(until_ms: int, expected: str) -> None:
+    """A burst that ended 5 s ago was above all that came before, and yet is not rising any more."""
+    burst = Waiting(ticks(steady(500, until_ms + 2000, until_ms)), HOLD)
+    assert burst.trend() == "rising"
+    assert burst.trend(forecast(burst, 0, 10000, 0.5).rate) == expected
+
+
 def test_steady_load_that_fits() -> None:
     """100 per second hold 6,000 ports for ever: 0.6 of 10,000."""
     seen = forecast(Waiting(ticks(steady(100, 30000)), HOLD), live=0, usable=10000, critical=0.5)
