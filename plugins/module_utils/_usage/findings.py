@@ -483,8 +483,8 @@ def _refused_reservations(given: Evidence) -> Iterator[Finding]:
             yield _finding(
                 "reservation-refused",
                 WARNING,
-                f"The kernel refuses the line {line['file']}:{line['line']}, which means to reserve {line['means']}.",
-                "Write ports and commas only, without blanks, quotes or a remark; timewait_remediate reserves them.",
+                f"The kernel refuses the line {line['file']}:{line['line']}, which is meant to reserve {line['means']}.",
+                "Write numbers, dashes and commas only. timewait_remediate reserves these ports in any case.",
                 file=line["file"],
                 line=line["line"],
                 ports=line["means"],

@@ -57,7 +57,7 @@ _WHERE_SET = "where it is made, as by --sysctl of podman and docker or securityC
 
 _WHY_NOT = {
     "time": " (it would take too long)",
-    "not_allowed": " (only root may tell)",
+    "not_allowed": " (that needs root)",
     "not_supported": " (this kernel does not tell)",
 }
 
@@ -244,7 +244,7 @@ def outlook(worst: Pool) -> str:
     if worst["level"] == "exhausted":
         return f"{rate}. Attempts that fail are not closed, so that no rate shows how many are wanted."
     critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
-    at_that = "if so it goes on" if slope else "at that rate"
+    at_that = "if this goes on," if slope else "at that rate"
     if exhausted:
         soon = f"critical in {format_forecast_time(critical, forecast['critical_between'])}, " if critical else ""
         late = format_forecast_time(exhausted, forecast["exhausted_between"])

@@ -303,7 +303,7 @@ SAID = {
     ),
     "what may not be seen": (
         usage(HARDLY, not_observed=[{"what": "namespaces", "number": 0, "why": "not_allowed"}]),
-        "by its sockets. Not observed: other network namespaces of this host, if there are any (only root may tell).",
+        "by its sockets. Not observed: other network namespaces of this host, if there are any (that needs root).",
     ),
     "what there was no time for": (
         usage(
@@ -472,7 +472,7 @@ def test_a_result_of_another_shape_is_refused_by_name() -> None:
                 ),
             },
             (
-                "50 connections/s closed over the last 10 s, rising by 2.0 each second; if so it goes on critical in "
+                "50 connections/s closed over the last 10 s, rising by 2.0 each second; if this goes on, critical in "
                 "12 s (9 to 18), exhausted in 40 s (30 s at the earliest)."
             ),
         ),
