@@ -490,8 +490,8 @@ def test_a_result_of_another_shape_is_refused_by_name() -> None:
         (
             {"level": "critical", "forecast": course(0.0, 0.0, None, rate=0.0), "trend": "falling"},
             (
-                "50 connections/s closed over the last 10 s, falling, 0.0 now; at that rate 0% of the ports are blocked "
-                "at steady state."
+                "50 connections/s closed over the last 10 s, falling, 0.0 now; at that rate 0% of the ports are "
+                "blocked at steady state."
             ),
         ),
         (
@@ -499,7 +499,7 @@ def test_a_result_of_another_shape_is_refused_by_name() -> None:
             "500 connections/s closed over the last 1 s; at that rate 10% of the ports are blocked at steady state.",
         ),
     ],
-    ids=["no port", "critical already", "both ahead", "a slope, thin data", "exhausted ahead", "critical ahead", "a stop", "no"],
+    ids=["no port", "critical already", "both ahead", "thin data", "exhausted ahead", "critical ahead", "a stop", "no"],
 )
 def test_outlook(different: dict[str, object], expected: str) -> None:
     assert outlook(destination(**different)) == expected
