@@ -483,7 +483,7 @@ def _refused_reservations(given: Evidence) -> Iterator[Finding]:
             yield _finding(
                 "reservation-refused",
                 WARNING,
-                f"The kernel refuses the line {line['file']}:{line['line']}, which is meant to reserve {line['means']}.",
+                f"The kernel refuses the line {line['file']}:{line['line']}, meant to reserve {line['means']}.",
                 "Write numbers, dashes and commas only. timewait_remediate reserves these ports in any case.",
                 file=line["file"],
                 line=line["line"],

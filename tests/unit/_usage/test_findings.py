@@ -96,7 +96,7 @@ def test_a_refused_reservation() -> None:
     }
     found = find("6.18.44", port_lines=(line,))
     assert found["reservation-refused"]["summary"] == (
-        "The kernel refuses the line /etc/sysctl.d/50-site.conf:3, which is meant to reserve 30000-32767."
+        "The kernel refuses the line /etc/sysctl.d/50-site.conf:3, meant to reserve 30000-32767."
     )
     assert find("6.18.44", port_lines=(line,), ip_local_reserved_ports="30000-32767") == {}
     assert find("6.18.44", port_lines=({**line, "refused": False},)) == {}
