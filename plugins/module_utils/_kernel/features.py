@@ -49,7 +49,7 @@ def parse_version(text: str) -> Version:
 
 
 def describe(text: str, sysctls: Mapping[str, Optional[str]]) -> Dict[str, Any]:
-    """The part `kernel` of a usage, from the release and the values of the keys."""
+    """The part kernel of a usage, from the release and the values of the keys."""
     version = parse_version(text)
     return {
         "release": text,
@@ -66,7 +66,7 @@ def describe(text: str, sysctls: Mapping[str, Optional[str]]) -> Dict[str, Any]:
 
 
 def time_wait_seen(left_ms: int) -> Dict[str, Any]:
-    """As `time_wait`, where a socket has more left of it than all of it was thought to be."""
+    """As time_wait, where a socket has more left of it than all of it was thought to be."""
     return {"milliseconds": left_ms, "how": f"seen: a socket in TIME_WAIT has {left_ms / 1000:.1f} s left"}
 
 

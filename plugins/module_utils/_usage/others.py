@@ -54,7 +54,7 @@ class Known(NamedTuple):
         }
 
 
-class Others(NamedTuple):
+class Found(NamedTuple):
     """usages: of those that were observed, the worst first. refused: how many only root may observe."""
 
     usages: List[Usage]
@@ -80,7 +80,7 @@ def choose(known: Sequence[Known], wanted: Sequence[str]) -> List[Known]:
 
 def observe_others(
     chosen: Iterable[Known], within: Callable[[], Usage], outside: Callable[[str], Usage], proc: str = PROC
-) -> Others:
+) -> Found:
     """Observe each from within; where that is refused, from outside by the /proc/PID of a process of it.
 
     One that ends meanwhile is passed over.
@@ -95,7 +95,7 @@ def observe_others(
             continue
         refused += is_refused
         usages.append({**usage, "namespace": one.describe()})
-    return Others(sorted(usages, key=_badness), refused)
+    return Found(sorted(usages, key=_badness), refused)
 
 
 def _observe(one: Known, within: Callable[[], Usage], outside: Callable[[str], Usage], proc: str) -> Tuple[Usage, bool]:

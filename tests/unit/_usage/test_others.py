@@ -56,7 +56,7 @@ def usage(level: str, saturation: float | None = None) -> dict[str, Any]:
     return {"level": level, "pools": [] if saturation is None else [{"saturation": saturation}]}
 
 
-def observed(monkeypatch: pytest.MonkeyPatch, entries: dict[Known, object], outside: object = None) -> others.Others:
+def observed(monkeypatch: pytest.MonkeyPatch, entries: dict[Known, object], outside: object = None) -> others.Found:
     """entries: by namespace the usage from within, or the error that entering it raises."""
     current: list[object] = []
 
@@ -114,4 +114,4 @@ def test_one_that_may_not_be_entered_is_observed_from_outside(monkeypatch: pytes
     assert [one["namespace"]["inode"] for one in found.usages] == [12]
     assert found.refused == 2
     ended = observed(monkeypatch, {WEB: refused}, outside=FileNotFoundError())
-    assert ended == others.Others([], 0)
+    assert ended == others.Found([], 0)
