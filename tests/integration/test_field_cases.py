@@ -155,6 +155,8 @@ def test_short_connections_from_bound_sockets_to_three_destinations(privileged: 
     assert usage["level"] == level
     evidence = findings(usage)["bind-before-connect"]["evidence"]
     assert (evidence["ports_chosen_by_bind"], evidence["sources"]) == (share * PORTS, {HOST: share * PORTS})
+    if level == "exhausted":
+        assert "reuse-fails" not in findings(usage)  # these peers have timestamps
 
 
 @PRIVILEGED
@@ -200,6 +202,35 @@ def test_a_peer_without_timestamps_where_reuse_is_on(privileged: bool) -> None:
             assert "Switch TCP timestamps on at the peer" in told
         assert "web1 exhausted*" in terminal(usage)
         assert "no port in" in page(usage)
+
+
+@PRIVILEGED
+@private
+def test_this_host_has_no_timestamps_where_reuse_is_on(privileged: bool) -> None:
+    """What frees ports is not tcp_tw_reuse, which is on, and the peers are not to blame."""
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=1, tcp_timestamps=0) as network:
+        assert network.leave_time_wait((OTHER, 443), PORTS) == PORTS
+        assert connect_for_real((OTHER, 443)) == EXHAUSTED
+        usage = observed(privileged)
+    assert usage["level"] == "exhausted"
+    assert sorted(findings(usage)) == ["destination-exhausted", "reuse-without-timestamps"]
+    assert "frees ports after 1 s (tcp_timestamps)" in findings(usage)["destination-exhausted"]["remedy"]
+    assert "at the peer" not in said(usage)
+
+
+@PRIVILEGED
+@private
+def test_a_leak_of_open_connections_in_the_pod_itself(privileged: bool) -> None:
+    """No port is left, nothing is in TIME_WAIT, and no word of tcp_tw_reuse."""
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=2) as network:
+        assert network.leave_established((OTHER, 443), PORTS) == PORTS
+        assert connect_for_real((OTHER, 443)) == EXHAUSTED
+        usage = observed(privileged)
+    assert usage["level"] == "exhausted"
+    assert sorted(findings(usage)) == ["destination-exhausted", "too-many-open"]
+    for told in (said(usage), terminal(usage), page(usage)):
+        assert "either it closes none (a leak: fix or restart it)" in told
+        assert "Set it to 1" not in told
 
 
 @private

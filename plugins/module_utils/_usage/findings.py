@@ -28,6 +28,8 @@ _MOST_SHARE = 0.9
 _BOUND_PORTS = 100
 _BOUND_SHARE = 0.1
 _NEARLY_ALL = 0.45  # of the sockets: half of the ports that bind() chooses may not be told from those of connect()
+# What bind() chose of the usable ports, for it to be the only cause that none is reused.
+_NEARLY_EVERY_PORT = 0.98
 # So many connections whose SYN was sent again, and this share of all, are more than losses of a network.
 _SYNS_AGAIN = 100
 _SYNS_AGAIN_SHARE = 0.02
@@ -188,7 +190,8 @@ def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
     if given.value(keys.TW_REUSE) is None:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
     delay = f"{given.kernel['reuse_delay']['milliseconds'] / 1000:g} s"
-    return f"The role timewait_remediate frees ports after {delay} (tcp_tw_reuse); better still, {_IN_THE_CLIENT}."
+    by = "tcp_timestamps" if given.value(keys.TW_REUSE) == "1" else "tcp_tw_reuse"
+    return f"The role timewait_remediate frees ports after {delay} ({by}); better still, {_IN_THE_CLIENT}."
 
 
 def _is_reused(one: Mapping[str, Any]) -> bool:
@@ -241,6 +244,8 @@ def _in_trouble(one: Mapping[str, Any]) -> bool:
 
 
 def _reuse_fails(given: Evidence) -> Iterator[Finding]:
+    if given.doubt.held or given.doubt.bound >= given.usable * _NEARLY_EVERY_PORT:
+        return  # whatever the peers have: bind-before-connect names the cause
     for pool, one in zip(given.computed, given.pools):
         if pool.reuse_fails:
             yield _finding(
