@@ -183,7 +183,7 @@ def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any], dropin: str =
     found = _found(host, wish, parse_range(widened.result or ""))
     reserved = _plan_reserved(host, wish, found)
     widened = _refuse_to_cover(host, widened, reserved, found)
-    _check_what_is_left(host, wish, widened, reserved)
+    _check_what_is_left(host, wish, widened, reserved, found)
     timestamps = _plan_timestamps(host, wish)
     reuse, recycle = _plan_reuse(host, wish, timestamps), _plan_recycle(host, wish)
     settings = [reserved, _count(host, widened, reserved), timestamps, reuse, recycle]
@@ -460,7 +460,7 @@ def _refuse_to_cover(host: Host, widened: Decision, reserved: Decision, found: F
     return replace(widened, wanted=str(host.port_range), action="refuse", reason=reason)
 
 
-def _check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: Decision) -> None:
+def _check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: Decision, found: Found) -> None:
     """Ports that were found are not missed by anybody; those that a slip names may be all that there are."""
     before, after = _usable_before(host), _usable(host, widened, reserved)
     lists = {"reserve": wish.reserve, "ip_local_reserved_ports": wish.ip_local_reserved_ports}
@@ -472,6 +472,9 @@ def _check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: D
     name, ports = next(iter(named.items()), ("ip_local_reserved_ports", parse_ports(reserved.result or "")))
     left = f"{after} usable ports" if after else "no usable port"
     advice = f"name fewer, or accept it with accept_risk: [{FEWER_PORTS}]" if after else "name fewer"
+    if not named and found.reasons:
+        who = "; ".join(words.format(ports) for ports, words in found.reasons)
+        advice = f"{who}; name in do_not_reserve those that connections may take"
     raise PolicyError(f"{name}: {ports} leaves {left} of {widened.result}, and there are {before} today; {advice}")
 
 

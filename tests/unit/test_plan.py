@@ -370,6 +370,14 @@ def test_wrong_policy_is_named(policy: dict[str, Any], message: str) -> None:
     assert message in str(error.value)
 
 
+def test_what_was_found_leaves_no_port() -> None:
+    """Nobody has named these ports: whose they are is said, and what to do."""
+    forwards_all = usage(claims=[claim("nat", "1024-65535")])
+    with pytest.raises(PolicyError, match="10240-65535 are led elsewhere by DNAT rules; name in do_not_reserve those"):
+        make_plan(forwards_all, {})
+    assert make_plan(forwards_all, {"do_not_reserve": ["1024-65535"]})["sustainable_rate"]["usable_after"] == 55296
+
+
 @pytest.mark.parametrize("wrong", [{}, {"sysctls": {}}, {"sysctls": None}, {**usage(), "listening_ports": None}])
 def test_input_must_be_a_usage(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not a result of netops"):
