@@ -126,6 +126,8 @@ def test_rules_of_kubernetes_and_dnat() -> None:
             "-A KUBE-NODEPORTS -p tcp --dport 30080 -j ACCEPT",
             "-A PREROUTING -p tcp --dport 35300 -j DNAT --to-destination 198.18.0.2:80",
             "-A PREROUTING -p udp --dport 20000:20009 -j DNAT --to-destination 198.18.0.2",
+            "-A PREROUTING -p tcp -m multiport --dports 45000,45010:45012 -j DNAT --to-destination 198.18.0.2",
+            "-A PREROUTING -p tcp ! --dport 46000 -j DNAT --to-destination 198.18.0.2",
             "-A OUTPUT -p tcp -j DNAT --to-destination 198.18.0.2",
         ):
             made = subprocess.run(["iptables", "-t", "nat", *rule.split()], capture_output=True, check=False, text=True)
@@ -135,8 +137,8 @@ def test_rules_of_kubernetes_and_dnat() -> None:
             pytest.skip("iptables-legacy is not read")
         host = Remediated()
     assert [one["by"] for one in host.usage["claims"]] == ["kubernetes", "nat"]
-    assert host.usage["claims"][1]["ports"] == "20000-20009,35300"
-    assert get(RESERVED) == f"20000-20009,{NODE_PORTS},35300"
+    assert host.usage["claims"][1]["ports"] == "20000-20009,35300,45000,45010-45012"
+    assert get(RESERVED) == f"20000-20009,{NODE_PORTS},35300,45000,45010-45012"
 
 
 @private

@@ -24,6 +24,7 @@ _BODY = _HEADER.size + 4  # then struct nfgenmsg
 _EXPRESSIONS, _NAME, _DATA = 4, 1, 2
 _TRANSPORT, _DPORT = 2, 2  # header, and offset of the destination port in it
 _EQ, _LTE, _GTE = 0, 3, 5
+_XT_INVERTED, _XT_SOURCES = 2, 0  # of destination ports
 # Chains of kube-proxy with iptables, its table with nftables.
 _KUBERNETES = (b"KUBE-", b"kube-proxy\0")
 _TYPE_MASK = 0x3FFF
@@ -76,6 +77,7 @@ def translated(rule: bytes) -> PortSet:
     """The destination ports that a rule of DNAT or a redirection asks for; none where it does not ask."""
     low, high = 0, MAX_PORT
     is_dnat, is_port = False, False
+    listed = PortSet([(low, high)])
     for name, data in _expressions(rule):
         if name == b"payload":
             is_port = [_number(data.get(one)) for one in (2, 3, 4)] == [_TRANSPORT, _DPORT, 2]
@@ -88,11 +90,26 @@ def translated(rule: bytes) -> PortSet:
                 low = max(low, ends[0] or 0)
             if operator == _EQ or (name == b"cmp" and operator == _LTE):
                 high = min(high, ends[-1] or 0)
-        elif name == b"match" and _text(data.get(1)) in (b"tcp", b"udp"):
-            low, high = struct.unpack_from("=HH", data[3], 4)  # of struct xt_tcp and xt_udp
+        elif name == b"match":
+            listed = _xt_ports(_text(data.get(1)), data.get(3, b""), listed)
         is_dnat |= (name == b"nat" and _number(data.get(1)) == 1) or name == b"redir"
         is_dnat |= name == b"target" and _text(data.get(1)) in (b"DNAT", b"REDIRECT")
-    return PortSet([(low, high)]) if is_dnat and low <= high and (low, high) != (0, MAX_PORT) else PortSet()
+    asked = PortSet([(low, high)]) & listed if low <= high else PortSet()
+    return asked if is_dnat and len(asked) <= MAX_PORT else PortSet()
+
+
+def _xt_ports(match: bytes, data: bytes, ports: PortSet) -> PortSet:
+    """Those of the ports that a match of iptables is for: struct xt_tcp, xt_udp and xt_multiport_v1."""
+    if match in (b"tcp", b"udp"):
+        low, high, inverted = struct.unpack_from("=HH3xB" if match == b"tcp" else "=HHB", data, 4)
+        return ports if inverted & _XT_INVERTED else ports & PortSet([(low, high)])
+    if match != b"multiport":
+        return ports
+    kind, count, *numbers = struct.unpack_from("=BB15H15BB", data)
+    if kind == _XT_SOURCES or numbers[-1]:
+        return ports
+    each = iter(zip(numbers[:count], numbers[15:]))
+    return ports & PortSet((low, next(each, (low, 0))[0] if begins else low) for low, begins in each)
 
 
 def _expressions(rule: bytes) -> Iterator[Tuple[bytes, Dict[int, bytes]]]:

@@ -49,6 +49,15 @@ REDIRECT = expression("redir")
 WITHIN = expression("range", number(1, 8), number(2, EQ), port(3, 9000), port(4, 9010))
 XT_TCP = struct.pack("=8H", 0, 65535, 80, 90, 0, 0, 0, 0)
 TCP = expression("match", attribute(1, b"tcp\0"), number(2, 0), attribute(3, XT_TCP))
+NOT_TCP = expression("match", attribute(1, b"tcp\0"), attribute(3, struct.pack("=4H4B", 0, 65535, 80, 90, 0, 0, 0, 2)))
+NOT_UDP = expression("match", attribute(1, b"udp\0"), attribute(3, struct.pack("=4HB", 0, 65535, 80, 90, 2)))
+
+
+def multiport(kind: int = 1, inverted: int = 0) -> bytes:
+    data = struct.pack("=BB15H15BB", kind, 4, 80, 9000, 9010, 443, *[0] * 11, 0, 1, *[0] * 13, inverted)
+    return expression("match", attribute(1, b"multiport\0"), number(2, 1), attribute(3, data))
+
+
 TARGET = expression("target", attribute(1, b"DNAT\0"), number(2, 1), attribute(3, bytes(16)))
 IS_TCP = expression("cmp", number(2, EQ), attribute(3, attribute(1, b"\x06"), 0x8000))
 PROTOCOL = expression("meta", number(1, 8)), IS_TCP
@@ -62,6 +71,12 @@ PROTOCOL = expression("meta", number(1, 8)), IS_TCP
         ((DPORT, compare(GTE, 9000), compare(LTE, 9010), DNAT), "9000-9010"),
         ((DPORT, WITHIN, DNAT), "9000-9010"),
         ((TCP, TARGET), "80-90"),
+        ((NOT_TCP, TARGET), ""),
+        ((NOT_UDP, TARGET), ""),
+        ((multiport(), TARGET), "80,443,9000-9010"),
+        ((multiport(kind=2), TARGET), "80,443,9000-9010"),
+        ((multiport(kind=0), TARGET), ""),
+        ((multiport(inverted=1), TARGET), ""),
         ((DPORT, compare(EQ, 8080), SNAT), ""),
         ((DPORT, compare(EQ, 8080)), ""),
         ((DPORT, compare(NEQ, 8080), DNAT), ""),
