@@ -48,7 +48,7 @@ def find_calls(root: str, sources: Iterable[Source]) -> Iterator[Tuple[str, Call
         for pattern in source.paths:
             for real in sorted(glob.glob(files.below(root, pattern))):
                 path = "/" + os.path.relpath(real, root)
-                if source.is_script and not os.stat(real).st_mode & stat.S_IXUSR:
+                if source.is_script and not _is_executable(real):
                     continue
                 text = files.read_text(real)
                 if "sysctl" in text:
@@ -56,6 +56,13 @@ def find_calls(root: str, sources: Iterable[Source]) -> Iterator[Tuple[str, Call
                         call = _read_call(words, path, number)
                         if call is not None:
                             yield source.name, call
+
+
+def _is_executable(path: str) -> bool:
+    try:
+        return bool(os.stat(path).st_mode & stat.S_IXUSR)
+    except OSError:  # a link that leads nowhere
+        return False
 
 
 def _script_lines(text: str) -> Lines:

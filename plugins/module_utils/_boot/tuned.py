@@ -22,6 +22,7 @@ _PROFILES = ("/etc/tuned/profiles", "/usr/lib/tuned/profiles", "/etc/tuned", "/u
 _PLUGIN = "usr/lib/python3*/*-packages/tuned/plugins/plugin_sysctl.py"
 # The first one wins over the other. /etc/sysctl.conf comes last.
 _DIRECTORIES = ("/run/sysctl.d", "/etc/sysctl.d")
+_UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _TRUE = ("1", "Y", "YES", "T", "TRUE")
 _COMMENT = re.compile(r"(?:^|\s)#.*|^\s*;.*")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
@@ -43,9 +44,9 @@ class Tuned(NamedTuple):
 
 
 def find_tuned(root: str = "/", changes: Optional[Changes] = None) -> Optional[Tuned]:
-    """None where no profile is active. changes as for files.read_files()."""
+    """None where no profile is active, or no boot starts it. changes as for files.read_files()."""
     profile = " ".join(_read(root, _ACTIVE).split())
-    if not profile:
+    if not profile or not _is_started(root):
         return None
     main = {key: value for _section, key, value, _line in _parse(_read(root, _MAIN))}
     reapply = main.get("reapply_sysctl", "1").upper() in _TRUE
@@ -56,6 +57,16 @@ def find_tuned(root: str = "/", changes: Optional[Changes] = None) -> Optional[T
     own = [entry for unit in units.enabled() for entry in unit.values()]
     known = [entry for entry in own if entry.value is not None]
     return Tuned(profile, reapply, known + again, [entry for entry in own if entry.value is None], is_whole)
+
+
+def _is_started(root: str) -> bool:
+    """Unless its unit is masked, or there is one that nothing wants: an active profile stays where it is disabled."""
+    masks = (files.below(root, f"{directory}/tuned.service") for directory in _UNITS[:2])
+    if any(os.path.islink(mask) and os.readlink(mask) == os.devnull for mask in masks):
+        return False
+    is_unit = any(files.exists(root, f"{directory}/tuned.service") for directory in _UNITS)
+    # Links lead to absolute paths, which need not be below the root. tuned-ppd requires it.
+    return not is_unit or any(glob.glob(files.below(root, f"{directory}/*/tuned*.service")) for directory in _UNITS)
 
 
 def _applied_again(root: str, changes: Changes) -> List[Entry]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,44 @@ def written(root: Path, first_boot: bool = False) -> list[tuple[str, str, str, s
 
 def test_nothing_is_there(tmp_path: Path) -> None:
     assert find_late_writers([], [REUSE], str(tmp_path)) == ([], [], None)
+
+
+@pytest.mark.parametrize("directory", ["network/if-up.d", "NetworkManager/dispatcher.d"])
+def test_what_is_no_script_sets_nothing(tmp_path: Path, directory: str) -> None:
+    """A link that leads nowhere, one in a circle, a directory and a pipe."""
+    place = grow(tmp_path, {f"/etc/{directory}/zz": f"sysctl -w {REUSE}=0\n"}) / "etc" / directory
+    (place / "gone").symlink_to("/nowhere/at/all")
+    (place / "circle").symlink_to("circle")
+    (place / "more").mkdir()
+    os.mkfifo(place / "pipe")
+    assert [(key, value) for _name, key, value, _place in written(tmp_path)] == [(REUSE, "0")]
+
+
+UNITS = "/usr/lib/systemd/system/tuned.service"
+STARTED = "/etc/systemd/system/multi-user.target.wants/tuned.service"
+
+
+@pytest.mark.parametrize(
+    ("units", "is_found"),
+    [
+        ([], True),
+        ([UNITS, STARTED], True),
+        ([UNITS, STARTED.replace("tuned.", "tuned-ppd.")], True),
+        ([UNITS], False),
+        ([UNITS.replace("/usr", "")], False),
+    ],
+    ids=["no systemd", "enabled", "by tuned-ppd", "disabled", "disabled, no merged /usr"],
+)
+def test_tuned_that_no_boot_starts(tmp_path: Path, units: list[str], is_found: bool) -> None:
+    """Its active profile stays behind where it is disabled."""
+    tree = {**ACTIVE, "/etc/tuned/own/tuned.conf": f"[sysctl]\n{REUSE}=0\n", **dict.fromkeys(units, "")}
+    assert bool(find_tuned(str(grow(tmp_path, tree)))) is is_found
+
+
+def test_tuned_that_is_masked(tmp_path: Path) -> None:
+    grow(tmp_path, {**ACTIVE, UNITS: "", STARTED: ""})
+    (tmp_path / "etc/systemd/system/tuned.service").symlink_to("/dev/null")
+    assert find_tuned(str(tmp_path)) is None
 
 
 def test_tuned_applies_its_profile_and_then_the_files_of_run_and_etc(tmp_path: Path) -> None:
