@@ -99,6 +99,16 @@ def test_open_connections_to_many_destinations_from_bound_sockets(privileged: bo
     assert "Nothing to do" not in said(usage)
 
 
+@private
+def test_the_next_step_is_for_what_the_verdict_names() -> None:
+    """Clients that call bind() have many connections open to one destination: not keep-alive is what helps first."""
+    with Network(LOW, HIGH, HOST, OTHER) as network:
+        assert network.leave_established((OTHER, 443), 400, (HOST, 0), BIND) == 400
+        usage = observed()
+    assert f"for bind() to {HOST} are blocked" in said(usage)
+    assert "Next: Let clients set IP_BIND_ADDRESS_NO_PORT" in said(usage)
+
+
 @pytest.mark.parametrize(("share", "level"), [(0.3, "ok"), (0.45, "warning"), (0.6, "critical"), (1.0, "exhausted")])
 @PRIVILEGED
 @private
@@ -117,6 +127,7 @@ def test_one_source_and_ten_endpoints(privileged: bool, share: float, level: str
     if level in ("warning", "critical"):
         assert f"of 500 local ports for bind() to {HOST} are blocked" in said(usage)
         assert f"any (bind) from {HOST}" in said(usage)
+        assert "Next: Let clients set IP_BIND_ADDRESS_NO_PORT" in said(usage)
 
 
 @PRIVILEGED

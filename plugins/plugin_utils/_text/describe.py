@@ -352,7 +352,9 @@ def next_steps(usage: Usage) -> list[str]:
         hidden = usage["sysctls"].get(PORT_RANGE) is None
         asked = "not_allowed" if hidden else usage["probe"]
         return labelled("Next", _ASK[asked]) if asked in _ASK else []
-    remedies = [finding["remedy"] for finding in usage["findings"] if finding["id"] in TOLD_BY_VERDICT]
+    of_binders = bool(usage["pools"]) and usage["pools"][0]["kind"] == "bind"
+    remedies = [one["remedy"] for one in usage["findings"] if of_binders and one["id"] == "bind-before-connect"]
+    remedies += [one["remedy"] for one in usage["findings"] if one["id"] in TOLD_BY_VERDICT]
     name = place_name(usage["namespace"])
     if remedies and name:
         own = f"The playbook remediate changes this host and not {name}, whose sysctls are set {_WHERE_SET}."
