@@ -78,6 +78,10 @@ class TimeWaitExpiries:
         raw = self._raw(destination)
         return memoryview(raw[1:] + raw[:1]).cast("H")[::2]
 
+    def ticks(self, destination: Destination) -> bytes:
+        """What each has left."""
+        return self._column(destination, TICK)
+
     def low_bytes(self, destination: Destination) -> bytes:
         """The low byte of each local port."""
         return self._column(destination, PORT_LOW)
@@ -135,6 +139,13 @@ class SocketTable:
         """How many of them have an odd local port."""
         odd = self.time_wait.low_bytes(destination).translate(_PARITY).count(1)
         return odd + sum(port & 1 for port in self.live_ports.get(destination, ()))
+
+    def count_recent(self, destination: Destination, least: int) -> Tuple[int, int]:
+        """Of those that are live, or have at least so many ticks left of TIME_WAIT: all, and those of an odd port."""
+        live = self.live_ports.get(destination, ())
+        ticks = self.time_wait.ticks(destination)
+        odd = sum(low & 1 for tick, low in zip(ticks, self.time_wait.low_bytes(destination)) if tick >= least)
+        return len(live) + self.time_wait.count(destination, least), sum(port & 1 for port in live) + odd
 
     def destinations(self) -> Set[Destination]:
         return set(self.live) | set(self.time_wait)

@@ -12,6 +12,7 @@ from typing import Collection, DefaultDict, Dict, Iterable, Iterator, List, Mapp
 
 from .._kernel.ports import PortRange, PortSet, client_ports, second_half
 from .._kernel.tcp import Destination
+from .._kernel.time_wait import TIME_WAIT_MS
 from .._sockets.socket_table import SocketTable
 
 # Of so many sockets one may come, go or be passed over while they are counted.
@@ -26,6 +27,8 @@ _EVENLY = 0.5
 _DENSE = 0.9
 # What a program may hold to lead others on, as a share of all ports.
 _LARGE = 0.05
+# What a client does now shows in what it closed within so long, and in its live sockets.
+_RECENT_MS = 5000
 # One-pass kernels: so many sockets at least, and so little a chance that connect() would share no port.
 _TOLD_FROM = 100
 _BY_CHANCE = 0.001
@@ -56,13 +59,18 @@ class _Group(NamedTuple):
         return self.second >= (self.sockets - self.second) * _EVENLY
 
 
-def find_binders(table: SocketTable, port_range: PortRange, reserved: PortSet, two_pass: bool) -> Binders:
+def find_binders(
+    table: SocketTable, port_range: PortRange, reserved: PortSet, two_pass: bool, lasts_ms: int = TIME_WAIT_MS
+) -> Binders:
+    """lasts_ms: how long TIME_WAIT lasts."""
     clients = client_ports(port_range, reserved) - PortSet.of(table.listening | table.bound)
     if not two_pass:
         return _without_halves(table, len(clients))
     second = second_half(port_range, clients)
     counts = {one: (table.count(one), _count_second(table, one, port_range)) for one in table.destinations()}
-    groups = _without_led_on(table, list(_groups(counts, len(clients) - second)), len(clients), second, port_range)
+    least = max(0, lasts_ms - _RECENT_MS) >> table.time_wait.shift
+    groups = [one for one in _groups(counts, len(clients) - second) if not _is_past(table, one, least, port_range)]
+    groups = _without_led_on(table, groups, len(clients), second, port_range)
     by_source = {
         source: _union((table.ports(one) for group in found for one in group.destinations), len(clients))
         for source, found in _by_source(groups).items()
@@ -99,6 +107,15 @@ def _groups(counts: Mapping[Destination, Tuple[int, int]], first: int) -> Iterat
         number, second = (sum(column) for column in zip(*map(counts.__getitem__, found)))
         if second:
             yield _Group(source, found, number, second)
+
+
+def _is_past(table: SocketTable, group: _Group, least: int, port_range: PortRange) -> bool:
+    """Whether it keeps to the first half now, and what it has in the second is from when the first was used up."""
+    recent, second = 0, 0
+    for one in group.destinations:
+        number, odd = table.count_recent(one, least)
+        recent, second = recent + number, second + (number - odd if port_range.low % 2 else odd)
+    return recent > 0 and second == 0
 
 
 def _without_led_on(

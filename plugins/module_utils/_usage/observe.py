@@ -143,7 +143,7 @@ def observe_namespace(
         if sysctls[keys.TW_TIMEOUT] is None and table.time_wait.exceeds(reuse.time_wait_ms):
             kernel["time_wait"] = features.time_wait_seen(table.time_wait.longest_ms())
             reuse = reuse._replace(time_wait_ms=kernel["time_wait"]["milliseconds"])
-        binders = find_binders(table, port_range, reserved, two_pass)
+        binders = find_binders(table, port_range, reserved, two_pass, reuse.lasts_ms())
         usable = pools.describe_ports(port_range, reserved, table, two_pass)["usable"]
         ports = pools.describe_ports(port_range, reserved, table, two_pass, len(binders.ports))
         unseen = _unseen(sockstat, table) if method == "procfs" or not features.shows_bound(host.release) else 0

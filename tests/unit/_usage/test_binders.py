@@ -46,6 +46,18 @@ def test_a_client_that_calls_connect_alone() -> None:
     assert found({(HOST, 443): EVERY}) == (1000, set(), {}, 0)
 
 
+@pytest.mark.parametrize(
+    ("young", "bound"), [(FIRST[300:340], set()), ([*FIRST[300:340], SECOND[210]], {*SECOND[:200], SECOND[210]})]
+)
+def test_what_is_left_of_the_second_half_when_the_first_was_used_up(young: list[int], bound: set[int]) -> None:
+    """A change let ports be reused: the client is back in the first half. One that binds goes on to use the second."""
+    sockets = SocketTable()
+    left = [*FIRST[:200], *SECOND[:200]]
+    sockets.time_wait.add((HOST, PEER, 443), [record(port, 100) for port in left])
+    sockets.time_wait.add((HOST, PEER, 443), [record(port, 230) for port in young])
+    assert find_binders(sockets, RANGE, PortSet(), True).ports == bound
+
+
 @pytest.mark.parametrize("number", [100, 450, 600, 900, 1000])
 def test_clients_that_bind_are_seen_however_many_ports_they_have(number: int) -> None:
     chosen = [*SECOND, *FIRST][:number]
