@@ -242,7 +242,7 @@ def _ask(
     wanted = wanted or to_connect[:1] * suspected
     asked, answers = _dry_connects(wanted)
     unasked = len(wanted) - len(answers)
-    near = [pool for pool in found if pool.kind == pools.BIND and pool.is_near(options.thresholds)]
+    near = [pool for pool in found if pool.kind == pools.BIND and (doubt.more or pool.is_near(options.thresholds))]
     if near:
         answers.update((pool.key, probe.dry_bind(pool.source)) for pool in near[:_MOST_ASKED])
         asked = "asked" if asked == "not_needed" else asked
