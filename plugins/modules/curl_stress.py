@@ -297,7 +297,7 @@ stopped_by:
 
 from typing import Any, Dict
 
-from ..module_utils import _module
+from ..module_utils._common import shell
 from ..module_utils._stress import run
 
 ARGUMENTS: Dict[str, Dict[str, Any]] = {
@@ -314,7 +314,7 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
 
 
 def main() -> None:
-    _module.run(ARGUMENTS, run.stress, mutually_exclusive=[("url", "serve")], required_one_of=[("url", "serve")])
+    shell.run(ARGUMENTS, run.stress, mutually_exclusive=[("url", "serve")], required_one_of=[("url", "serve")])
 
 
 if __name__ == "__main__":

@@ -542,7 +542,7 @@ complete:
 
 from typing import Any, Dict
 
-from ..module_utils import _module
+from ..module_utils._common import shell
 from ..module_utils._dropin.applied import find_applied
 from ..module_utils._dropin.journal import DROPIN, STATE_DIR
 from ..module_utils._usage.observe import observe
@@ -568,7 +568,7 @@ def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
 
 
 def main() -> None:
-    _module.run(ARGUMENTS, run, supports_check_mode=True)
+    shell.run(ARGUMENTS, run, supports_check_mode=True)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ users:
 
 from typing import Any, Dict
 
-from ..module_utils import _module
+from ..module_utils._common import shell
 from ..module_utils._trace.users import observe_users
 
 ARGUMENTS: Dict[str, Any] = {
@@ -191,7 +191,7 @@ def run(options: Dict[str, Any], check: bool) -> Dict[str, Any]:
 
 
 def main() -> None:
-    _module.run(ARGUMENTS, run, supports_check_mode=True)
+    shell.run(ARGUMENTS, run, supports_check_mode=True)
 
 
 if __name__ == "__main__":

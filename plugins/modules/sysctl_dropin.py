@@ -242,7 +242,7 @@ recovered:
 
 from typing import Any, Dict
 
-from ..module_utils import _module
+from ..module_utils._common import shell
 from ..module_utils._dropin.journal import DROPIN, STATE_DIR
 from ..module_utils._dropin.run import run
 
@@ -260,7 +260,7 @@ ARGUMENTS: Dict[str, Any] = {
 
 
 def main() -> None:
-    _module.run(ARGUMENTS, run, required_if=[("state", "present", ["content"])], supports_check_mode=True)
+    shell.run(ARGUMENTS, run, required_if=[("state", "present", ["content"])], supports_check_mode=True)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ..module_utils._errors import OptionError
-from ..module_utils._module import refuse_booleans
+from ..module_utils._common.errors import OptionError
+from ..module_utils._common.shell import refuse_booleans
 from . import _border, _plan, _template
 from ._host_action import OUTPUT, HostAction, Result
 from ._model import ApplyResult, Plan, Usage

@@ -15,8 +15,8 @@ from stat import S_ISREG
 
 from ansible import constants as C  # noqa: N812 - its usual name
 
+from ..module_utils._common.errors import OptionError
 from ..module_utils._dropin import syntax
-from ..module_utils._errors import OptionError
 from ..module_utils._kernel import sysctl
 from ._model import Plan
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import Error
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import JournalError
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import Error
 
 from .dropin import (
     CONTENT,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import ApplyError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import load_journal
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
 
 from .dropin import (
     DROPIN,

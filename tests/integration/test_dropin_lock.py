@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.lock import (
     LOCK_NAME,
     LockedError,
@@ -21,7 +22,6 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.loc
     lock_state,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.trust import UntrustedError
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sysctl
 
 from .dropin import DROPIN, FIN, OTHER_CONTENT, RANGE, REUSE, STATE, absent, get, nothing_changes, present, run_module

@@ -20,8 +20,8 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import PROCPS, SYSTEMD, Loader
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import Error
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.applied import find_applied
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import Error
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
     PortSet,
     meant_ports,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress.http_server import (
     RESPONSE,
     keep_alive_server,

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import NamespaceError, OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import NamespaceError, OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_sockstat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import PORT_RANGE

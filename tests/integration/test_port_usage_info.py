@@ -226,7 +226,7 @@ print(os.read(reader, 1 << 20).decode())
 )
 def test_bad_input_is_named(inside: Any, params: str, message: str) -> None:
     got = inside(f"""
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError
 try:
     observe({params})
 except OptionError as error:

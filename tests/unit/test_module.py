@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils import _errors, _module
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import dropin, journal, lock, trust
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import (
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common import errors, shell
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import (
     Error,
     LoadFailedError,
     OptionError,
     SockDiagError,
 )
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._module import refuse_booleans
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.shell import refuse_booleans
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import dropin, journal, lock, trust
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         if hasattr(basic, "_ANSIBLE_PROFILE"):  # ansible-core 2.19 and newer
             monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
         with pytest.raises(SystemExit) as ended:
-            _module.run(SPEC, function, supports_check_mode=True)
+            shell.run(SPEC, function, supports_check_mode=True)
         return json.loads(capsys.readouterr().out), ended.value.code
 
     return start
@@ -111,9 +111,9 @@ def test_refused(arguments: dict[str, object], message: str) -> None:
         refuse_booleans(SPEC, arguments)
 
 
-def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
-    drawn = re.findall(r"^ *(\w*Error) ", _errors.__doc__ or "", re.MULTILINE)
+def test_the_tree_oferrors_is_drawn_as_it_is() -> None:
+    drawn = re.findall(r"^ *(\w*Error) ", errors.__doc__ or "", re.MULTILINE)
     elsewhere = (dropin.ApplyError, journal.JournalError, lock.LockedError, probe.NotAllowedError, trust.UntrustedError)
-    here = [one for one in vars(_errors).values() if inspect.isclass(one) and one.__module__ == _errors.__name__]
+    here = [one for one in vars(errors).values() if inspect.isclass(one) and one.__module__ == errors.__name__]
     assert sorted(drawn) == sorted(one.__name__ for one in (*here, *elsewhere))
     assert all(issubclass(one, Error) for one in (*here, *elsewhere))

@@ -5,7 +5,7 @@
 import os
 from typing import Any, Dict, NamedTuple, Optional
 
-from .._errors import Error
+from .._common.errors import Error
 from .._kernel import sysctl
 from . import durable_file
 from .durable_file import FileState

@@ -5,7 +5,7 @@
 import os
 from typing import Optional
 
-from .._errors import Error, OptionError
+from .._common.errors import Error, OptionError
 from .._kernel import sysctl
 from .journal import journal_path
 

@@ -8,7 +8,7 @@ import os
 import stat
 from typing import Iterator, NamedTuple, Optional, Union
 
-from .._errors import Error
+from .._common.errors import Error
 
 _SELINUX = "security.selinux"
 

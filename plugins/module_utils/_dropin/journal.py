@@ -13,7 +13,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import quote, unquote
 
-from .._errors import Error
+from .._common.errors import Error
 from .._kernel import keys
 from .._kernel.ports import parse_ports
 from . import durable_file, syntax

@@ -15,7 +15,7 @@ import stat
 import time
 from typing import Iterator, Optional
 
-from .._errors import Error
+from .._common.errors import Error
 from .._kernel import sysctl
 from . import durable_file
 from .trust import check_file, check_state_directory

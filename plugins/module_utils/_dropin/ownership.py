@@ -5,7 +5,7 @@
 from typing import Dict, Iterable, Mapping, NamedTuple, Optional, Set, Tuple
 
 from .._boot.precedence import BootValue
-from .._errors import OptionError
+from .._common.errors import OptionError
 from .._kernel import sysctl
 from .._kernel.keys import PORT_RANGE, RESERVED_PORTS
 from .._kernel.ports import parse_ports, parse_range, range_ports

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Dict, Iterable, Mapping, NamedTuple, Optional, Sequence
 
-from .._errors import OptionError
+from .._common.errors import OptionError
 from .._kernel import keys, sysctl
 from .._kernel.ports import parse_ports, parse_range
 from .._kernel.sysctl_value import RefusedError, Version, value_after

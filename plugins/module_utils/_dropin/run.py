@@ -11,7 +11,7 @@ from .._boot import outlook as boot_outlook
 from .._boot.dialects import Loader
 from .._boot.outlook import BootOutlook
 from .._boot.precedence import BootValue
-from .._errors import OptionError
+from .._common.errors import OptionError
 from .._kernel import sysctl
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState

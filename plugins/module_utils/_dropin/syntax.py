@@ -5,7 +5,7 @@
 import re
 from typing import Dict, Iterable, List, NamedTuple
 
-from .._errors import OptionError
+from .._common.errors import OptionError
 from .._kernel import sysctl
 
 _GLOB = re.compile(r"[*?\[]")

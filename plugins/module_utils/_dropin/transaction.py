@@ -31,7 +31,7 @@ from typing import (
 )
 
 from .._boot.precedence import BootValue
-from .._errors import Error, OptionError, format_os_error
+from .._common.errors import Error, OptionError, format_os_error
 from .._kernel import features, keys, sysctl
 from .._kernel.ports import parse_ports
 from .._kernel.sysctl_write import write_sysctl

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import FrozenSet
 
-from .._errors import Error
+from .._common.errors import Error
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from .._errors import ProcfsError
+from .._common.errors import ProcfsError
 from . import keys, sysctl
 from .keys import TW_RECYCLE, TW_REUSE, TW_REUSE_DELAY, TW_TIMEOUT
 from .time_wait import TIME_WAIT_MS

@@ -12,7 +12,7 @@ import os
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from .._errors import NamespaceError
+from .._common.errors import NamespaceError
 from .counters import PROC
 from .processes import started
 

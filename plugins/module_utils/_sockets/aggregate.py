@@ -16,7 +16,7 @@ import struct
 import sys
 from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Tuple
 
-from .._errors import SockDiagError
+from .._common.errors import SockDiagError
 from .._kernel.ports import MAX_PORT, PortSet
 from .._kernel.tcp import CLOSE, LISTEN, TIME_WAIT, Destination, fold
 from .socket_table import MAX_TICK, PORT_HIGH, PORT_LOW, RECORD, RECORD_SIZE, TICK, TICK_SHIFT, SocketTable

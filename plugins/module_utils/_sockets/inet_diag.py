@@ -13,7 +13,7 @@ import sys
 from types import TracebackType
 from typing import Iterator, Optional, Sequence, Set, Tuple, Type
 
-from .._errors import SockDiagError
+from .._common.errors import SockDiagError
 from .._kernel.counters import read_sockstat
 from .._kernel.ports import PortRange, PortSet, client_ports
 from .._kernel.tcp import LISTEN, TIME_WAIT

@@ -19,7 +19,7 @@ import socket
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from .._errors import UnsupportedError
+from .._common.errors import UnsupportedError
 
 # Not in the socket module of Python 3.6: include/uapi/linux/tcp.h and in.h.
 _TCP_REPAIR = 19

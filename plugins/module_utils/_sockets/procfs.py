@@ -12,7 +12,7 @@ import os
 import struct
 from typing import Counter, DefaultDict, Dict, Iterator, NamedTuple, Set, Tuple
 
-from .._errors import ProcfsError
+from .._common.errors import ProcfsError
 from .._kernel.counters import PROC
 from .._kernel.ports import FIRST_UNPRIVILEGED, PortRange, PortSet, client_ports
 from .._kernel.tcp import CLOSE, LISTEN, SYN_RECV, TIME_WAIT, fold

@@ -14,8 +14,8 @@ import socket
 from contextlib import contextmanager, suppress
 from typing import Dict, Iterator
 
-from .._errors import OptionError
-from .._text import format_endpoint
+from .._common.errors import OptionError
+from .._common.text import format_endpoint
 
 _BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

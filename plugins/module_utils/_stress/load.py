@@ -11,7 +11,7 @@ from array import array
 from contextlib import suppress
 from typing import Counter, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .._errors import OptionError
+from .._common.errors import OptionError
 
 try:
     import pycurl

@@ -6,7 +6,7 @@ import re
 from typing import Any, Mapping
 from urllib.parse import urlsplit
 
-from .._errors import OptionError
+from .._common.errors import OptionError
 
 # Lowest and highest accepted value, both included. The highest ones bound what a typing error can do to a network.
 BOUNDS = {

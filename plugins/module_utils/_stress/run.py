@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any, Dict, Mapping
 
-from .._errors import LoadFailedError, UnsupportedError
+from .._common.errors import LoadFailedError, UnsupportedError
 from .._kernel import counters
 from .._sockets import probe
 from . import load, report

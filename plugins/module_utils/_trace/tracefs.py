@@ -15,7 +15,7 @@ import signal
 import time
 from typing import Callable, Iterator, List
 
-from .._errors import UnsupportedError
+from .._common.errors import UnsupportedError
 from .._kernel.processes import started
 
 _MOUNTED = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")

@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from .._errors import OptionError, UnsupportedError
+from .._common.errors import OptionError, UnsupportedError
 from .._kernel.counters import PROC
 from .._sockets.owners import Files, owner_of, read_file
 from . import tracefs

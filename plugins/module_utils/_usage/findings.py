@@ -8,12 +8,12 @@ docs/findings.md describes each identifier; a function here yields those of one 
 from types import MappingProxyType
 from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .._common.text import format_destination, format_duration, format_forecast_time, format_percent
 from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, parse_ports, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
-from .._text import format_destination, format_duration, format_forecast_time, format_percent
 from .pools import BIND, CONNECT, SURE, UDP, Doubt, Pool
 
 SEVERITIES = ("critical", "warning", "info")

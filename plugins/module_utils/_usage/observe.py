@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._claims import kubernetes, nat_rules, published
+from .._common.errors import SockDiagError, UnsupportedError
 from .._dropin.applied import Applied
-from .._errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, namespaces, sysctl
 from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, left_out, ports_in_force
 from .._kernel.tcp import TIME_WAIT

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
-from .._errors import OptionError
+from .._common.errors import OptionError
 from .._kernel.ports import MAX_PORT
 from .._kernel.tcp import Destination, fold
 

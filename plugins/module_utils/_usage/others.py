@@ -8,7 +8,7 @@ namespaces does not multiply the one dump that a loaded one takes.
 
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .._errors import NamespaceError, OptionError
+from .._common.errors import NamespaceError, OptionError
 from .._kernel import namespaces
 from .._kernel.counters import PROC
 from .._kernel.namespaces import Namespace

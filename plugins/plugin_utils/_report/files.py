@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ...module_utils._text import format_destination
+from ...module_utils._common.text import format_destination
 from .._model import HostReport, Pool, Report, Usage
 from .._text.places import place_name, places
 from .._text.users import users_of

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._text import format_destination
+from ...module_utils._common.text import format_destination
 from .._model import (
     DestinationGroup,
     Finding,

@@ -20,7 +20,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...module_utils._text import format_destination, format_percent
+from ...module_utils._common.text import format_destination, format_percent
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
 from .._text.describe import at_services, notable, reason, scope, told_places, verdict
 from .._text.places import place_name, places, worst_place

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ...module_utils._text import format_destination, format_percent
+from ...module_utils._common.text import format_destination, format_percent
 from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage, User
 from .._text.layout import cut_end, cut_middle, one_line, table, wrap
 from .._text.places import place_name

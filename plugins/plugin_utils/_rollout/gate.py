@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ...module_utils._common.text import format_destination
 from ...module_utils._kernel import sysctl
 from ...module_utils._kernel.ports import (
     FIRST_HALF,
@@ -26,7 +27,6 @@ from ...module_utils._kernel.ports import (
     usable_ports,
 )
 from ...module_utils._kernel.time_wait import reuse_in_force
-from ...module_utils._text import format_destination
 from .. import _border
 from .._model import ApplyResult, Check, Gate, KeyResult, Pool, Usage
 from .._text.wording import format_use

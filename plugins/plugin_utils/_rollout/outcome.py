@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypedDict
 
+from ...module_utils._common.text import format_destination
 from ...module_utils._kernel.ports import FIRST_HALF
-from ...module_utils._text import format_destination
 from .. import _border
 from .._model import (
     ApplyResult,

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from ...module_utils._common.text import format_destination, format_duration, format_forecast_time, format_percent
 from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
 from ...module_utils._kernel.ports import FIRST_HALF
-from ...module_utils._text import format_destination, format_duration, format_forecast_time, format_percent
 from .._border import clean, parse
 from .._model import (
     ApplyResult,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ...module_utils._text import format_destination
+from ...module_utils._common.text import format_destination
 from .._model import NamespaceUsage, Pool, User, Users
 from .layout import cut_end, labelled, table
 from .wording import format_number

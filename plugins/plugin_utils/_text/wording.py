@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._text import format_destination, format_duration, format_percent
+from ...module_utils._common.text import format_destination, format_duration, format_percent
 from .._model import Forecast, Pool
 
 Word = TypeVar("Word", bound=str)

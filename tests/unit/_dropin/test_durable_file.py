@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import Error
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import durable_file
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.durable_file import FileState
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import Error
 
 
 def state(content: bytes, mode: int = 0o644, context: bytes | None = None) -> FileState:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import syntax
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.syntax import Assignment, parse
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
 
 PART = st.text("abcxyz_0123456789", min_size=1, max_size=8)
 KEYS = st.lists(PART, min_size=2, max_size=5).map(".".join)

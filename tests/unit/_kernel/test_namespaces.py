@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import NamespaceError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import NamespaceError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace, Others
 

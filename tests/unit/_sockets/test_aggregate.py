@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import SockDiagError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import SockDiagError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
     PortRange,
     PortSet,

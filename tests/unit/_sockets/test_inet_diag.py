@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import SockDiagError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import SockDiagError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.inet_diag import SockDiag

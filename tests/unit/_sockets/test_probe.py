@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import UnsupportedError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import UnsupportedError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
 
 HOST = socket.inet_aton("198.18.0.1")

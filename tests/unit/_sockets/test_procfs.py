@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import ProcfsError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import ProcfsError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import procfs
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.procfs import Row, parse_row

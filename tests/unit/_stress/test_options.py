@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._stress import options
 
 GOOD = {

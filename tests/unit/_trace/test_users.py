@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError, UnsupportedError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError, UnsupportedError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.owners import Files
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._trace import tracefs, users
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._trace.users import (

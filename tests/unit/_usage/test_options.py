@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import Only, parse_only
 
 V4 = socket.inet_aton("192.0.2.1")

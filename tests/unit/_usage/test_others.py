@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._errors import NamespaceError, OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import NamespaceError, OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.owners import Owner

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Mapping
 # AnsibleModule has turned `true` into 1 for an option that wants a number; only the raw arguments still tell.
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
-from ._errors import Error, OptionError, format_os_error
+from .errors import Error, OptionError, format_os_error
 
 _NUMBERS = ("int", "float")
 
