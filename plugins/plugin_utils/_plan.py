@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from ..module_utils._dropin.journal import DROPIN as DROPIN
+from ..module_utils._dropin.journal import DROPIN
 from ..module_utils._dropin.ownership import without_ours
 from ..module_utils._kernel import features, keys, sysctl
 from ..module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS, TIMESTAMPS, TW_RECYCLE, TW_REUSE

@@ -15,6 +15,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._common.errors import OptionError
 from ..module_utils._common.shell import refuse_booleans
+from ..module_utils._dropin.journal import DROPIN
 from . import _border, _plan, _template
 from ._host_action import OUTPUT, HostAction, Result
 from ._model import ApplyResult, Plan, Usage
@@ -70,7 +71,7 @@ class RemediatingAction(HostAction):
         everything = {"detail": "full", "max_pools": 1, **place}
         usage = result["usage"] = self.ask("port_usage_info", everything, Usage, result, task_vars)
         try:
-            plan = result["plan"] = wrap_var(_plan.make_plan(usage, options["policy"], options["path"] or _plan.DROPIN))
+            plan = result["plan"] = wrap_var(_plan.make_plan(usage, options["policy"], options["path"] or DROPIN))
         except ValueError as error:
             raise StepFailedError(str(error)) from error
         refused = _plan.refused_wishes(plan, options["policy"])

@@ -71,7 +71,7 @@ def test_a_text_is_taken_as_predicted(seed: int) -> None:
     version = features.parse_version(features.release())
     existing = [key for key in WRITTEN if sysctl.read(key) is not None]
     taken = Counter[tuple[str, bool]]()
-    for _ in range(CASES):
+    for _turn in range(CASES):
         key, text = chance.choice(existing), random_text(chance)
         current = sysctl.read_all(existing)
         try:

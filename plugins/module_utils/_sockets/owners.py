@@ -165,8 +165,8 @@ def _pod(uid: str, notes: Dict[str, Any], container_id: Optional[str], files: Fi
     name = _pod_name(notes)
     for log in files.names("/var/log/containers") if not name else ():
         if container_id and log.endswith(f"-{container_id}.log"):
-            pod, _, rest = log[: -len(container_id) - 5].partition("_")
-            namespace, _, container = rest.partition("_")
+            pod, _dash, rest = log[: -len(container_id) - 5].partition("_")
+            namespace, _dash, container = rest.partition("_")
             name = f"{namespace}/{pod}"
     for directory in files.names("/var/log/pods") if not name else ():
         if directory.endswith(f"_{uid}"):

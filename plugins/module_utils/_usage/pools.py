@@ -88,14 +88,12 @@ class Pool(NamedTuple):
     def question(self) -> Question:
         """What to ask the kernel about a pool of the kind connect."""
         source, address, port = self.key
-        assert address is not None
-        return source, address, port or 0
+        return source, address or b"", port or 0
 
     @property
     def source(self) -> bytes:
         """Of a pool of the kind bind."""
-        assert self.key[0] is not None
-        return self.key[0]
+        return self.key[0] or b""
 
     @property
     def blocked(self) -> int:
