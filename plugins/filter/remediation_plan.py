@@ -181,10 +181,11 @@ def remediation_plan(
     usage: Mapping[str, Any], policy: Mapping[str, Any] | None = None, path: str | None = None
 ) -> Mapping[str, Any]:
     # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
-    from ..plugin_utils import _plan
+    from ..module_utils._dropin.journal import DROPIN
+    from ..plugin_utils._plan import make_plan
 
     try:
-        return _plan.make_plan(usage, policy or {}, path or _plan.DROPIN)
+        return make_plan(usage, policy or {}, path or DROPIN)
     except ValueError as error:
         raise AnsibleFilterError(f"remediation_plan: {error}") from error
 
