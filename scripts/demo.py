@@ -32,7 +32,7 @@ NARROW = "net.ipv4.ip_local_port_range=32768 33267"
 DESTINATION = ("198.18.0.1", 8080)
 
 # What an administrator may have left there.
-FOREIGN_FILE = Path("/etc/sysctl.d/50-narrow.conf")
+FOREIGN_FILE = Path("/etc/sysctl.d/50-keepalive.conf")
 
 SETTINGS = Path("/proc/sys/net/ipv4")
 NAMESPACES = (Path("/proc/self/ns/net"), Path("/proc/self/ns/mnt"))
@@ -254,7 +254,7 @@ def shown(path: Path) -> str:
 def tell() -> int:
     """Run the story; 0 if every promise was kept. Only to be called in private namespaces."""
     REPORT.unlink(missing_ok=True)
-    FOREIGN_FILE.write_text(NARROW + "\n")
+    FOREIGN_FILE.write_text("net.ipv4.tcp_keepalive_time = 7200\n")
     started, start = time.monotonic(), snapshot()
     story = Story()
     tellers = {"play": story.on_play, "ok": story.on_ok, "failed": story.on_failed}

@@ -293,7 +293,7 @@ def test_states_are_told_apart(state: str, identifier: str, words: str) -> None:
     assert f"{state.upper()}" in said(usage)
     assert "connect() takes long to find a free one: " in said(usage)  # for so long, which was measured
     assert found["destination-critical"]["evidence"]["search_us"] == usage["pools"][0]["probe"]["search_us"] > 0
-    assert re.search(r"found a port in \d+ us level by the kernel", page(usage))
+    assert re.search(r"found a port in [\d.,]+ [mu]?s level by the kernel", page(usage))
     for told in (said(usage), terminal(usage), page(usage)):
         assert "(HTTP keep-alive, a pool)" not in told
         assert identifier in told
@@ -350,7 +350,8 @@ def test_a_published_port_in_the_range(method: str, detail: str) -> None:
         usage = observed(detail=detail, method=method)
         set_sysctls(ip_local_reserved_ports=LOW + 300)
         assert "listener-in-range" not in findings(observed(detail=detail, method=method))
-    assert (usage["level"], usage["method"] == "sockstat") == ("ok", detail == "auto")
+    assert usage["level"] == "ok"
+    assert detail == "auto" or usage["method"] != "sockstat"
     assert findings(usage)["listener-in-range"]["evidence"] == {"ports": str(LOW + 300)}
     for words in (said(usage), terminal(usage), page(usage)):
         assert "Reserve these ports (ip_local_reserved_ports)" in words

@@ -192,7 +192,8 @@ def their_own(installed: Path, tmp_path: Path) -> Iterator[tuple[Controller, dic
             "password": "open sesame\n",
             "site.yml": SITE,
             "inventory/group_vars/all/house.yml": json.dumps({"ansible_managed": "House rules apply", **HIJACK}),
-            "inventory/group_vars/all/vault.yml": "timewait_remediate_reserve: [20000]\n",
+            "inventory/group_vars/all/vault.yml": "timewait_remediate_reserve: [20000]\n"
+            "timewait_remediate_accept_risk: [fewer_ports]\n",
         }
     )
     (user.directory / "collections").symlink_to(installed.parents[2])

@@ -40,6 +40,7 @@ OPTIONS = {
     "destination": None,
     "warning_threshold": 0.4,
     "critical_threshold": 0.5,
+    "namespaces": ["own"],
     "probe": "never",  # the kernel that would answer is another one
 }
 
@@ -133,10 +134,15 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
 
 def change(dropin: Dropin, text: Optional[str], check: bool = False) -> ApplyResult:
     """Apply the text, or roll back where there is none."""
-    with transaction.begin(dropin, 5, check) as start:
+    # A plain file keeps what a shorter value does not cover; the kernel does not.
+    with mock.patch.object(transaction, "write_sysctl", _set), transaction.begin(dropin, 5, check) as start:
         if text is None:
             return transaction.commit(start, transaction.prepare_rollback(start, trial=False))
         return transaction.commit(start, transaction.prepare_apply(start, text, trial=False))
+
+
+def _set(key: str, value: str, root: str) -> None:
+    Path(sysctl.path_of(key, root)).write_text(f"{value}\n")
 
 
 def contents(directory: Path) -> Dict[str, bytes]:
