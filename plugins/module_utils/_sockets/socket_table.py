@@ -143,9 +143,12 @@ class SocketTable:
     def count_recent(self, destination: Destination, least: int) -> Tuple[int, int]:
         """Of those that are live, or have at least so many ticks left of TIME_WAIT: all, and those of an odd port."""
         live = self.live_ports.get(destination, ())
-        ticks = self.time_wait.ticks(destination)
-        odd = sum(low & 1 for tick, low in zip(ticks, self.time_wait.low_bytes(destination)) if tick >= least)
-        return len(live) + self.time_wait.count(destination, least), sum(port & 1 for port in live) + odd
+        is_recent = self.time_wait.ticks(destination).translate(bytes(tick >= least for tick in range(MAX_TICK + 1)))
+        is_odd = self.time_wait.low_bytes(destination).translate(_PARITY)
+        # As one number each, since a loop in Python would take as long as all else.
+        both = int.from_bytes(is_recent, "big") & int.from_bytes(is_odd, "big")
+        odd = both.to_bytes(len(is_odd), "big").count(1)
+        return len(live) + is_recent.count(1), sum(port & 1 for port in live) + odd
 
     def destinations(self) -> Set[Destination]:
         return set(self.live) | set(self.time_wait)

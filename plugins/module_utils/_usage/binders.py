@@ -111,11 +111,13 @@ def _groups(counts: Mapping[Destination, Tuple[int, int]], first: int) -> Iterat
 
 def _is_past(table: SocketTable, group: _Group, least: int, port_range: PortRange) -> bool:
     """Whether it keeps to the first half now, and what it has in the second is from when the first was used up."""
-    recent, second = 0, 0
+    recent = 0
     for one in group.destinations:
         number, odd = table.count_recent(one, least)
-        recent, second = recent + number, second + (number - odd if port_range.low % 2 else odd)
-    return recent > 0 and second == 0
+        recent += number
+        if number - odd if port_range.low % 2 else odd:
+            return False
+    return recent > 0
 
 
 def _without_led_on(
