@@ -211,7 +211,7 @@ def exhausted() -> Iterator[subprocess.Popen[str]]:
 
 @alone
 def test_a_neighbour_without_ports_is_found_from_the_host() -> None:
-    with exhausted() as process, neighbour():
+    with exhausted() as process, neighbour("1024 65535"):  # the counters count sockets of the whole machine, too
         alone = observe()
         assert alone["level"] == "ok"
         assert {"what": "namespaces", "number": 2, "why": "elsewhere"} in alone["not_observed"]
@@ -227,7 +227,7 @@ def test_a_neighbour_without_ports_is_found_from_the_host() -> None:
         assert first.startswith(
             f"EXHAUSTED in {place_name(worst['namespace'])}: no local port is left towards 127.0.0.1:443"
         )
-        assert "OK: no destination blocks more than" in " ".join(lines)
+        assert [line for line in lines if line.startswith("OK: no ")]
         assert "in 2 other network namespaces" in " ".join(" ".join(lines).split())
 
         named = observe(namespaces=[str(inode_of(process))])
