@@ -18,10 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "build"), str(ROOT / "tests" / "simulation")]
 
-import loads  # noqa: E402 (from the directories above)
-from loads import CRITICAL, LOADS, PARTS, USABLE  # noqa: E402
+import loads  # noqa: E402 - from the directories above
+from loads import CRITICAL, LOADS, PARTS, USABLE  # noqa: E402 - likewise
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import forecast  # noqa: E402
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.forecast import forecast  # noqa: E402 - too
 
 
 def main() -> None:

@@ -180,7 +180,7 @@ class RandomHost:
             asked_ports=_plan.asked_ports(policy),
             on_conflict=self.on_conflict,
         )
-        assert not _plan.broken_promises(plan, result)  # type: ignore[arg-type]
+        assert not _plan.broken_promises(plan, result)  # type: ignore[arg-type]  # what the module returns has no type
         if policy.get("ip_local_reserved_ports", "auto") == "auto" and not check:
             self.nobody_loses_a_port()
         return result

@@ -63,7 +63,7 @@ def alone(test: Callable[[], None]) -> Callable[[], None]:
 NEIGHBOUR = """
 import socket, sys
 open("/proc/sys/net/ipv4/ip_local_port_range", "w").write(sys.argv[1])
-listeners = [socket.create_server(("0.0.0.0", 0)) for _ in range(int(sys.argv[2]))]
+listeners = [socket.create_server(("0.0.0.0", 0)) for _ in range(3)]
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -74,16 +74,20 @@ def inode_of(process: subprocess.Popen[str]) -> int:
 
 
 @contextlib.contextmanager
-def neighbour(port_range: str = "20000 20999", listeners: int = 3) -> Iterator[subprocess.Popen[str]]:
-    command = ["unshare", "--net", "python3", "-c", NEIGHBOUR, port_range, str(listeners)]
+def running(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that says when it is ready, and ends with its standard input."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
         try:
+            assert process.stdout.readline() == "ready\n"
             yield process
         finally:
             process.stdin.close()
+
+
+def neighbour(port_range: str = "20000 20999") -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    return running("unshare", "--net", "python3", "-c", NEIGHBOUR, port_range)
 
 
 def of(process: subprocess.Popen[str]) -> namespaces.Namespace:
@@ -106,7 +110,7 @@ def test_inside_all_that_is_read_is_of_that_namespace() -> None:
 def test_home_again_whatever_goes_wrong_inside() -> None:
     home = namespaces.own_inode()
     with neighbour() as process, contextlib.suppress(ZeroDivisionError), namespaces.inside(of(process)):
-        1 / 0  # noqa: B018
+        raise ZeroDivisionError
     assert namespaces.own_inode() == home
 
 
@@ -196,17 +200,8 @@ def observe(**options: Any) -> dict[str, Any]:
     return port_usage_info.run({**DEFAULTS, **options}, False)
 
 
-@contextlib.contextmanager
-def exhausted() -> Iterator[subprocess.Popen[str]]:
-    command = ["unshare", "--net", "python3", "-c", EXHAUSTED]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        try:
-            yield process
-        finally:
-            process.stdin.close()
+def exhausted() -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    return running("unshare", "--net", "python3", "-c", EXHAUSTED)
 
 
 @alone
@@ -263,18 +258,11 @@ def test_a_container_is_found_by_its_name() -> None:
     podman = ["podman", "run", "--rm", "--interactive", "--network=none", f"--name={name}"]
     podman += ["--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"]
     podman += ["--sysctl=net.ipv4.ip_local_port_range=20000 20099", "--rootfs", "/:O"]
-    command = [*podman, sys.executable, "-c", EXHAUSTED, "container"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            usage = observe(namespaces=[name])
-            (found,) = usage["namespaces"]
-            assert (found["level"], found["port_range"]["usable"]) == ("exhausted", 100)
-            owner = found["namespace"]["owner"]
-            assert (owner["kind"], owner["name"]) == ("podman", name)
-            assert describe(usage)[0].startswith(f"EXHAUSTED in podman {name}: no local port is left")
-            assert observe(namespaces=[owner["id"]])["namespaces"][0]["level"] == "exhausted"
-        finally:
-            process.stdin.close()
+    with running(*podman, sys.executable, "-c", EXHAUSTED, "container"):
+        usage = observe(namespaces=[name])
+        (found,) = usage["namespaces"]
+        assert (found["level"], found["port_range"]["usable"]) == ("exhausted", 100)
+        owner = found["namespace"]["owner"]
+        assert (owner["kind"], owner["name"]) == ("podman", name)
+        assert describe(usage)[0].startswith(f"EXHAUSTED in podman {name}: no local port is left")
+        assert observe(namespaces=[owner["id"]])["namespaces"][0]["level"] == "exhausted"

@@ -6,8 +6,9 @@ import os
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._kernel import features, keys, sysctl
+from .._kernel.features import Version
 from .._kernel.ports import FIRST_UNPRIVILEGED, KERNEL_RANGE
-from .._kernel.sysctl_value import LONG_LISTS, RefusedError, Version, value_after
+from .._kernel.sysctl_value import LONG_LISTS, RefusedError, value_after
 from .dialects import Loader
 from .files import DIRECTORIES
 from .late_writers import LateWriters, find_late_writers

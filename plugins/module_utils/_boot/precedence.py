@@ -7,9 +7,10 @@ import re
 from collections import OrderedDict
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
+from .._kernel.features import Version
 from .._kernel.keys import RESERVED_PORTS
 from .._kernel.sysctl import swapped
-from .._kernel.sysctl_value import LONG_LISTS, RefusedError, Version, first_write, value_after
+from .._kernel.sysctl_value import LONG_LISTS, RefusedError, first_write, value_after
 from .dialects import SYSTEMD, Loader, parse_files
 from .lines import Entry, SysctlFile, simplify
 

@@ -8,8 +8,9 @@ from typing import Dict, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from .._common.errors import OptionError
 from .._kernel import keys, sysctl
+from .._kernel.features import Version
 from .._kernel.ports import parse_ports, parse_range
-from .._kernel.sysctl_value import RefusedError, Version, value_after
+from .._kernel.sysctl_value import RefusedError, value_after
 from .dropin import ApplyError, Dropin
 from .syntax import Assignment
 

@@ -9,10 +9,9 @@ proc_dointvec(), proc_dou8vec_minmax() and proc_do_large_bitmap() in kernel/sysc
 import re
 from typing import List, Mapping, Optional, Tuple
 
+from .features import Version
 from .keys import PORT_RANGE, RESERVED_PORTS, ROWS, TIMESTAMPS, TW_REUSE, TW_REUSE_DELAY, UNPRIVILEGED_PORT_START
 from .ports import MAX_PORT, PortSet
-
-Version = Tuple[int, ...]
 
 # Of a list that is longer than a page, kernels before this one take the first page as it is cut and drop the rest
 # without a word (commit 3116ad38f5f8).

@@ -8,8 +8,9 @@ from .._boot.files import read_every_file, read_text
 from .._boot.lines import Entry, SysctlFile, assignments
 from .._dropin.applied import Applied
 from .._kernel import keys
+from .._kernel.features import Version
 from .._kernel.ports import PortSet, meant_ports
-from .._kernel.sysctl_value import RefusedError, Version, value_after
+from .._kernel.sysctl_value import RefusedError, value_after
 
 # So much of a line is returned as it stands.
 _LINE = 200

@@ -8,7 +8,7 @@ namespaces does not multiply the one dump that a loaded one takes.
 
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .._common.errors import NamespaceError, OptionError
+from .._common.errors import Error, NamespaceError, OptionError
 from .._kernel import namespaces
 from .._kernel.counters import PROC
 from .._kernel.namespaces import Namespace
@@ -101,7 +101,7 @@ def observe_others(
 def _observe(one: Known, within: Callable[[], Usage], outside: Callable[[str], Usage], proc: str) -> Tuple[Usage, bool]:
     try:
         with namespaces.inside(one.namespace, proc):
-            return within(), False
+            return _read(within), False
     except NamespaceError as error:
         if error.ended or one.namespace.pid is None:
             raise
@@ -109,6 +109,14 @@ def _observe(one: Known, within: Callable[[], Usage], outside: Callable[[str], U
         return outside(f"{proc}/{one.namespace.pid}"), True
     except OSError as error:
         raise NamespaceError("it has ended", ended=True) from error
+
+
+def _read(within: Callable[[], Usage]) -> Usage:
+    """What one namespace does not tell must not cost the others; that it cannot be left again must."""
+    try:
+        return within()
+    except (OSError, Error) as error:
+        raise NamespaceError(str(error), ended=False) from error
 
 
 def _badness(usage: Usage) -> Tuple[int, float]:

@@ -12,7 +12,7 @@ import heapq
 import ipaddress
 from typing import AbstractSet, Any, Counter, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel.ports import MAX_PORT, PortRange, PortSet, range_ports, usable_ports
+from .._kernel.ports import MAX_PORT, PortRange, PortSet, is_of_second_half, range_ports, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
 from .._sockets.probe import PORT, Answer, Question
@@ -213,7 +213,7 @@ def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reu
     if answer.lacks == PORT:
         fails = hold_ms < pool.waiting.lasts_ms and pool.in_use >= pool.usable and pool.waiting.number > 0
     elif answer.port is not None and fails:
-        fails = bool((answer.port - port_range.low) % 2)
+        fails = is_of_second_half(port_range, answer.port)
     elif answer.port is not None and reuse.hidden and pool.in_use >= pool.usable + pool.doubt.spare:
         hold_ms = reuse.delay_ms  # whose else could it be?
     pool = pool._replace(answer=answer, reuse_fails=False, waiting=pool.waiting._replace(hold_ms=hold_ms))

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from ...module_utils._common.text import format_destination, format_duration, format_forecast_time, format_percent
 from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
-from ...module_utils._kernel.ports import FIRST_HALF
+from ...module_utils._kernel.ports import FIRST_HALF, PortRange, is_of_second_half
 from .._border import clean, parse
 from .._model import (
     ApplyResult,
@@ -341,7 +341,8 @@ def _slow_half(usage: Usage, worst: Pool) -> str:
     answer = worst["probe"] if worst["kind"] == "connect" else None
     if not usage["kernel"]["two_pass_port_search"]["supported"] or not FIRST_HALF <= worst["saturation"] < 1:
         return ""
-    if answer and answer["port"] is not None and (answer["port"] - usage["port_range"]["low"]) % 2 == 0:
+    port_range = PortRange(usage["port_range"]["low"], usage["port_range"]["high"])
+    if answer and answer["port"] is not None and not is_of_second_half(port_range, answer["port"]):
         return ""  # a port of the first half was found
     took = f": {format_duration(answer['search_us'])} this time" if answer and answer["search_us"] is not None else ""
     return f" With half of the ports blocked, connect() takes long to find a free one{took}."

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import NamespaceError, OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import (
+    NamespaceError,
+    OptionError,
+    UnsupportedError,
+)
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.owners import Owner
@@ -57,13 +61,13 @@ def usage(level: str, saturation: float | None = None) -> dict[str, Any]:
 
 
 def observed(monkeypatch: pytest.MonkeyPatch, entries: dict[Known, object], outside: object = None) -> others.Found:
-    """entries: by namespace the usage from within, or the error that entering it raises."""
+    """entries: by namespace the usage from within, or the error that entering it raises, or observing it there."""
     current: list[object] = []
 
     @contextlib.contextmanager
     def inside(namespace: Namespace, _proc: str) -> Iterator[None]:
         (entry,) = (value for known, value in entries.items() if known.namespace == namespace)
-        if isinstance(entry, Exception):
+        if isinstance(entry, NamespaceError):
             raise entry
         current.append(entry)
         yield
@@ -75,7 +79,12 @@ def observed(monkeypatch: pytest.MonkeyPatch, entries: dict[Known, object], outs
         return outside
 
     monkeypatch.setattr(namespaces, "inside", inside)
-    within: Callable[[], Any] = lambda: current[-1]  # noqa: E731
+
+    def within() -> Any:
+        if isinstance(current[-1], Exception):
+            raise current[-1]
+        return current[-1]
+
     return others.observe_others(entries, within, from_outside)
 
 
@@ -106,6 +115,13 @@ def test_one_that_ends_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     found = observed(monkeypatch, {BLUE: usage("ok"), WEB: NamespaceError("it has ended", ended=True)})
     assert [one["namespace"]["name"] for one in found.usages] == ["blue"]
     assert found.refused == 0
+
+
+def test_one_that_cannot_be_read_costs_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (OSError(5, "Input/output error"), UnsupportedError("no range")):
+        found = observed(monkeypatch, {BLUE: error, POD: usage("ok")})
+        assert [one["namespace"]["name"] for one in found.usages] == ["cni-7"]
+        assert found.refused == 1
 
 
 def test_one_that_may_not_be_entered_is_observed_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
