@@ -29,6 +29,8 @@ _DENSE = 0.9
 _LARGE = 0.05
 # What a client does now shows in what it closed within so long, and in its live sockets.
 _RECENT_MS = 5000
+# From this share of the first half on it may have been used up a moment ago.
+_MOSTLY, _CLEARLY = 0.5, 1.25
 # One-pass kernels: so many sockets at least, and so little a chance that connect() would share no port.
 _TOLD_FROM = 100
 _BY_CHANCE = 0.001
@@ -44,6 +46,13 @@ class Binders(NamedTuple):
     ports: Set[int]
     sources: Dict[bytes, Tuple[Set[int], int]]
     second_left: int
+
+
+class _Halves(NamedTuple):
+    """How many ports connect() tries first, and how many last."""
+
+    first: int
+    second: int
 
 
 class _Group(NamedTuple):
@@ -69,7 +78,10 @@ def find_binders(
     second = second_half(port_range, clients)
     counts = {one: (table.count(one), _count_second(table, one, port_range)) for one in table.destinations()}
     least = max(0, lasts_ms - _RECENT_MS) >> table.time_wait.shift
-    groups = [one for one in _groups(counts, len(clients) - second) if not _is_past(table, one, least, port_range)]
+    halves = _Halves(len(clients) - second, second)
+    groups = [
+        one for one in _groups(counts, halves.first) if _begins_with_second(table, one, least, halves, port_range)
+    ]
     groups = _without_led_on(table, groups, len(clients), second, port_range)
     by_source = {
         source: _union((table.ports(one) for group in found for one in group.destinations), len(clients))
@@ -109,15 +121,22 @@ def _groups(counts: Mapping[Destination, Tuple[int, int]], first: int) -> Iterat
             yield _Group(source, found, number, second)
 
 
-def _is_past(table: SocketTable, group: _Group, least: int, port_range: PortRange) -> bool:
-    """Whether it keeps to the first half now, and what it has in the second is from when the first was used up."""
-    recent = 0
+def _begins_with_second(table: SocketTable, group: _Group, least: int, halves: _Halves, port_range: PortRange) -> bool:
+    """Whether what it has in the second half is there although the first had ports left.
+
+    What is recent tells; the rest may be from when the first was used up, unless nothing is older. Timers of the kernel
+    free ports by seconds, so that near the limit of a client that calls connect() the first half is used up only now
+    and then; but it is never clearly less used than the second.
+    """
+    recent, second = 0, 0
     for one in group.destinations:
         number, odd = table.count_recent(one, least)
-        recent += number
-        if number - odd if port_range.low % 2 else odd:
-            return False
-    return recent > 0
+        recent, second = recent + number, second + (number - odd if port_range.low % 2 else odd)
+    if recent in (0, group.sockets):
+        return True
+    first_used = (group.sockets - group.second) / max(1, halves.first)
+    second_used = group.second / max(1, halves.second)
+    return second > 0 and (first_used < _MOSTLY or second_used >= first_used * _CLEARLY)
 
 
 def _without_led_on(

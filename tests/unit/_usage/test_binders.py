@@ -58,6 +58,14 @@ def test_what_is_left_of_the_second_half_when_the_first_was_used_up(young: list[
     assert find_binders(sockets, RANGE, PortSet(), True).ports == bound
 
 
+def test_a_client_near_the_limit_goes_back_and_forth() -> None:
+    """Ports are freed some seconds' worth at a time, of both halves: the first is not used up at every moment."""
+    sockets = SocketTable()
+    sockets.time_wait.add((HOST, PEER, 443), [record(port, 100) for port in [*FIRST[:440], *SECOND[:440]]])
+    sockets.time_wait.add((HOST, PEER, 443), [record(port, 230) for port in [*FIRST[440:470], *SECOND[440:460]]])
+    assert find_binders(sockets, RANGE, PortSet(), True).ports == set()
+
+
 @pytest.mark.parametrize("number", [100, 450, 600, 900, 1000])
 def test_clients_that_bind_are_seen_however_many_ports_they_have(number: int) -> None:
     chosen = [*SECOND, *FIRST][:number]
