@@ -18,7 +18,7 @@ PACKAGE = "ansible_collections.netops.ephemeral_ports.plugins"
 
 # Room, what it reads there, the same misspelt, and what it is misspelt in.
 PLANTED = [
-    ("_text/describe.py", 'usage["complete"]', 'usage["compleet"]', "compleet", "Usage"),
+    ("_text/usage.py", 'usage["complete"]', 'usage["compleet"]', "compleet", "Usage"),
     ("_report/group.py", 'one["before"] != one["after"]', 'one["before"] != one["afer"]', "afer", "KeyResult"),
     ("_report/files.py", 'pool["saturation"],', 'pool["satturation"],', "satturation", "Pool"),
 ]

@@ -22,8 +22,8 @@ from markupsafe import Markup
 
 from ...module_utils._common.text import format_destination, format_percent
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
-from .._text.describe import at_services, notable, reason, scope, told_places, verdict
 from .._text.places import place_name, places, worst_place
+from .._text.usage import at_services, notable, reason, scope, told_places, verdict
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
     format_answer,

@@ -14,9 +14,10 @@ from ansible_collections.netops.ephemeral_ports.plugins.filter.describe import F
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Namespace
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe, outlook
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import WIDTH
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.places import place_name
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.usage import outlook
 
 PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 

@@ -1,0 +1,309 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say a usage in words: the verdict first, then the numbers, then why, then what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ...module_utils._common.text import format_destination, format_duration, format_forecast_time, format_percent
+from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
+from ...module_utils._kernel.ports import FIRST_HALF, PortRange, is_of_second_half
+from .._model import Finding, NotObserved, Pool, Usage
+from .layout import labelled, table
+from .places import place_name, places, worst_place
+from .wording import format_at_most, format_number, format_some, format_use, recent_rate
+
+DESTINATIONS_SHOWN = 5
+NAMESPACES_SHOWN = 10
+# Ports that others hold, as a share of the range.
+_WORTH_A_WORD = 0.1
+
+# Sockets in TIME_WAIT at services are worth a word from this share of the usable ports on.
+_MANY_AT_SERVICES = 0.1
+
+# Rates that are told apart: by this factor, and by so many connections per second.
+_CHANGE, _SMALL_CHANGE = 1.25, 2.0
+
+# Findings about the current load of a destination: verdict and table are about nothing else.
+TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning", "udp-ports")
+
+_WHERE_SET = "where it is made, as by --sysctl of podman and docker or securityContext.sysctls of a pod"
+
+_WHY_NOT = {
+    "time": " (it would take too long)",
+    "not_allowed": " (that needs root)",
+    "not_supported": " (this kernel does not tell)",
+}
+
+# How an unknown level gets known, by what the kernel was asked.
+_ASK = {
+    "not_allowed": "Observe as root (become: true), so that the kernel tells.",
+    "never": "Let the kernel be asked (timewait_diagnose_probe: auto).",
+}
+
+
+def describe_usage(usage: Usage) -> list[str]:
+    """Lines for the result of port_usage_info: the worst network namespace first, then others of which there is more
+    to say than that they are well.
+    """
+    first, *rest = told_places(usage)
+    lines = [verdict(first), *_numbers(first)]
+    for one in rest:
+        lines += [verdict(one), *_numbers(one)]
+    if at_services(usage):
+        lines += labelled("Note", at_services(usage))
+    if usage["complete"] is False:
+        lines += labelled("Note", "Sockets changed during the dump; the numbers are slightly off.")
+    lines += labelled("Scope", scope(usage))
+    return lines + next_steps(first)
+
+
+def told_places(usage: Usage) -> list[Usage]:
+    """The worst, and those that are not ok or have findings; the one of the module always."""
+    worst, every = worst_place(usage), places(usage)
+    told = [one for one in every if one["namespace"]["own"] or one["level"] != "ok" or one["findings"]]
+    return [worst, *(one for one in told[:NAMESPACES_SHOWN] if one["namespace"] != worst["namespace"])]
+
+
+def _numbers(usage: Usage) -> list[str]:
+    """What follows the verdict on a network namespace."""
+    pools, ports = usage["pools"], usage["port_range"]
+    lines = pool_table(pools)
+    if pools:
+        lines += labelled("Why", reason(usage, pools[0]))
+        lines += labelled("Rate", outlook(pools[0])) if pools[0]["kind"] != "udp" else []
+    lines += labelled("Asked", what_was_asked(usage)) if what_was_asked(usage) else []
+    for finding in notable(usage):
+        lines += labelled(
+            finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']} ({finding['id']})"
+        )
+    if not usage["namespace"]["own"] and usage["sysctls"].get(PORT_RANGE) is None:
+        assumed = "only root can read its sysctls (become: true), so the kernel's default is assumed"
+        return lines + labelled("Ports", f"{ports['low']}-{ports['high']}: {assumed}.")
+    held = "" if ports["held"] is None else f", {ports['held']} held by bound sockets"
+    return lines + labelled(
+        "Ports",
+        f"{ports['low']}-{ports['high']}, {ports['usable']} of {ports['size']} usable "
+        f"({ports['reserved']} reserved{held}).",
+    )
+
+
+def at_services(usage: Usage) -> str:
+    """That many sockets in TIME_WAIT are none to worry about, if there are many."""
+    number = usage["time_wait_at_services"] or 0
+    if number < usage["port_range"]["usable"] * _MANY_AT_SERVICES or not number:
+        return ""
+    return f"{number} more sockets in TIME_WAIT are at services of this host. They block no port."
+
+
+def scope(usage: Usage) -> str:
+    """What was observed, and what was not: a level holds for that."""
+    how = "the kernel's counters" if usage["method"] == "sockstat" else "its sockets"
+    left = "; ".join(map(_not_observed, usage["not_observed"]))
+    udp = "" if any(one["what"] == "udp" for one in usage["not_observed"]) else " and UDP"
+    number = usage["namespaces_observed"]
+    besides = f", and in {format_some(number, 'other network namespace')}" if number else ""
+    return f"TCP{udp} in this network namespace, by {how}{besides}." + (f" Not observed: {left}." if left else "")
+
+
+def _not_observed(one: NotObserved) -> str:
+    number, why = one["number"] or 0, one["why"]
+    least, why_not = "" if why == "elsewhere" else "at least ", _WHY_NOT.get(why, "")
+    texts = {
+        "sockets": "its sockets one by one",
+        "udp": f"UDP ({format_some(number, 'socket')})" if number else "UDP",
+        "destinations": f"what the kernel says of {format_some(number, 'destination')}{why_not}",
+        "namespaces": f"{least}{format_some(number, 'other network namespace')} of this host"
+        if number
+        else f"other network namespaces of this host, if there are any{why_not}",
+    }
+    return texts.get(one["what"], one["what"])
+
+
+def verdict(usage: Usage) -> str:
+    """One line on a network namespace, with its name where it is not that of the module."""
+    level, _colon, text = _verdict(usage).partition(": ")
+    name = place_name(usage["namespace"])
+    return f"{level} in {name}: {text}" if name else f"{level}: {text}"
+
+
+def _verdict(usage: Usage) -> str:
+    level, ports, pools = usage["level"], usage["port_range"], usage["pools"]
+    usable = ports["usable"]
+    if level == "exhausted" and not usable:
+        held = "held" if not ports["held"] else f"held by bound sockets ({ports['held']} of {ports['size']})"
+        return f"EXHAUSTED: every port of the range is reserved or {held}."
+    if not pools:
+        if level == "critical":
+            return "CRITICAL: one local port is left at most, and not every search finds it."
+        if usage["method"] == "sockstat":
+            return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
+        return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
+    worst = pools[0]
+    use, number = format_use(worst), f"{worst['blocked']} of {worst['usable']}"
+    if level == "unknown":
+        return f"UNKNOWN: whether a local port is left {use} cannot be counted, and the kernel was not asked."
+    if level != "exhausted":
+        return f"{level.upper()}: {number} local ports {use} are blocked ({format_percent(worst['saturation'])})."
+    if worst["blocked"] < worst["usable"]:
+        return f"EXHAUSTED: no local port is left {use}, the kernel says; its own connections block {number}."
+    others = ports["size"] - ports["reserved"] - worst["usable"] if worst["kind"] == "connect" else 0
+    if others >= ports["size"] * _WORTH_A_WORD:
+        number = f"{worst['blocked']} are blocked, {others} held by bound sockets"
+        return f"EXHAUSTED: no local port is left {use}: {number}."
+    return f"EXHAUSTED: no local port is left {use}: {number} are blocked."
+
+
+def what_was_asked(usage: Usage) -> str:
+    """What the kernel said about the worst destination, or why it was not asked although that would have told more."""
+    if usage["level"] == "unknown" and usage["probe"] == "not_allowed":
+        return "nothing: only root may ask the kernel (become: true)."
+    answer = usage["pools"][0]["probe"] if usage["pools"] else None
+    if not answer:
+        return ""
+    what = "a dry connect" if usage["pools"][0]["kind"] == "connect" else "a bind()"
+    time = format_duration(answer["search_us"]) if answer["search_us"] is not None else ""
+    if not answer["errno"]:
+        return f"{what} found port {answer['port']} in {time}."
+    if answer["lacks"] == "port":
+        return f"{what} searched for {time} and found no port (errno {answer['errno']})."
+    missing = {"address": ", for want of a local address", "route": ", for want of a route"}
+    return f"{what} failed with errno {answer['errno']}{missing.get(answer['lacks'] or '', '')}."
+
+
+def outlook(worst: Pool) -> str:
+    """How fast connections to the worst destination are closed, and what comes of it."""
+    seconds = 10 if worst["hold_seconds"] >= 10 else 1
+    forecast = worst["forecast"]
+    slope = forecast["slope"]
+    rising = f" by {format_number(slope)} each second" if worst["trend"] == "rising" and slope > 0 else ""
+    trend = f", {worst['trend']}{rising}" if worst["trend"] else ""
+    recent = recent_rate(worst)
+    if worst["level"] != "exhausted" and _has_changed(recent, forecast["rate"]):
+        trend += f", {format_number(forecast['rate'])} now"
+    rate = f"{format_number(recent)} connections/s closed over the last {seconds} s{trend}"
+    if worst["level"] == "exhausted":
+        return f"{rate}. Attempts that fail are not closed, so that no rate shows how many are wanted."
+    critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
+    at_that = "if this goes on," if slope else "at that rate"
+    if exhausted:
+        soon = f"critical in {format_forecast_time(critical, forecast['critical_between'])}, " if critical else ""
+        late = format_forecast_time(exhausted, forecast["exhausted_between"])
+        return f"{rate}; {at_that} {soon}exhausted in {late}."
+    end = format_percent(forecast["saturation"])
+    if critical:
+        late = format_forecast_time(critical, forecast["critical_between"])
+        return f"{rate}; {at_that} critical in {late}, with {end} at steady state."
+    if exhausted is None:
+        return f"{rate}; at that rate {end} of the ports are blocked at steady state.{none_closed(worst)}"
+    return f"{rate}."
+
+
+def _has_changed(recent: float, now: float) -> bool:
+    """Whether what comes of it follows another rate, clearly."""
+    return abs(now - recent) >= _SMALL_CHANGE and not recent <= now * _CHANGE <= recent * _CHANGE**2
+
+
+def none_closed(pool: Pool) -> str:
+    """What it means that none was closed lately: the kernel tells what is left of TIME_WAIT, not its age."""
+    left, lasts = pool["longest_left_seconds"], pool["time_wait_seconds"]
+    if left is None or recent_rate(pool) or lasts - left < 1:
+        return ""
+    return (
+        f" No socket in TIME_WAIT has more than {left:.0f} s left: none was closed for {lasts - left:.0f} s, or "
+        f"TIME_WAIT is shorter here than {lasts:g} s."
+    )
+
+
+def notable(usage: Usage) -> list[Finding]:
+    """The findings that neither verdict nor table have told already."""
+    return [finding for finding in usage["findings"] if finding["id"] not in TOLD_BY_VERDICT]
+
+
+def pool_table(pools: Sequence[Pool]) -> list[str]:
+    if not pools:
+        return []
+    shown = pools[:DESTINATIONS_SHOWN]
+    rows: list[Sequence[object]] = [("destination", "blocked", "usable", "TIME_WAIT", "live", "saturation", "level")]
+    rows += [
+        (
+            name,
+            *(pool["blocked"], pool["usable"], pool["time_wait"], pool["live"]),
+            *(format_percent(pool["saturation"]), pool["level"]),
+        )
+        for name, pool in zip(names(shown), shown, strict=True)
+    ]
+    lines = table(rows, left=(0, 6))
+    if len(pools) > len(shown):
+        lines.append(f"  and {len(pools) - len(shown)} more, less loaded")
+    return lines
+
+
+def names(pools: Sequence[Pool]) -> list[str]:
+    """Each destination by address and port; with its source where that alone tells two apart."""
+    places = [format_destination(pool) for pool in pools]
+    return [
+        f"{name} from {pool['source']}" if places.count(name) > 1 or pool["kind"] == "bind" else name
+        for name, pool in zip(places, pools, strict=True)
+    ]
+
+
+def reason(usage: Usage, worst: Pool) -> str:
+    """Why the ports of the worst destination are blocked, and what rate that leaves."""
+    slow = _slow_half(usage, worst)
+    if worst["kind"] == "bind":
+        return (
+            f"Clients there call bind() before connect(). A port that is chosen so serves one connection: "
+            f"{worst['live']} have not ended, {worst['time_wait']} are in TIME_WAIT, where none is reused.{slow}"
+        )
+    if worst["kind"] == "udp" and not worst["usable"]:
+        return "Every port of the range is reserved, for UDP as well."
+    if worst["kind"] == "udp":
+        each = ", ".join(f"{number} {state}" for state, number in worst["states"].items())
+        return f"{worst['live']} UDP sockets have a port of the range ({each}), and a new one wants another port."
+    if worst["live"] > worst["time_wait"]:
+        states = Counter(worst["states"]).most_common()
+        each = ", ".join(f"{number} {state}" for state, number in states)
+        return (
+            f"{worst['live']} of the blocked ports carry connections that have not ended ({each}), "
+            f"{worst['time_wait']} are in TIME_WAIT: mostly not a matter of closed connections.{slow}"
+        )
+    hold = max(worst["hold_seconds"], 0.001)  # the kernel counts no finer
+    mode = usage["sysctls"].get(TW_REUSE) or "not visible in this namespace"
+    rate = f"{format_at_most(usage['port_range']['usable'] / hold)} new connections per second"
+    timeout = usage["sysctls"].get(TW_TIMEOUT)
+    length = f", tcp_tw_timeout is {timeout}" if timeout else ""
+    hold_time = f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode}{length})"
+    return f"{hold_time}, so one destination takes at most {rate}.{slow}"
+
+
+def _slow_half(usage: Usage, worst: Pool) -> str:
+    """What connect() spends where the half that it tries first is used up; measured, if the kernel was asked."""
+    answer = worst["probe"] if worst["kind"] == "connect" else None
+    if not usage["kernel"]["two_pass_port_search"]["supported"] or not FIRST_HALF <= worst["saturation"] < 1:
+        return ""
+    port_range = PortRange(usage["port_range"]["low"], usage["port_range"]["high"])
+    if answer and answer["port"] is not None and not is_of_second_half(port_range, answer["port"]):
+        return ""  # a port of the first half was found
+    took = f": {format_duration(answer['search_us'])} this time" if answer and answer["search_us"] is not None else ""
+    return f" With half of the ports blocked, connect() takes long to find a free one{took}."
+
+
+def next_steps(usage: Usage) -> list[str]:
+    if usage["level"] == "unknown":
+        hidden = usage["sysctls"].get(PORT_RANGE) is None
+        asked = "not_allowed" if hidden else usage["probe"]
+        return labelled("Next", _ASK[asked]) if asked in _ASK else []
+    of_binders = bool(usage["pools"]) and usage["pools"][0]["kind"] == "bind"
+    remedies = [one["remedy"] for one in usage["findings"] if of_binders and one["id"] == "bind-before-connect"]
+    remedies += [one["remedy"] for one in usage["findings"] if one["id"] in TOLD_BY_VERDICT]
+    name = place_name(usage["namespace"])
+    if remedies and name:
+        own = f"The playbook remediate changes this host and not {name}, whose sysctls are set {_WHERE_SET}."
+        return [*labelled("Next", remedies[0]), *labelled("", own)]
+    if remedies:
+        how = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
+        return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", how)]
+    return [] if usage["findings"] else labelled("Next", "Nothing to do.")
