@@ -15,7 +15,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..plugin_utils import _border
 from ..plugin_utils._host_action import Result
 from ..plugin_utils._model import ApplyResult, Plan, StepResult, Usage
-from ..plugin_utils._plan import FEWER_PORTS, read_policy
+from ..plugin_utils._plan.policy import FEWER_PORTS, read_policy
 from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, Spec, StepFailedError
 from ..plugin_utils._rollout import outcome
 from ..plugin_utils._rollout.gate import Usages, judge, read_limits

@@ -182,7 +182,7 @@ def remediation_plan(
 ) -> Mapping[str, Any]:
     # Ansible loads all filters of a collection for a task that uses one, in a process of its own for each host.
     from ..module_utils._dropin.journal import DROPIN
-    from ..plugin_utils._plan import make_plan
+    from ..plugin_utils._plan.plan import make_plan
 
     try:
         return make_plan(usage, policy or {}, path or DROPIN)

@@ -16,9 +16,12 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..module_utils._common.errors import OptionError
 from ..module_utils._common.shell import refuse_booleans
 from ..module_utils._dropin.journal import DROPIN
-from . import _border, _plan, _template
+from . import _border, _template
 from ._host_action import OUTPUT, HostAction, Result
 from ._model import ApplyResult, Plan, Usage
+from ._plan.outcome import broken_promises, refused_wishes, wanted_state
+from ._plan.plan import make_plan
+from ._plan.policy import asked_ports, read_policy
 
 T = TypeVar("T")
 Spec = dict[str, dict[str, Any]]
@@ -58,7 +61,7 @@ class RemediatingAction(HostAction):
             checked = ArgumentSpecValidator(spec).validate(dict(given))
             if checked.error_messages:
                 raise OptionError("; ".join(checked.error_messages))
-            _plan.read_policy(checked.validated_parameters.get("policy") or {})
+            read_policy(checked.validated_parameters.get("policy") or {})
         except OptionError as error:
             raise AnsibleActionFail(str(error)) from error
         except ValueError as error:
@@ -71,26 +74,26 @@ class RemediatingAction(HostAction):
         everything = {"detail": "full", "max_pools": 1, **place}
         usage = result["usage"] = self.ask("port_usage_info", everything, Usage, result, task_vars)
         try:
-            plan = result["plan"] = wrap_var(_plan.make_plan(usage, options["policy"], options["path"] or DROPIN))
+            plan = result["plan"] = wrap_var(make_plan(usage, options["policy"], options["path"] or DROPIN))
         except ValueError as error:
             raise StepFailedError(str(error)) from error
-        refused = _plan.refused_wishes(plan, options["policy"])
+        refused = refused_wishes(plan, options["policy"])
         if refused and options["on_refused"] == "fail":
             raise StepFailedError(f"not changed, because the plan refuses what you chose: {' '.join(refused)}")
         if refused:
             result["warnings"] = _together(result.get("warnings"), [f"refused: {one}" for one in refused])
         dropin = {name: options[name] for name in DROPIN_OPTIONS if options[name] is not None}
-        state = _plan.wanted_state(plan, usage, bool(options["trial"]))
+        state = wanted_state(plan, usage, bool(options["trial"]))
         if state is None:
             return
         if state == "present":
             dropin["content"] = self.render(options["template"], plan, task_vars)
-            dropin["asked_ports"] = _plan.asked_ports(options["policy"])
+            dropin["asked_ports"] = asked_ports(options["policy"])
         applied = result["applied"] = self.ask(
             "sysctl_dropin", {**dropin, "state": state}, ApplyResult, result, task_vars
         )
         result["changed"] = applied["changed"]
-        broken = _plan.broken_promises(plan, applied)
+        broken = broken_promises(plan, applied)
         if broken:
             raise StepFailedError(f"what was applied is not what was planned: {'; '.join(broken)}")
 

@@ -79,7 +79,7 @@ def measure(number: int, seed: int) -> dict[str, float]:
     import simulated_fleet as simulated
 
     from ansible_collections.netops.ephemeral_ports.plugins.callback.fleet_report import CallbackModule
-    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.plan import make_plan
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import (
         write_csv,
         write_html,

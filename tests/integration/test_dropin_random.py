@@ -32,7 +32,13 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.observe import observe
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_options
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.outcome import (
+    broken_promises,
+    refused_wishes,
+    wanted_state,
+)
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.plan import make_plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.policy import asked_ports
 
 from .dropin import (
     DROPIN,
@@ -161,11 +167,11 @@ class RandomHost:
     def remediate(self, policy: dict[str, Any], trial: bool, check: bool) -> Result | None:
         options = check_options({**OPTIONS, "detail": "full", "probe": "never", "max_pools": 1})
         usage: Any = observe(options, applied=find_applied(str(DROPIN), str(STATE)))
-        plan = _plan.make_plan(usage, policy)
-        refused = _plan.refused_wishes(plan, policy)
+        plan = make_plan(usage, policy)
+        refused = refused_wishes(plan, policy)
         if refused:
             raise Error(" ".join(refused))
-        state = _plan.wanted_state(plan, usage, trial)
+        state = wanted_state(plan, usage, trial)
         if state is None:
             return None
         lines = ["# Ours."]
@@ -177,10 +183,10 @@ class RandomHost:
             state=state,
             content="\n".join(lines) if state == "present" else None,
             trial=trial,
-            asked_ports=_plan.asked_ports(policy),
+            asked_ports=asked_ports(policy),
             on_conflict=self.on_conflict,
         )
-        assert not _plan.broken_promises(plan, result)  # type: ignore[arg-type]  # what the module returns has no type
+        assert not broken_promises(plan, result)  # type: ignore[arg-type]  # what the module returns has no type
         if policy.get("ip_local_reserved_ports", "auto") == "auto" and not check:
             self.nobody_loses_a_port()
         return result

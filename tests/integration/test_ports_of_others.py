@@ -17,11 +17,9 @@ import pytest
 from jinja2 import Environment
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import parse_ports, parse_range
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import (
-    PolicyError,
-    broken_promises,
-    make_plan,
-)
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.outcome import broken_promises
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.plan import make_plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.policy import PolicyError
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._template import check_text
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 

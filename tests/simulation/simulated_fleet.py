@@ -22,7 +22,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage impo
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import pools as usage_pools
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import Thresholds
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.plan import make_plan
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
 
 Result = dict[str, Any]

@@ -29,7 +29,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model impo
     StepResult,
     WaveVerdict,
 )
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import read_policy
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.policy import read_policy
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._remediate import StepFailedError
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.outcome import LOST, begin
 

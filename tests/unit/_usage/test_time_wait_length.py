@@ -24,7 +24,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.obse
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_options
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan import make_plan
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.plan import make_plan
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
 from ..recorded import ROOT

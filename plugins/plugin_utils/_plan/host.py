@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a usage decides. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...module_utils._dropin.journal import DROPIN
+from ...module_utils._dropin.ownership import without_ours
+from ...module_utils._kernel import features, keys, sysctl
+from ...module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS
+from ...module_utils._kernel.ports import (
+    FIRST_UNPRIVILEGED,
+    PortRange,
+    PortSet,
+    parse_ports,
+    parse_range,
+    ports_in_force,
+    usable_ports,
+)
+from .._model import AppliedKey, Claim, PortLine
+
+
+@dataclass(frozen=True)
+class Host:
+    """What decides of a usage.
+
+    port_range, reserved: what is in force. own: what this collection has set, and what it was before. asked: reserved
+    ports that it was asked for by name. tcp: ports of listeners. udp: ports of UDP services; udp_clients: those that a
+    client seems to have. lines: of sysctl files other than our drop-in.
+    """
+
+    kernel: Mapping[str, Any]
+    sysctls: Mapping[str, str | None]
+    own: Mapping[str, AppliedKey]
+    asked: PortSet
+    port_range: PortRange
+    reserved: PortSet
+    reserved_in_files: PortSet
+    tcp: PortSet
+    udp: PortSet
+    udp_clients: PortSet
+    claims: tuple[Claim, ...]
+    lines: tuple[PortLine, ...]
+    first_port: int
+
+    @property
+    def version(self) -> features.Version:
+        major, minor, patch = map(int, self.kernel["version"])
+        return major, minor, patch
+
+    @property
+    def is_two_pass(self) -> bool:
+        return bool(self.kernel["two_pass_port_search"]["supported"])
+
+    @property
+    def short_version(self) -> str:
+        return f"{self.version[0]}.{self.version[1]}"
+
+    def value(self, name: str) -> str | None:
+        return self.sysctls[f"net.ipv4.{name}"]
+
+    def before(self, key: str) -> str | None:
+        """The value as it would be without us: what somebody else has set since is not ours."""
+        current, own = self.sysctls[key], self.own.get(key)
+        if current is None or own is None:
+            return current
+        if key == RESERVED_PORTS:
+            return without_ours(own["before"], own["applied"], current)
+        return sysctl.with_blanks(own["before"]) if sysctl.same(key, current, own["applied"]) else current
+
+    def usable(self, sysctls: Mapping[str, str | None]) -> int:
+        """Ports that connect() could take with these values."""
+        return usable_ports(*ports_in_force(sysctls), self.is_two_pass)
+
+    @property
+    def range_before(self) -> PortRange:
+        return parse_range(self.before(PORT_RANGE) or "")
+
+    @property
+    def reserved_before(self) -> PortSet:
+        return parse_ports(self.before(RESERVED_PORTS) or "")
+
+
+def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
+    """Raises ValueError unless it is a result of port_usage_info that knows the services."""
+    if usage.get("method") == "sockstat":
+        raise ValueError("the services of this host were not observed; call port_usage_info with detail: full")
+    try:
+        sysctls = usage["sysctls"]
+        port_range, reserved = ports_in_force(sysctls)
+        services, lines, journal = usage["listening_ports"], usage["port_lines"], usage.get("journal") or {}
+        return Host(
+            kernel=usage["kernel"],
+            sysctls=sysctls,
+            own=journal.get("keys", {}),
+            asked=parse_ports(journal.get("asked", "")),
+            port_range=port_range,
+            reserved=reserved,
+            reserved_in_files=parse_ports(usage["reserved_in_files"]),
+            tcp=PortSet.of(services["tcp"]),
+            udp=PortSet.of(services["udp"]),
+            udp_clients=PortSet.of(services["udp_clients"]),
+            claims=tuple(usage["claims"] or ()),
+            lines=tuple(line for line in lines if line["file"] != dropin),
+            first_port=int(sysctls[keys.UNPRIVILEGED_PORT_START] or FIRST_UNPRIVILEGED),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the input is not a result of netops.ephemeral_ports.port_usage_info: {error}") from error
