@@ -6,7 +6,6 @@ import contextlib
 from types import MappingProxyType
 from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .._claims import kubernetes, nat_rules, published
 from .._common.errors import SockDiagError, UnsupportedError
 from .._dropin.applied import Applied
 from .._kernel import counters, features, keys, namespaces, sysctl
@@ -18,6 +17,7 @@ from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, others, pools, udp
 from .binders import find_binders
+from .claims import kubernetes, nat_rules, published
 from .files import NO_FILES, Files, describe_line, observe_files
 from .findings import Evidence
 from .not_observed import Observed, not_observed

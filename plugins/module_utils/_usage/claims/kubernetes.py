@@ -7,8 +7,8 @@ import os
 import re
 from typing import Iterable, Tuple
 
-from .._boot.files import read_text
-from .._kernel.ports import MAX_PORT, PortSet
+from ..._boot.files import read_text
+from ..._kernel.ports import MAX_PORT, PortSet
 from .claim import Claim
 
 KUBERNETES = "kubernetes"

@@ -11,8 +11,8 @@ import json
 import os
 from typing import Any, Dict, Iterator, List, Tuple
 
-from .._boot.files import read_text
-from .._kernel.ports import PortSet, parse_ports
+from ..._boot.files import read_text
+from ..._kernel.ports import PortSet, parse_ports
 from .claim import Claim
 
 DOCKER, CNI = "docker", "cni"

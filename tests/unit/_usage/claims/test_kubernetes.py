@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._claims import kubernetes
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.claims import kubernetes
 
 UNIT = """[Service]
 ExecStart=/usr/local/bin/k3s \\

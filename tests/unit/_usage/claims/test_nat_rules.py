@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._claims import nat_rules
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.claims import nat_rules
 
 EQ, NEQ, LTE, GTE = 0, 1, 3, 5
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._claims import published
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.claims import published
 
 
 def write(path: Path, what: object) -> None:

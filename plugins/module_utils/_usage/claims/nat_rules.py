@@ -10,7 +10,7 @@ import socket
 import struct
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from .._kernel.ports import MAX_PORT, PortSet
+from ..._kernel.ports import MAX_PORT, PortSet
 from .claim import Claim
 
 NAT = "nat"

@@ -4,7 +4,7 @@
 
 from typing import NamedTuple
 
-from .._kernel.ports import PortSet
+from ..._kernel.ports import PortSet
 
 
 class Claim(NamedTuple):
