@@ -34,6 +34,10 @@ LARGEST = 2**64
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 _STAND_IN = "\ufffd"
 
+# Texts that were found to be printable, as far as they are short; so many of them.
+_KNOWN: dict[str, str] = {}
+_MOST_KNOWN, _SHORT = 4_096, 120
+
 # Variables that are ours by their first letters. A fact of a host would outrank the defaults of roles.
 OUR_VARIABLES = ("timewait_", "__timewait_", "ephemeral_ports_")
 _INTERPRETER = re.compile(r"/[\w./+-]{1,200}\Z")
@@ -119,7 +123,7 @@ def _structure(hint: Any) -> Check:  # noqa: ANN401 - a TypedDict
     checked = [(name, check) for name, check in fields.items() if name not in constants]
 
     def check(value: object) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, (dict, Mapping)):  # dict alone is quicker to tell
             raise NotUnderstoodError(f"expected a dictionary, got {_shown(value)}")
         result = dict(constants)
         name = ""
@@ -176,7 +180,7 @@ def _mapping(check_value: Check) -> Check:
     check_name = _text(200)
 
     def check(value: object) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, (dict, Mapping)):
             raise NotUnderstoodError(f"expected a dictionary, got {_shown(value)}")
         if len(value) > ITEMS:
             raise NotUnderstoodError(f"{len(value)} items are more than {ITEMS}")
@@ -191,13 +195,20 @@ def _text(most: int) -> Check:
             raise NotUnderstoodError(f"expected a text, got {_shown(value)}")
         if len(value) > most:
             raise NotUnderstoodError(f"{len(value)} characters are more than {most}")
-        # Thousands of hosts say the same in the same words: in memory one copy is enough.
-        return intern(printable(value))
+        # Thousands of hosts say the same in the same words: one check is enough, and in memory one copy.
+        known = _KNOWN.get(value)
+        if known is None:
+            known = intern(printable(value))
+            if len(_KNOWN) < _MOST_KNOWN and len(known) <= _SHORT:
+                _KNOWN[known] = known
+        return known
 
     return check
 
 
 def _whole(value: object) -> int:
+    if type(value) is int and -LARGEST < value < LARGEST:
+        return value
     if not isinstance(value, int) or isinstance(value, bool):
         raise NotUnderstoodError(f"expected a whole number, got {_shown(value)}")
     if not -LARGEST < value < LARGEST:
@@ -206,6 +217,8 @@ def _whole(value: object) -> int:
 
 
 def _number(value: object) -> float:
+    if type(value) is float and -LARGEST < value < LARGEST:
+        return value
     if isinstance(value, float) and -LARGEST < value < LARGEST:  # NaN is not
         return float(value)
     if isinstance(value, float):

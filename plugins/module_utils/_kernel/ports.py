@@ -51,7 +51,7 @@ KERNEL_RANGE = PortRange(32768, 60999)
 class PortSet:
     """An immutable set of ports."""
 
-    __slots__ = ("_lows", "spans")
+    __slots__ = ("spans",)
 
     def __init__(self, spans: Iterable[Tuple[int, int]] = ()) -> None:
         merged: List[Tuple[int, int]] = []
@@ -61,14 +61,13 @@ class PortSet:
             else:
                 merged.append((low, high))
         self.spans: Spans = tuple(merged)
-        self._lows = [low for low, _high in merged]
 
     @classmethod
     def of(cls, ports: Iterable[int]) -> "PortSet":
         return cls((port, port) for port in ports)
 
     def __contains__(self, port: int) -> bool:
-        index = bisect_right(self._lows, port) - 1
+        index = bisect_right(self.spans, (port, MAX_PORT)) - 1
         return index >= 0 and port <= self.spans[index][1]
 
     def __len__(self) -> int:
@@ -84,6 +83,8 @@ class PortSet:
         return PortSet(self.spans + other.spans)
 
     def __sub__(self, other: "PortSet") -> "PortSet":
+        if not other.spans:
+            return self
         left: List[Tuple[int, int]] = []
         cuts = iter(other.spans)
         cut = next(cuts, None)

@@ -49,21 +49,21 @@ def _writers() -> Mapping[str, Callable[[Report, TextIO], None]]:
 def write_json(report: Report, file: TextIO) -> None:
     """One line for each host: quick to write and to search, whatever the size of the fleet."""
     head = {name: value for name, value in report.items() if name != "hosts"}
+    encode = json.JSONEncoder(check_circular=False).encode  # of what was parsed
     file.write("{\n")
-    file.writelines(f'"{name}": {json.dumps(value)},\n' for name, value in head.items())
+    file.writelines(f'"{name}": {encode(value)},\n' for name, value in head.items())
     file.write('"hosts": [')
     for index, host in enumerate(report["hosts"]):
-        file.write(f"{',' if index else ''}\n{json.dumps(host)}")
+        file.write(f"{',' if index else ''}\n{encode(host)}")
     file.write("\n]\n}\n")
 
 
 def write_csv(report: Report, file: TextIO) -> None:
     """One row for each destination of each host, and one for a host without any."""
-    rows = csv.DictWriter(file, COLUMNS, restval="")
-    rows.writeheader()
+    rows = csv.writer(file)
+    rows.writerow(COLUMNS)
     for host in report["hosts"]:
-        for row in csv_rows(host):
-            rows.writerow({name: _cell(value) for name, value in row.items()})
+        rows.writerows([_cell(row.get(name)) for name in COLUMNS] for row in csv_rows(host))
 
 
 def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
