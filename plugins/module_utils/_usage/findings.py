@@ -15,13 +15,12 @@ from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, parse_ports, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
 from .pools import BIND, CONNECT, SURE, UDP, Doubt, Pool
+from .stuck import LIVE_SHARE, most_stuck, worth_a_word
 
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
 
-# A state is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
-_STUCK_SHARE = 0.1
-_LIVE_SHARE = 0.5
+# Where an exhausted destination blocks less of the usable ports than this share, others hold the rest.
 _MOST_SHARE = 0.9
 # Ports chosen by bind() are worth a word from this number on, if they are this share of the usable ports, or nearly
 # all.
@@ -180,10 +179,10 @@ def _search_us(one: Mapping[str, Any]) -> Optional[float]:
 def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
     if one["level"] == "exhausted" and one["blocked"] < given.usable * _MOST_SHARE:
         return f"Other clients hold the ports that are left: {_DO_NOT_BIND}"
-    stuck = max(_STUCK, key=lambda kind: _number_in(one, kind))
-    if _number_in(one, stuck) >= one["blocked"] * _LIVE_SHARE:
-        return f"{_number_in(one, stuck)} of these connections {stuck.what}. {stuck.remedy}."
-    if one["live"] >= one["blocked"] * _LIVE_SHARE:
+    stuck = most_stuck(one)
+    if stuck.number(one) >= one["blocked"] * LIVE_SHARE:
+        return f"{stuck.number(one)} of these connections {stuck.what}. {stuck.remedy}."
+    if one["live"] >= one["blocked"] * LIVE_SHARE:
         return f"Most of these connections have not ended, so no sysctl but a wider range helps: {_USE_FEWER}."
     if _is_reused(one):
         return f"Ports are reused early already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
@@ -342,75 +341,18 @@ def _udp(given: Evidence) -> Iterator[Finding]:
         )
 
 
-class _Stuck(NamedTuple):
-    """A state in which connections stay when something is wrong, what that is, and what helps.
-
-    is_usual: whether connections are in it as well where nothing is wrong, as long as ports are left.
-    """
-
-    id: str
-    states: Tuple[str, ...]
-    what: str
-    remedy: str
-    is_usual: bool = False
-
-
-_STUCK = (
-    _Stuck(
-        "close-wait-leak",
-        ("CLOSE_WAIT",),
-        "are in CLOSE_WAIT: the peer has closed, a program on this host has not",
-        "Fix or restart the program (ss -tnp state close-wait names it). No sysctl and no keep-alive helps",
-    ),
-    _Stuck(
-        "syn-sent-unanswered",
-        ("SYN_SENT",),
-        "are in SYN_SENT: neither the peer nor a firewall before it answers",
-        "Find out where these packets stay; tcp_syn_retries bounds how long such a port is held",
-    ),
-    _Stuck(
-        "fin-wait2-held",
-        ("FIN_WAIT2",),
-        "wait in FIN_WAIT_2 for the peer to close",
-        "Fix the peer, which keeps its end open; tcp_fin_timeout bounds how long such a port is held",
-    ),
-    _Stuck(
-        "closing-unanswered",
-        ("FIN_WAIT1", "LAST_ACK", "CLOSING"),
-        "wait for the peer to acknowledge that they are closed",
-        "Find out why the peer, or the network, no longer answers; tcp_orphan_retries bounds how long it lasts",
-    ),
-    _Stuck(
-        "too-many-open",
-        ("ESTABLISHED",),
-        "are open (ESTABLISHED) at the same time",
-        "Find the program that holds them (ss -tnp state established): either it closes none (a leak: fix or restart "
-        "it), or its pool has no limit. No sysctl but a wider range helps, and keep-alive holds them even longer",
-        is_usual=True,
-    ),
-)
-
-
-def _number_in(pool: Mapping[str, Any], stuck: _Stuck) -> int:
-    return sum(pool["states"].get(state, 0) for state in stuck.states)
-
-
 def _stuck(given: Evidence) -> Iterator[Finding]:
     for one in given.destinations:
-        for stuck in _STUCK:
-            number = _number_in(one, stuck)
-            if stuck.is_usual and not (_in_trouble(one) and number >= one["blocked"] * _LIVE_SHARE):
-                continue
-            if number and number >= given.usable * _STUCK_SHARE:
-                yield _finding(
-                    stuck.id,
-                    WARNING,
-                    f"{number} connections to {format_destination(one)} {stuck.what}.",
-                    f"{stuck.remedy}.",
-                    format_destination(one),
-                    number=number,
-                    usable=given.usable,
-                )
+        for stuck, number in worth_a_word(one, given.usable, _in_trouble(one)):
+            yield _finding(
+                stuck.id,
+                WARNING,
+                f"{number} connections to {format_destination(one)} {stuck.what}.",
+                f"{stuck.remedy}.",
+                format_destination(one),
+                number=number,
+                usable=given.usable,
+            )
 
 
 def _syns_sent_again(given: Evidence) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import Conntrack
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import ports_in_force
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings, stuck
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, Pool, describe_pool
@@ -198,7 +198,7 @@ def test_states_from_a_tenth_of_the_ports_on(states: dict[str, int], identifiers
 
 def test_every_finding_is_documented_and_provoked() -> None:
     source = Path(findings.__file__).read_text()
-    identifiers = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source)) | {kind.id for kind in findings._STUCK}
+    identifiers = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source)) | {kind.id for kind in stuck.KINDS}
     assert len(identifiers) >= 18
     documented = set(re.findall(r"^## ([a-z0-9-]+)$", (ROOT / "docs/findings.md").read_text(), re.MULTILINE))
     assert documented == identifiers
