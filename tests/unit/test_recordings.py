@@ -15,6 +15,11 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets im
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import procfs as sockets_procfs
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import SocketTable
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import pools
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.describe import (
+    describe_pool,
+    describe_ports,
+    describe_sockets,
+)
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
 
 from . import recorded
@@ -37,10 +42,10 @@ def procfs(kernel: str) -> SocketTable:
 
 def destinations(kernel: str, table: SocketTable, **sysctls: str) -> dict[str, dict[str, Any]]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
-    ports = pools.describe_ports(*ports_in_force(values), table, two_pass=True)
+    ports = describe_ports(*ports_in_force(values), table, two_pass=True)
     reuse = reuse_in_force(features.describe(recorded.release(kernel), values), values)
     found = [
-        pools.describe_pool(pools.connect_pool(one, table, ports["usable"], reuse), THRESHOLDS)
+        describe_pool(pools.connect_pool(one, table, ports["usable"], reuse), THRESHOLDS)
         for one in pools.most_blocked(table, reuse, 10)
     ]
     return {f"{one['address']} {one['port']}": one for one in found}
@@ -51,7 +56,7 @@ def destinations(kernel: str, table: SocketTable, **sysctls: str) -> dict[str, d
 def test_ports(kernel: str, read: Any) -> None:
     table = read(kernel)
     assert table.listening == {8080, 40050, 9090}
-    ports = pools.describe_ports(*ports_in_force(recorded.sysctls(kernel)), table, two_pass=True)
+    ports = describe_ports(*ports_in_force(recorded.sysctls(kernel)), table, two_pass=True)
     assert ports == {"low": 40000, "high": 40199, "size": 200, "reserved": 0, "held": 1, "usable": 199}
 
 
@@ -59,7 +64,7 @@ def test_ports(kernel: str, read: Any) -> None:
 @pytest.mark.parametrize("read", [netlink, procfs])
 def test_true_counts_where_nothing_was_reused(kernel: str, read: Any) -> None:
     table = read(kernel)
-    assert pools.describe_sockets(table) == {
+    assert describe_sockets(table) == {
         "ESTABLISHED": 2 * (3 + 2),
         "SYN_SENT": 0,
         "SYN_RECV": 0,
@@ -85,7 +90,7 @@ def test_true_counts_where_nothing_was_reused(kernel: str, read: Any) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_both_ways_agree(kernel: str) -> None:
     by_netlink, by_procfs = netlink(kernel), procfs(kernel)
-    assert pools.describe_sockets(by_netlink) == pools.describe_sockets(by_procfs)
+    assert describe_sockets(by_netlink) == describe_sockets(by_procfs)
     assert by_netlink.live == by_procfs.live
     counts = [{key: one.time_wait.count(key) for key in one.time_wait} for one in (by_netlink, by_procfs)]
     assert counts[0] == counts[1]

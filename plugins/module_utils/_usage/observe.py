@@ -18,11 +18,13 @@ from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, others, pools, udp
 from .binders import find_binders
 from .claims import kubernetes, nat_rules, published
+from .describe import describe_pool, describe_ports, describe_sockets
 from .files import NO_FILES, Files, describe_line, observe_files
 from .findings import Evidence
 from .not_observed import Observed, not_observed
 from .options import ScanOptions
 from .pools import SURE, Doubt, Pool
+from .sockstat import blocked_at_most, proves_ok
 
 _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 
@@ -130,11 +132,11 @@ def observe_namespace(
     reuse = reuse_in_force(kernel, sysctls, counted)
 
     two_pass = kernel["two_pass_port_search"]["supported"]
-    ports = pools.describe_ports(port_range, reserved, None, two_pass)
+    ports = describe_ports(port_range, reserved, None, two_pass)
     usable = ports["usable"]
     method, table = "sockstat", None
     asked, unasked, doubt, found = "not_needed", 0, pools.UNSURE if assumed else SURE, []
-    proven = pools.sockstat_proves_ok(sockstat, usable, options.thresholds)
+    proven = proves_ok(sockstat, usable, options.thresholds)
     if options.detail == "full" or options.only or not proven:
         shift = tick_shift(reuse.time_wait_ms)
         method, table = _read_sockets(options.method, port_range, reserved, proc, shift)
@@ -144,8 +146,8 @@ def observe_namespace(
             kernel["time_wait"] = features.time_wait_seen(table.time_wait.longest_ms())
             reuse = reuse._replace(time_wait_ms=kernel["time_wait"]["milliseconds"])
         binders = find_binders(table, port_range, reserved, two_pass, reuse.lasts_ms())
-        usable = pools.describe_ports(port_range, reserved, table, two_pass)["usable"]
-        ports = pools.describe_ports(port_range, reserved, table, two_pass, len(binders.ports))
+        usable = describe_ports(port_range, reserved, table, two_pass)["usable"]
+        ports = describe_ports(port_range, reserved, table, two_pass, len(binders.ports))
         unseen = _unseen(sockstat, table) if method == "procfs" or not features.shows_bound(host.release) else 0
         doubt = pools.how_sure(binders, usable, unseen, left_out(port_range, two_pass))
         doubt = pools.UNSURE if assumed else doubt
@@ -166,7 +168,7 @@ def observe_namespace(
         found = [of_udp._replace(answer=answer), *found]
     found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
     found = found[: options.max_pools]
-    described = [pools.describe_pool(pool, options.thresholds) for pool in found]
+    described = [describe_pool(pool, options.thresholds) for pool in found]
     start, version = sysctls[keys.UNPRIVILEGED_PORT_START], features.parse_version(host.release)
     port_lines = [describe_line(key, line, start, version) for key, line in files.port_lines]
     evidence = Evidence(
@@ -199,9 +201,9 @@ def observe_namespace(
         "claims": None,
         "journal": None,
         "listening_ports": table and _listening(table, proc),
-        "sockets": table and pools.describe_sockets(table),
+        "sockets": table and describe_sockets(table),
         "time_wait_at_services": table and _at_services(table),
-        "blocked_at_most": pools.blocked_at_most(sockstat),
+        "blocked_at_most": blocked_at_most(sockstat),
         "pools": described,
         "probe": asked,
         "counters": counted,

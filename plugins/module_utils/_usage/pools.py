@@ -9,15 +9,13 @@ to port 0 chooses before there is a destination.
 
 import collections
 import heapq
-import ipaddress
-from typing import AbstractSet, Any, Counter, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, Counter, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel.ports import MAX_PORT, PortRange, PortSet, is_of_second_half, range_ports, usable_ports
+from .._kernel.ports import MAX_PORT, PortRange, PortSet, is_of_second_half, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
 from .._sockets.probe import PORT, Answer, Question
 from .._sockets.socket_table import SocketTable
-from . import forecast
 from .binders import CHURN, Binders
 from .options import Only, Thresholds
 from .waiting import Waiting, lowest_blocking_tick
@@ -33,8 +31,6 @@ NEAR = 0.9
 _BOUND_SHARE = 0.1
 # By how much numbers of sockets have to differ before anything is concluded from that.
 _CLEARLY = 1.1
-
-Sockstat = Mapping[str, Mapping[str, int]]
 
 # Source, address and port. Who calls bind() has no destination yet.
 Key = Tuple[Optional[bytes], Optional[bytes], Optional[int]]
@@ -283,49 +279,6 @@ def by_level(pools: Iterable[Pool], thresholds: Thresholds) -> List[Pool]:
     return sorted(pools, key=lambda pool: (LEVELS.index(pool.level(thresholds)), -pool.saturation))
 
 
-def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
-    """One of the pools of a usage."""
-    source, address, port = pool.key
-    waiting, level = pool.waiting, pool.level(thresholds)
-    foretold = forecast.forecast(waiting, _not_waiting(pool), pool.usable, thresholds.critical, level == EXHAUSTED)
-    return {
-        "kind": pool.kind,
-        "source": source and str(ipaddress.ip_address(source)),
-        "address": address and str(ipaddress.ip_address(address)),
-        "port": port,
-        "usable": pool.usable,
-        "blocked": pool.blocked,
-        "time_wait": waiting.number,
-        "reusable": waiting.number - waiting.blocking,
-        "live": pool.live,
-        "states": pool.states,
-        "hold_seconds": waiting.hold_ms / 1000,
-        "time_wait_seconds": waiting.lasts_ms / 1000,
-        "longest_left_seconds": None if waiting.longest_left_ms is None else round(waiting.longest_left_ms / 1000, 1),
-        "saturation": round(pool.saturation, 4),
-        "level": level,
-        "probe": pool.answer and _describe_answer(pool.answer),
-        "rate": {f"last_{seconds}s": round(waiting.closed_per_second(seconds * 1000), 1) for seconds in (1, 10, 60)},
-        "trend": _trend(pool, level, foretold.rate),
-        "forecast": foretold._asdict(),
-    }
-
-
-def _not_waiting(pool: Pool) -> int:
-    """Ports that no closed connection gives free; those that it shares count as its own."""
-    return pool.live if pool.taken is None else max(0, pool.taken - pool.waiting.number)
-
-
-def _describe_answer(answer: Answer) -> Dict[str, Any]:
-    return {**answer._asdict(), "source": answer.source and str(ipaddress.ip_address(answer.source))}
-
-
-def _trend(pool: Pool, level: str, now: float) -> Optional[str]:
-    """While attempts fail for want of a port, that fewer are closed does not mean that fewer are wanted."""
-    found = pool.waiting.trend(now)
-    return None if level == EXHAUSTED and found == "falling" else found
-
-
 def level_of(saturation: float, thresholds: Thresholds) -> str:
     if saturation >= 1:
         return EXHAUSTED
@@ -343,50 +296,3 @@ def worst_level(pools: Sequence[Pool], usable: int, doubt: Doubt, thresholds: Th
     if doubt.held is None and doubt.more:
         return UNKNOWN
     return OK if usable else CRITICAL
-
-
-def describe_ports(
-    port_range: PortRange, reserved: PortSet, table: Optional[SocketTable], two_pass: bool, bound: int = 0
-) -> Dict[str, Any]:
-    """The part port_range of a usage. A held port that is reserved too counts as reserved.
-
-    bound: how many more clients chose by bind(). Without a table it is not known which ports are held; usable is then
-    what it would be if none were.
-    """
-    within = range_ports(port_range)
-    held = PortSet.of(table.listening | table.bound) if table else PortSet()
-    return {
-        "low": port_range.low,
-        "high": port_range.high,
-        "size": port_range.size,
-        "reserved": len(within & reserved),
-        "held": len((within & held) - reserved) + bound if table else None,
-        "usable": max(0, usable_ports(port_range, reserved | held, two_pass) - bound),
-    }
-
-
-def describe_sockets(table: SocketTable) -> Dict[str, int]:
-    """Sockets per state, each of the states of tcp(7) named."""
-    return {name: table.states[number] for number, name in STATES.items()}
-
-
-def blocked_at_most(sockstat: Sockstat) -> int:
-    """A number that the blocked ports of no destination exceed, from /proc/net/sockstat and sockstat6.
-
-    tw counts TIME_WAIT, and FIN_WAIT_2 without an owner, of IPv4 and IPv6. Up to Linux 4.10 it counts them for the
-    whole host, so that in a container the number is too large rather than too small.
-    """
-    return sum(
-        sockstat.get(name, {}).get(field, 0) for name, field in (("TCP", "inuse"), ("TCP", "tw"), ("TCP6", "inuse"))
-    )
-
-
-def sockstat_proves_ok(sockstat: Sockstat, usable: int, thresholds: Thresholds) -> bool:
-    """Whether no destination can have reached the level warning, however the sockets are spread.
-
-    A socket can also hold a port, bound but not connected, so that it is not usable. alloc counts those too, of IPv4
-    and IPv6 and the whole host.
-    """
-    if "TCP" not in sockstat:
-        return False
-    return blocked_at_most(sockstat) < (usable - sockstat["TCP"]["alloc"]) * thresholds.warning

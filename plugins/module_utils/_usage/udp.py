@@ -8,7 +8,8 @@ from .._kernel.counters import udp_sockets
 from .._kernel.ports import PortRange, PortSet, client_ports
 from .._kernel.tcp import CLOSE
 from .options import Thresholds
-from .pools import NEAR, UDP, Pool, Sockstat
+from .pools import NEAR, UDP, Pool
+from .sockstat import Sockstat
 from .waiting import Waiting
 
 # The kernel keeps the numbers of states that TCP has: a UDP socket is connected or it is not.

@@ -14,9 +14,10 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel imp
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import Conntrack
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import ports_in_force
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings, stuck
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.describe import describe_pool
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, Pool, describe_pool
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, Pool
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
 
 from .. import recorded

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The short cut around the sockets, and the level of a pool: as the kernel says, or as counted."""
+"""The level of a pool: as the kernel says, or as counted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.time_wait import Reuse
@@ -18,27 +16,11 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.pr
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import SocketTable, record
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import pools
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.binders import Binders, find_binders
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.describe import describe_pool
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import Pool
 
 ESTABLISHED = 1
-SMALL = st.integers(0, 300)
-
-
-@given(SMALL, SMALL, SMALL, SMALL, SMALL, SMALL, st.integers(1, 5000), st.sampled_from([0.1, 0.4, 1.0]))
-def test_the_short_cut_is_never_wrong(
-    live: int, live6: int, time_wait: int, listening: int, bound: int, elsewhere: int, size: int, warning: float
-) -> None:
-    """Where the counters prove it, no destination is at warning: all sockets at one, every holder in the range."""
-    sockstat = {
-        "TCP": {"inuse": live + listening, "tw": time_wait, "alloc": live + live6 + listening + bound + elsewhere},
-        "TCP6": {"inuse": live6},
-    }
-    usable = size - listening - bound
-    if pools.sockstat_proves_ok(sockstat, size, check_thresholds(warning, 1.0)):
-        assert live + live6 + time_wait < usable * warning
-
-
 HOST, PEER = b"\xc6\x12\0\1", b"\xc6\x12\0\2"
 RANGE = PortRange(40000, 40999)
 REUSE = Reuse(mode=1, delay_ms=1000, never_seen=True)
@@ -113,7 +95,7 @@ def test_the_kernel_has_the_last_word_on_reuse(number: int, answer: Answer, leve
 def test_the_level_follows_the_kernel_where_it_was_asked(live: int, answer: Answer | None, level: str) -> None:
     one = pools.with_answer(pool(table(live=live)), answer, RANGE, REUSE)
     assert one.level(THRESHOLDS) == level
-    described = pools.describe_pool(one, THRESHOLDS)
+    described = describe_pool(one, THRESHOLDS)
     assert described["level"] == level
     assert (described["probe"] is None) is (answer is None)
 

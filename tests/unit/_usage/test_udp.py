@@ -13,8 +13,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import procfs
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.probe import PORT, Answer
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import udp
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.describe import describe_pool
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import describe_pool
 
 RANGE, RESERVED = PortRange(40000, 40100), PortSet([(40001, 40001)])  # 100 of 101, and none is left out
 THRESHOLDS = check_thresholds(0.4, 0.5)
