@@ -291,7 +291,7 @@ def test_states_are_told_apart(state: str, identifier: str, words: str) -> None:
     assert words in found["destination-critical"]["remedy"]
     assert sorted(found) == sorted(["destination-critical", identifier])
     assert f"{state.upper()}" in said(usage)
-    assert "connect() takes long to find a free one: " in said(usage)  # for so long, which was measured
+    assert "connect() tries first is used up: it took " in said(usage)  # for so long, which was measured
     assert found["destination-critical"]["evidence"]["search_us"] == usage["pools"][0]["probe"]["search_us"] > 0
     assert re.search(r"found a port in [\d.,]+ [mu]?s level by the kernel", page(usage))
     for told in (said(usage), terminal(usage), page(usage)):

@@ -8,13 +8,14 @@ docs/findings.md describes each identifier; a function here yields those of one 
 from types import MappingProxyType
 from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._common.text import format_destination, format_duration, format_forecast_time, format_percent
+from .._common.text import format_destination, format_forecast_time, format_percent
 from .._kernel import keys
 from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
-from .._kernel.ports import FIRST_HALF, PortRange, PortSet, is_of_second_half, left_out, parse_ports, range_ports
+from .._kernel.ports import PortRange, PortSet, left_out, parse_ports, range_ports
 from .._sockets.probe import ADDRESS, ROUTE
 from .pools import BIND, CONNECT, SURE, UDP, Doubt, Pool
+from .slow_half import slow_half
 from .stuck import LIVE_SHARE, most_stuck, worth_a_word
 
 SEVERITIES = ("critical", "warning", "info")
@@ -140,7 +141,7 @@ def _destinations(given: Evidence) -> Iterator[Finding]:
             summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
             yield _finding("destination-exhausted", CRITICAL, summary, _remedy(given, one), name, **evidence)
         elif level == "critical":
-            summary = f"{_blocked(one)}{_slow_half(given, one)}"
+            summary = f"{_blocked(one)}{slow_half(one, given.port_range, given.two_pass)}"
             yield _finding("destination-critical", CRITICAL, summary, _remedy(given, one), name, **evidence)
         elif level == "warning":
             yield _finding("destination-warning", WARNING, _blocked(one), _remedy(given, one), name, **evidence)
@@ -158,17 +159,6 @@ def _at_the_rate(forecast: Mapping[str, Any]) -> str:
 
 def _blocked(one: Mapping[str, Any]) -> str:
     return f"{format_percent(one['saturation'])} of the local ports towards {format_destination(one)} are blocked."
-
-
-def _slow_half(given: Evidence, one: Mapping[str, Any]) -> str:
-    port = one["probe"]["port"] if one["probe"] else None
-    if one["saturation"] < FIRST_HALF or not given.two_pass:
-        return ""
-    if port is not None and not is_of_second_half(given.port_range, port):
-        return ""
-    took = _search_us(one)
-    now = "it now takes milliseconds instead of microseconds" if took is None else f"it took {format_duration(took)}"
-    return f" The half that connect() tries first is used up: {now}."
 
 
 def _search_us(one: Mapping[str, Any]) -> Optional[float]:

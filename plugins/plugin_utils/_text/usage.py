@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from ...module_utils._common.text import format_destination, format_duration, format_forecast_time, format_percent
 from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
-from ...module_utils._kernel.ports import FIRST_HALF, PortRange, is_of_second_half
+from ...module_utils._kernel.ports import PortRange
+from ...module_utils._usage.slow_half import slow_half
 from .._model import Finding, NotObserved, Pool, Usage
 from .layout import labelled, table
 from .places import place_name, places, worst_place
@@ -252,7 +253,8 @@ def names(pools: Sequence[Pool]) -> list[str]:
 
 def reason(usage: Usage, worst: Pool) -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
-    slow = _slow_half(usage, worst)
+    port_range = PortRange(usage["port_range"]["low"], usage["port_range"]["high"])
+    slow = slow_half(worst, port_range, usage["kernel"]["two_pass_port_search"]["supported"])
     if worst["kind"] == "bind":
         return (
             f"Clients there call bind() before connect(). A port that is chosen so serves one connection: "
@@ -277,18 +279,6 @@ def reason(usage: Usage, worst: Pool) -> str:
     length = f", tcp_tw_timeout is {timeout}" if timeout else ""
     hold_time = f"A closed connection blocks its port for {hold:g} s (tcp_tw_reuse is {mode}{length})"
     return f"{hold_time}, so one destination takes at most {rate}.{slow}"
-
-
-def _slow_half(usage: Usage, worst: Pool) -> str:
-    """What connect() spends where the half that it tries first is used up; measured, if the kernel was asked."""
-    answer = worst["probe"] if worst["kind"] == "connect" else None
-    if not usage["kernel"]["two_pass_port_search"]["supported"] or not FIRST_HALF <= worst["saturation"] < 1:
-        return ""
-    port_range = PortRange(usage["port_range"]["low"], usage["port_range"]["high"])
-    if answer and answer["port"] is not None and not is_of_second_half(port_range, answer["port"]):
-        return ""  # a port of the first half was found
-    took = f": {format_duration(answer['search_us'])} this time" if answer and answer["search_us"] is not None else ""
-    return f" With half of the ports blocked, connect() takes long to find a free one{took}."
 
 
 def next_steps(usage: Usage) -> list[str]:

@@ -137,6 +137,7 @@ def applied(
     return {**recorded, "changed": changed, "path": PATH, "file": file, "settings": [one], **more}
 
 
+SLOW_HALF = "The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
 CRITICAL = destination(blocked=300, time_wait=300, saturation=0.6, level="critical")
 PROBE = {"errno": 0, "lacks": None, "source": "198.18.0.1", "port": 32769, "search_us": 2104.0, "asked": 1}
 WARNING = destination(blocked=200, time_wait=200, saturation=0.4, level="warning")
@@ -237,10 +238,10 @@ SAID = {
         usage(destination(live=400, time_wait=100)),
         "400 of the blocked ports carry connections that have not ended",
     ),
-    "the slow half": (usage(CRITICAL), "With half of the ports blocked, connect() takes long to find a free one."),
+    "the slow half": (usage(CRITICAL), SLOW_HALF),
     "the slow half, measured": (
         usage({**CRITICAL, "probe": PROBE}),
-        "With half of the ports blocked, connect() takes long to find a free one: 2.1 ms this time.",
+        "The half that connect() tries first is used up: it took 2.1 ms.",
     ),
     "a port of the first half is quick to find": (
         usage({**CRITICAL, "probe": {**PROBE, "port": 32768, "search_us": 9.0}}),
@@ -248,7 +249,11 @@ SAID = {
     ),
     "the slow half for live connections too": (
         usage({**CRITICAL, "live": 300, "time_wait": 0, "states": {"ESTABLISHED": 300}}),
-        "mostly not a matter of closed connections. With half of the ports blocked, connect() takes long",
+        f"mostly not a matter of closed connections. {SLOW_HALF}",
+    ),
+    "the slow half of bind()": (
+        usage({**CRITICAL, "kind": "bind", "address": None, "port": None}),
+        "where none is reused. The half that bind() tries first is used up: it now takes milliseconds",
     ),
     "TIME_WAIT at services": (
         usage(HARDLY, time_wait_at_services=26000),
