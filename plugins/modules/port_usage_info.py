@@ -543,10 +543,8 @@ complete:
 from typing import Any, Dict
 
 from ..module_utils._common import shell
-from ..module_utils._dropin.applied import find_applied
 from ..module_utils._dropin.journal import DROPIN, STATE_DIR
-from ..module_utils._usage.observe import observe
-from ..module_utils._usage.options import check_options
+from ..module_utils._usage.run import run
 
 ARGUMENTS: Dict[str, Any] = {
     "method": {"type": "str", "choices": ["auto", "netlink", "procfs"], "default": "auto"},
@@ -560,11 +558,6 @@ ARGUMENTS: Dict[str, Any] = {
     "path": {"type": "path", "default": DROPIN},
     "state_dir": {"type": "path", "default": STATE_DIR},
 }
-
-
-def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
-    checked, is_full = check_options(options), options["detail"] == "full"
-    return observe(checked, applied=find_applied(options["path"], options["state_dir"]) if is_full else None)
 
 
 def main() -> None:

@@ -2,19 +2,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every module does around its function: check the arguments, end with one result or one clear error."""
 
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Mapping
 
 # AnsibleModule has turned `true` into 1 for an option that wants a number; only the raw arguments still tell.
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
-from .errors import Error, OptionError, format_os_error
+from .answer import Function, answer
+from .errors import OptionError
 
 _NUMBERS = ("int", "float")
 
 Options = Mapping[str, Mapping[str, Any]]
 
 
-def run(arguments: Options, function: Callable[[Dict[str, Any], bool], Dict[str, Any]], **spec: object) -> None:
+def run(arguments: Options, function: Function, **spec: object) -> None:
     """Be a module with these options: function(options, check_mode) gives its result, with warnings to show apart.
 
     spec: what else AnsibleModule takes.
@@ -22,15 +23,13 @@ def run(arguments: Options, function: Callable[[Dict[str, Any], bool], Dict[str,
     module = AnsibleModule(argument_spec=arguments, **spec)
     try:
         refuse_booleans(arguments, _load_params())
-        result = function(module.params, module.check_mode)
-    except Error as error:
-        module.fail_json(msg=str(error), **error.result)
-    except ValueError as error:  # of what cannot be a path, such as one with a NUL in it
+    except OptionError as error:
         module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=format_os_error(error))
+    result = answer(function, module.params, module.check_mode)
     for sentence in result.pop("warnings", ()):
         module.warn(sentence)
+    if result.get("failed"):
+        module.fail_json(**result)
     module.exit_json(**result)
 
 

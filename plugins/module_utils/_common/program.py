@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The beginning of a program that travels to a host: it has the files of the host code in memory, and runs one of them.
+
+Its own text comes first in that program (plugin_utils/_program.py), so it imports nothing of ours.
+"""
+
+import json
+import os
+import sys
+import syslog
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+else:
+    ModuleSpec = type(sys.__spec__)  # to import it would load ten modules more
+
+
+class _Lazy(ModuleType):
+    """A module whose source is compiled once something in it is needed: a healthy host needs half of them."""
+
+    def __getattribute__(self, name: str) -> object:
+        if not name.startswith("__"):
+            self.__class__ = ModuleType  # type: ignore[assignment]
+            files: Any = self.__loader__
+            code = compile(files.get_source(self.__name__), self.__file__ or "", "exec", dont_inherit=True)
+            exec(code, self.__dict__)
+        return ModuleType.__getattribute__(self, name)
+
+
+class _Files:
+    """Finds and loads modules in a dictionary of sources by path."""
+
+    def __init__(self, files: Dict[str, str]) -> None:
+        self.files = files
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> "Optional[ModuleSpec]":
+        for path, is_package in self._found(name):
+            spec = ModuleSpec(name, self, origin=path, is_package=is_package)  # type: ignore[arg-type]
+            spec.has_location = True
+            return spec
+        return None
+
+    def create_module(self, _spec: "ModuleSpec") -> None:
+        """As Python itself does."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__class__ = _Lazy
+
+    def get_source(self, name: str) -> str:
+        """For tracebacks, too."""
+        return next(self.files[path] for path, _is_package in self._found(name))
+
+    def _found(self, name: str) -> Iterator[Tuple[str, bool]]:
+        base = name.replace(".", "/")
+        places = (base + ".py", False), (base + "/__init__.py", True)
+        return (place for place in places if place[0] in self.files)
+
+
+def main(files: Dict[str, str], entry: str, given: Dict[str, Any]) -> None:
+    """Print the answer of entry.run() as a module does, and end.
+
+    given: options; check, for check mode; log, what goes to syslog as facility and line, or None.
+    """
+    if given["log"]:
+        _log(*given["log"])
+    sys.meta_path.insert(0, _Files(files))
+    package = entry.partition(".")[0]
+    __import__(entry)
+    __import__(package + "._common.answer")
+    function, answer = sys.modules[entry].run, sys.modules[package + "._common.answer"].answer
+    result = answer(function, given["options"], given["check"])
+    sys.stdout.write("\n" + json.dumps(result) + "\n")
+    sys.stdout.flush()
+    os._exit(1 if result.get("failed") else 0)  # to take everything apart first would cost a tenth of all
+
+
+def _log(facility: str, name: str, line: str) -> None:
+    """As AnsibleModule does."""
+    syslog.openlog("ansible-" + name, 0, getattr(syslog, facility, syslog.LOG_USER))
+    syslog.syslog(syslog.LOG_INFO, line)

@@ -1,0 +1,15 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module port_usage_info without Ansible."""
+
+from typing import Any, Dict
+
+from .._dropin import applied
+from . import observe
+from .options import check_options
+
+
+def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
+    checked, is_full = check_options(options), options["detail"] == "full"
+    found = applied.find_applied(options["path"], options["state_dir"]) if is_full else None
+    return observe.observe(checked, applied=found)

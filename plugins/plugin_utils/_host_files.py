@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which files of the host code something needs that is to run without Ansible: its import closure.
+
+Host code (module_utils) imports its own by relative imports alone, and else the standard library. How the files are
+packed is not decided here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+HOST_CODE = Path(__file__).resolve().parents[1] / "module_utils"
+# What they are in, wherever they go.
+PACKAGE = "ephemeral_ports"
+STANDARD_LIBRARY_LACKS = ("ansible", "ansible_collections")
+
+
+class NotSelfContainedError(Exception):
+    """Host code that imports what a host does not have."""
+
+
+def needed_files(*entries: str, root: Path = HOST_CODE) -> dict[str, str]:
+    """Path and source of each file that these modules need, sorted, with an empty __init__.py in each package.
+
+    entries: as `_usage.run`. Imports within functions count. Raises NotSelfContainedError.
+    """
+    found: dict[str, str] = {}
+    waiting = [*entries]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        source = _path(root, name).read_text(encoding="utf-8")
+        found[name] = source
+        waiting.extend(_imports(name, source, root))
+    files = {f"{PACKAGE}/{name.replace('.', '/')}.py": source for name, source in found.items()}
+    packages = {parent.as_posix() for path in files for parent in Path(path).parents[:-1]}
+    return dict(sorted({**{f"{package}/__init__.py": "" for package in packages}, **files}.items()))
+
+
+def _path(root: Path, name: str) -> Path:
+    return root.joinpath(*name.split(".")).with_suffix(".py")
+
+
+def _imports(name: str, source: str, root: Path) -> Iterator[str]:
+    """Names of the modules of ours that it imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            _refuse(name, *(alias.name for alias in node.names))
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            _refuse(name, node.module or "")
+        elif isinstance(node, ast.ImportFrom):
+            package = [*name.split(".")[: -node.level], *(node.module.split(".") if node.module else ())]
+            within = [".".join([*package, alias.name]) for alias in node.names]
+            modules = [one for one in [*within, ".".join(package)] if one and _path(root, one).is_file()]
+            if not modules:
+                raise NotSelfContainedError(f"{name} imports {within[0]}, which is absent")
+            yield from modules
+
+
+def _refuse(name: str, *imported: str) -> None:
+    for one in imported:
+        if one.partition(".")[0] in STANDARD_LIBRARY_LACKS:
+            raise NotSelfContainedError(f"{name} imports {one}")
