@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import NamespaceError, OptionError
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.text import place_name
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_sockstat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import PORT_RANGE
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.places import place_name
 
 from .inside import REFUSED, in_child, private
 

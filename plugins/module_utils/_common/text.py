@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How endpoints, times and shares are written, wherever they are written."""
+"""How endpoints, namespaces, times and shares are written, wherever they are written."""
 
 import math
 from typing import Any, Mapping, Optional, Sequence
@@ -16,6 +16,24 @@ def format_destination(pool: Mapping[str, Any]) -> str:
     if pool["address"] is None:
         return f"any ({pool['kind']})"
     return format_endpoint(str(pool["address"]), pool["port"])
+
+
+def place_name(namespace: Mapping[str, Any]) -> str:
+    """Empty for the one in which the module ran: there is no need to name it."""
+    owner, name, program = namespace["owner"], namespace["name"], namespace["program"]
+    if namespace["own"]:
+        return ""
+    if owner:
+        return f"{owner['kind']} {owner['name']}"
+    if name:
+        return f"netns {name}"
+    oldest = f" of {program}, pid {namespace['pid']}" if program else ""
+    return f"network namespace {namespace['inode'] or ''}".rstrip() + oldest
+
+
+def recent_rate(pool: Mapping[str, Any]) -> float:
+    """Connections closed per second, over the longest time up to 10 s of which nothing is missing."""
+    return float(pool["rate"]["last_10s" if pool["hold_seconds"] >= 10 else "last_1s"])
 
 
 def format_duration(microseconds: float) -> str:

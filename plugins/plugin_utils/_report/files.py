@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ...module_utils._common.text import format_destination
+from ...module_utils._common.text import format_destination, place_name, recent_rate
 from .._model import HostReport, Pool, Report, Usage
-from .._text.places import place_name, places
+from .._text.places import places
 from .._text.users import users_of
-from .._text.wording import level_from, recent_rate
+from .._text.wording import level_from
 from .host import LEVELS, latest_usage, pools_before
 from .page import render
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._common.text import format_destination
+from ...module_utils._common.text import format_destination, place_name, recent_rate
 from .._model import (
     DestinationGroup,
     Finding,
@@ -28,8 +28,8 @@ from .._model import (
     Summary,
     WaveGroup,
 )
-from .._text.places import place_name, places
-from .._text.wording import natural, recent_rate
+from .._text.places import places
+from .._text.wording import natural
 from .host import LEVELS, ROLLED_BACK, SEVERITIES, STATES, Host
 
 SCHEMA = 1

@@ -20,9 +20,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...module_utils._common.text import format_destination, format_percent
+from ...module_utils._common.text import format_destination, format_percent, place_name, recent_rate
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
-from .._text.places import place_name, places, worst_place
+from .._text.places import places, worst_place
 from .._text.usage import at_services, notable, reason, scope, told_places, verdict
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
@@ -37,7 +37,6 @@ from .._text.wording import (
     format_value,
     format_word,
     level_from,
-    recent_rate,
 )
 from .host import LEVELS, SEVERITIES, STATES, latest_usage, pools_before, worst_usage
 from .rank import is_in_trouble, worst_first

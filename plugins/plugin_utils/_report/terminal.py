@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ...module_utils._common.text import format_destination, format_percent
+from ...module_utils._common.text import format_destination, format_percent, place_name, recent_rate
 from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage, User
 from .._text.layout import cut_end, cut_middle, one_line, table, wrap
-from .._text.places import place_name
 from .._text.wording import (
     format_change,
     format_counts,
@@ -22,7 +21,6 @@ from .._text.wording import (
     format_some,
     format_word,
     level_from,
-    recent_rate,
 )
 from .host import LEVELS, STATES, latest_usage, worst_usage
 from .rank import worst_first

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network namespaces of a host as usages of their own, and what to call them."""
+"""The network namespaces of a host as usages of their own."""
 
 from __future__ import annotations
 
-from .._model import Namespace, NamespaceUsage, Usage
+from .._model import NamespaceUsage, Usage
 
 
 def places(usage: Usage) -> list[Usage]:
@@ -21,16 +21,3 @@ def _with_host(other: NamespaceUsage, own: Usage) -> Usage:
 def worst_place(usage: Usage) -> Usage:
     """The first that is at the level of the host."""
     return next((one for one in places(usage) if one["level"] == usage["level"]), usage)
-
-
-def place_name(namespace: Namespace) -> str:
-    """Empty for the one in which the module ran: there is no need to name it."""
-    owner, name, program = namespace["owner"], namespace["name"], namespace["program"]
-    if namespace["own"]:
-        return ""
-    if owner:
-        return f"{owner['kind']} {owner['name']}"
-    if name:
-        return f"netns {name}"
-    oldest = f" of {program}, pid {namespace['pid']}" if program else ""
-    return f"network namespace {namespace['inode'] or ''}".rstrip() + oldest

@@ -7,14 +7,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ...module_utils._common.text import format_destination, format_duration, format_forecast_time, format_percent
+from ...module_utils._common.text import (
+    format_destination,
+    format_duration,
+    format_forecast_time,
+    format_percent,
+    place_name,
+    recent_rate,
+)
 from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
 from ...module_utils._kernel.ports import PortRange
 from ...module_utils._usage.slow_half import slow_half
 from .._model import Finding, NotObserved, Pool, Usage
 from .layout import labelled, table
-from .places import place_name, places, worst_place
-from .wording import format_at_most, format_number, format_some, format_use, recent_rate
+from .places import places, worst_place
+from .wording import format_at_most, format_number, format_some, format_use
 
 DESTINATIONS_SHOWN = 5
 NAMESPACES_SHOWN = 10

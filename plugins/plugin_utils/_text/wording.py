@@ -73,11 +73,6 @@ def format_counts(counts: Mapping[Word, int], order: Iterable[Word]) -> str:
     return ", ".join(f"{counts[name]} {format_word(name)}" for name in order if counts.get(name))
 
 
-def recent_rate(pool: Pool) -> float:
-    """Connections closed per second, over the longest time up to 10 s of which nothing is missing."""
-    return pool["rate"]["last_10s"] if pool["hold_seconds"] >= 10 else pool["rate"]["last_1s"]
-
-
 def format_forecast(forecast: Forecast) -> str:
     critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
     if exhausted:
