@@ -46,8 +46,8 @@ def _path(root: Path, name: str) -> Path:
 
 
 def _imports(name: str, source: str, root: Path) -> Iterator[str]:
-    """Names of the modules of ours that it imports."""
-    for node in ast.walk(ast.parse(source)):
+    """Names of the modules of ours that it imports; those for the types alone it does not."""
+    for node in _walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             _refuse(name, *(alias.name for alias in node.names))
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -59,6 +59,16 @@ def _imports(name: str, source: str, root: Path) -> Iterator[str]:
             if not modules:
                 raise NotSelfContainedError(f"{name} imports {within[0]}, which is absent")
             yield from modules
+
+
+def _walk(tree: ast.AST) -> Iterator[ast.AST]:
+    """All that runs."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            yield from (deeper for one in node.orelse for deeper in (one, *_walk(one)))
+        else:
+            yield node
+            yield from _walk(node)
 
 
 def _refuse(name: str, *imported: str) -> None:

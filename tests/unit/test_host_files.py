@@ -74,3 +74,11 @@ def test_ansible_is_not_on_a_host(tmp_path: Path, source: str) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotSelfContainedError, match="begin imports gone, which is absent"):
         needed_files("begin", root=plant(tmp_path, begin="from . import gone"))
+
+
+def test_what_is_imported_for_its_types_alone_stays_here(tmp_path: Path) -> None:
+    source = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .types import T\nelse:\n    from . import real\n"
+    )
+    files = needed_files("begin", root=plant(tmp_path, begin=source, types="import ansible", real="T = 1"))
+    assert [*files] == [f"ephemeral_ports/{one}.py" for one in ("__init__", "begin", "real")]

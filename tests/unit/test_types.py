@@ -13,14 +13,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-UTILS = ROOT / "plugins/plugin_utils"
+PLUGINS = ROOT / "plugins"
 PACKAGE = "ansible_collections.netops.ephemeral_ports.plugins"
 
 # Room, what it reads there, the same misspelt, and what it is misspelt in.
 PLANTED = [
-    ("_text/usage.py", 'usage["complete"]', 'usage["compleet"]', "compleet", "Usage"),
-    ("_report/group.py", 'one["before"] != one["after"]', 'one["before"] != one["afer"]', "afer", "KeyResult"),
-    ("_report/files.py", 'pool["saturation"],', 'pool["satturation"],', "satturation", "Pool"),
+    ("module_utils/_usage/words.py", 'usage["complete"]', 'usage["compleet"]', "compleet", "Usage"),
+    (
+        "plugin_utils/_report/group.py",
+        'one["before"] != one["after"]',
+        'one["before"] != one["afer"]',
+        "afer",
+        "KeyResult",
+    ),
+    ("plugin_utils/_report/files.py", 'pool["saturation"],', 'pool["satturation"],', "satturation", "Pool"),
 ]
 
 
@@ -36,14 +42,16 @@ def mypy(directory: Path) -> list[str]:
 
 def copy_room(room: str, target: Path, right: str = "", wrong: str = "") -> None:
     """A copy with absolute imports, so that it can lie anywhere."""
-    source = (UTILS / room).read_text()
+    source = (PLUGINS / room).read_text()
     assert right in source
-    package = [PACKAGE, "plugin_utils", *Path(room).parts[:-1]]
+    package = [PACKAGE, *Path(room).parts[:-1]]
 
     def absolute(match: re.Match[str]) -> str:
-        return f"from {'.'.join(package[: len(package) + 1 - len(match[1])])}.{match[2]} import"
+        return f"{match[1]}from {'.'.join(package[: len(package) + 1 - len(match[2])])}.{match[3]} import"
 
-    target.write_text(re.sub(r"^from (\.+)(\S*) import", absolute, source.replace(right, wrong, 1), flags=re.MULTILINE))
+    target.write_text(
+        re.sub(r"^( *)from (\.+)(\S*) import", absolute, source.replace(right, wrong, 1), flags=re.MULTILINE)
+    )
 
 
 def test_misspelt_keys_are_refused(tmp_path: Path) -> None:

@@ -50,6 +50,21 @@ def format_forecast_time(seconds: float, between: Optional[Sequence[Optional[flo
     return f"{seconds:.0f} s ({between[0]:.0f} to {between[1]:.0f})"
 
 
+def format_number(value: float) -> str:
+    """Nobody needs more of a rate."""
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def format_at_most(value: float) -> str:
+    """A bound is never rounded up."""
+    return f"{math.floor(value * 10) / 10:.1f}" if value < 10 else f"{math.floor(value)}"
+
+
+def format_some(number: int, what: str) -> str:
+    """As in "1 socket" and "2 sockets"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def format_percent(share: float) -> str:
     """Never rounds up to a hundred, nor down to nothing."""
     return "<1%" if 0 < share < 0.01 else f"{math.floor(round(share * 100, 2))}%"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TextIO
 
 from ...module_utils._common.text import format_destination, place_name, recent_rate
+from ...module_utils._usage.places import places
 from .._model import HostReport, Pool, Report, Usage
-from .._text.places import places
 from .._text.users import users_of
 from .._text.wording import level_from
 from .host import LEVELS, latest_usage, pools_before

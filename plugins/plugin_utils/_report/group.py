@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from ...module_utils._common.text import format_destination, place_name, recent_rate
+from ...module_utils._usage.places import places
 from .._model import (
     DestinationGroup,
     Finding,
@@ -28,7 +29,6 @@ from .._model import (
     Summary,
     WaveGroup,
 )
-from .._text.places import places
 from .._text.wording import natural
 from .host import LEVELS, ROLLED_BACK, SEVERITIES, STATES, Host
 

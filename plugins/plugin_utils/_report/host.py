@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import get_args
 
+from ...module_utils._usage.places import worst_place
 from .._model import (
     ApplyResult,
     Change,
@@ -21,7 +22,6 @@ from .._model import (
     Usage,
     Users,
 )
-from .._text.places import worst_place
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 STATES: tuple[State, ...] = get_args(State)

@@ -20,20 +20,25 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...module_utils._common.text import format_destination, format_percent, place_name, recent_rate
+from ...module_utils._common.text import (
+    format_at_most,
+    format_destination,
+    format_number,
+    format_percent,
+    place_name,
+    recent_rate,
+)
+from ...module_utils._usage.places import places, worst_place
+from ...module_utils._usage.words import at_services, notable, reason, scope, told_places, verdict
 from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
-from .._text.places import places, worst_place
-from .._text.usage import at_services, notable, reason, scope, told_places, verdict
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
     format_answer,
-    format_at_most,
     format_count,
     format_counts,
     format_forecast,
     format_hosts,
     format_names,
-    format_number,
     format_value,
     format_word,
     level_from,

@@ -8,17 +8,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ...module_utils._common.text import format_destination, format_percent, place_name, recent_rate
+from ...module_utils._common.layout import cut_end, cut_middle, one_line, table, wrap
+from ...module_utils._common.text import (
+    format_destination,
+    format_number,
+    format_percent,
+    format_some,
+    place_name,
+    recent_rate,
+)
 from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage, User
-from .._text.layout import cut_end, cut_middle, one_line, table, wrap
 from .._text.wording import (
     format_change,
     format_counts,
     format_forecast,
     format_hosts,
     format_names,
-    format_number,
-    format_some,
     format_word,
     level_from,
 )

@@ -27,9 +27,9 @@ from ...module_utils._kernel.ports import (
     usable_ports,
 )
 from ...module_utils._kernel.time_wait import reuse_in_force
+from ...module_utils._usage.words import format_use
 from .. import _border
 from .._model import ApplyResult, Check, Gate, KeyResult, Pool, Usage
-from .._text.wording import format_use
 
 OPENED = "ActiveOpens"
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ...module_utils._common.layout import indented, labelled
+from ...module_utils._common.text import format_at_most
 from .._model import ApplyResult, HostOutcome, Plan, Remediation, StepResult
-from .layout import indented, labelled
-from .wording import format_at_most, format_change
+from .wording import format_change
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",

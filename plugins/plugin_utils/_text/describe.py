@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from ...module_utils._common.layout import one_line
+from ...module_utils._usage.words import describe_usage
 from .._border import clean, parse
 from .._model import ApplyResult, HostOutcome, LoadResult, Plan, Remediation, StepResult, Usage, Users
 from .changes import describe_apply, describe_outcome, describe_plan, describe_remediation, describe_step
-from .layout import one_line
 from .load import describe_load
-from .usage import describe_usage
 from .users import describe_users
 
 T = TypeVar("T")

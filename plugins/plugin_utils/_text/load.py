@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
+from ...module_utils._common.layout import indented, labelled
+from ...module_utils._common.text import format_number
 from .._model import ConnectTimes, LoadError, LoadResult
-from .layout import indented, labelled
-from .wording import format_number
 
 # Of a rate that was asked for, from which on it is called that.
 AS_ASKED = 0.95

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from ...module_utils._common.text import format_destination
+from ...module_utils._common.layout import cut_end, labelled, table
+from ...module_utils._common.text import format_destination, format_number
 from .._model import NamespaceUsage, Pool, User, Users
-from .layout import cut_end, labelled, table
-from .wording import format_number
 
 USERS_SHOWN = 10
 

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ...module_utils._common.text import format_destination, format_duration, format_percent
+from ...module_utils._common.text import format_duration, format_percent, format_some
 from .._model import Forecast, Pool
 
 Word = TypeVar("Word", bound=str)
@@ -27,16 +26,6 @@ _WORDS = {
 def format_word(name: str) -> str:
     """A level, a state, or what became of a setting."""
     return _WORDS.get(name, name)
-
-
-def format_number(value: float) -> str:
-    """Nobody needs more of a rate."""
-    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
-
-
-def format_at_most(value: float) -> str:
-    """A bound is never rounded up."""
-    return f"{math.floor(value * 10) / 10:.1f}" if value < 10 else f"{math.floor(value)}"
 
 
 def format_count(value: float) -> str:
@@ -57,11 +46,6 @@ def format_change(before: str | None, after: str | None) -> str:
     if after is None or before == after:
         return format_value(before)
     return f"{format_value(before)} -> {format_value(after)}"
-
-
-def format_some(number: int, what: str) -> str:
-    """As in "1 socket" and "2 sockets"."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def format_hosts(number: int) -> str:
@@ -146,10 +130,3 @@ def _written(members: Sequence[str]) -> str:
     if len(members) == 1 or not first or not last:
         return members[0]
     return f"{first['head']}[{first['number']}:{last['number']}]{first['tail']}"
-
-
-def format_use(pool: Pool) -> str:
-    """What the ports of a pool are for."""
-    if pool["kind"] == "bind":
-        return f"for bind() to {pool['source']}"
-    return f"towards {format_destination(pool)}" if pool["kind"] == "connect" else "for UDP"

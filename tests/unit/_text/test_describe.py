@@ -11,13 +11,13 @@ from ansible.errors import AnsibleFilterError
 from simulated_fleet import RECORDED
 
 from ansible_collections.netops.ephemeral_ports.plugins.filter.describe import FilterModule
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.layout import WIDTH
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.text import place_name
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.words import outlook
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Namespace
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import WIDTH
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.usage import outlook
 
 PATH = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 

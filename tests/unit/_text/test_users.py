@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from simulated_fleet import RECORDED
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.layout import WIDTH
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import WIDTH
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.users import users_of
 
 USERS: dict[str, Any] = RECORDED["users"]

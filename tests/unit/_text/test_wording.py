@@ -8,11 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import (
-    format_at_most,
-    format_names,
-    natural,
-)
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.text import format_at_most
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import format_names, natural
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network namespaces of a host as usages of their own."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING, List
 
-from .._model import NamespaceUsage, Usage
+if TYPE_CHECKING:
+    from ...plugin_utils._model import NamespaceUsage, Usage
 
 
-def places(usage: Usage) -> list[Usage]:
+def places(usage: "Usage") -> "List[Usage]":
     """A usage for each network namespace that was observed: first that of the module, then the others as returned."""
     own: Usage = {**usage, "level": usage["own_level"], "namespaces": []}
     return [own, *(_with_host(one, own) for one in usage["namespaces"])]
 
 
-def _with_host(other: NamespaceUsage, own: Usage) -> Usage:
+def _with_host(other: "NamespaceUsage", own: "Usage") -> "Usage":
     """What all network namespaces of a host share is in that of the module alone."""
     return {**own, **other}
 
 
-def worst_place(usage: Usage) -> Usage:
+def worst_place(usage: "Usage") -> "Usage":
     """The first that is at the level of the host."""
     return next((one for one in places(usage) if one["level"] == usage["level"]), usage)

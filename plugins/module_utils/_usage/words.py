@@ -2,26 +2,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Say a usage in words: the verdict first, then the numbers, then why, then what to do next."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, List, Sequence
 
-from ...module_utils._common.text import (
+from .._common.layout import labelled, table
+from .._common.text import (
+    format_at_most,
     format_destination,
     format_duration,
     format_forecast_time,
+    format_number,
     format_percent,
+    format_some,
     place_name,
     recent_rate,
 )
-from ...module_utils._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
-from ...module_utils._kernel.ports import PortRange
-from ...module_utils._usage.slow_half import slow_half
-from .._model import Finding, NotObserved, Pool, Usage
-from .layout import labelled, table
+from .._kernel.keys import PORT_RANGE, TW_REUSE, TW_TIMEOUT
+from .._kernel.ports import PortRange
 from .places import places, worst_place
-from .wording import format_at_most, format_number, format_some, format_use
+from .slow_half import slow_half
+
+if TYPE_CHECKING:
+    from ...plugin_utils._model import Finding, NotObserved, Pool, Usage
 
 DESTINATIONS_SHOWN = 5
 NAMESPACES_SHOWN = 10
@@ -52,7 +54,7 @@ _ASK = {
 }
 
 
-def describe_usage(usage: Usage) -> list[str]:
+def describe_usage(usage: "Usage") -> List[str]:
     """Lines for the result of port_usage_info: the worst network namespace first, then others of which there is more
     to say than that they are well.
     """
@@ -68,14 +70,14 @@ def describe_usage(usage: Usage) -> list[str]:
     return lines + next_steps(first)
 
 
-def told_places(usage: Usage) -> list[Usage]:
+def told_places(usage: "Usage") -> "List[Usage]":
     """The worst, and those that are not ok or have findings; the one of the module always."""
     worst, every = worst_place(usage), places(usage)
     told = [one for one in every if one["namespace"]["own"] or one["level"] != "ok" or one["findings"]]
     return [worst, *(one for one in told[:NAMESPACES_SHOWN] if one["namespace"] != worst["namespace"])]
 
 
-def _numbers(usage: Usage) -> list[str]:
+def _numbers(usage: "Usage") -> List[str]:
     """What follows the verdict on a network namespace."""
     pools, ports = usage["pools"], usage["port_range"]
     lines = pool_table(pools)
@@ -98,7 +100,7 @@ def _numbers(usage: Usage) -> list[str]:
     )
 
 
-def at_services(usage: Usage) -> str:
+def at_services(usage: "Usage") -> str:
     """That many sockets in TIME_WAIT are none to worry about, if there are many."""
     number = usage["time_wait_at_services"] or 0
     if number < usage["port_range"]["usable"] * _MANY_AT_SERVICES or not number:
@@ -106,7 +108,7 @@ def at_services(usage: Usage) -> str:
     return f"{number} more sockets in TIME_WAIT are at services of this host. They block no port."
 
 
-def scope(usage: Usage) -> str:
+def scope(usage: "Usage") -> str:
     """What was observed, and what was not: a level holds for that."""
     how = "the kernel's counters" if usage["method"] == "sockstat" else "its sockets"
     left = "; ".join(map(_not_observed, usage["not_observed"]))
@@ -116,7 +118,7 @@ def scope(usage: Usage) -> str:
     return f"TCP{udp} in this network namespace, by {how}{besides}." + (f" Not observed: {left}." if left else "")
 
 
-def _not_observed(one: NotObserved) -> str:
+def _not_observed(one: "NotObserved") -> str:
     number, why = one["number"] or 0, one["why"]
     least, why_not = "" if why == "elsewhere" else "at least ", _WHY_NOT.get(why, "")
     texts = {
@@ -130,14 +132,14 @@ def _not_observed(one: NotObserved) -> str:
     return texts.get(one["what"], one["what"])
 
 
-def verdict(usage: Usage) -> str:
+def verdict(usage: "Usage") -> str:
     """One line on a network namespace, with its name where it is not that of the module."""
     level, _colon, text = _verdict(usage).partition(": ")
     name = place_name(usage["namespace"])
     return f"{level} in {name}: {text}" if name else f"{level}: {text}"
 
 
-def _verdict(usage: Usage) -> str:
+def _verdict(usage: "Usage") -> str:
     level, ports, pools = usage["level"], usage["port_range"], usage["pools"]
     usable = ports["usable"]
     if level == "exhausted" and not usable:
@@ -164,7 +166,7 @@ def _verdict(usage: Usage) -> str:
     return f"EXHAUSTED: no local port is left {use}: {number} are blocked."
 
 
-def what_was_asked(usage: Usage) -> str:
+def what_was_asked(usage: "Usage") -> str:
     """What the kernel said about the worst destination, or why it was not asked although that would have told more."""
     if usage["level"] == "unknown" and usage["probe"] == "not_allowed":
         return "nothing: only root may ask the kernel (become: true)."
@@ -181,7 +183,7 @@ def what_was_asked(usage: Usage) -> str:
     return f"{what} failed with errno {answer['errno']}{missing.get(answer['lacks'] or '', '')}."
 
 
-def outlook(worst: Pool) -> str:
+def outlook(worst: "Pool") -> str:
     """How fast connections to the worst destination are closed, and what comes of it."""
     seconds = 10 if worst["hold_seconds"] >= 10 else 1
     forecast = worst["forecast"]
@@ -214,7 +216,7 @@ def _has_changed(recent: float, now: float) -> bool:
     return abs(now - recent) >= _SMALL_CHANGE and not recent <= now * _CHANGE <= recent * _CHANGE**2
 
 
-def none_closed(pool: Pool) -> str:
+def none_closed(pool: "Pool") -> str:
     """What it means that none was closed lately: the kernel tells what is left of TIME_WAIT, not its age."""
     left, lasts = pool["longest_left_seconds"], pool["time_wait_seconds"]
     if left is None or recent_rate(pool) or lasts - left < 1:
@@ -225,23 +227,23 @@ def none_closed(pool: Pool) -> str:
     )
 
 
-def notable(usage: Usage) -> list[Finding]:
+def notable(usage: "Usage") -> "List[Finding]":
     """The findings that neither verdict nor table have told already."""
     return [finding for finding in usage["findings"] if finding["id"] not in TOLD_BY_VERDICT]
 
 
-def pool_table(pools: Sequence[Pool]) -> list[str]:
+def pool_table(pools: "Sequence[Pool]") -> List[str]:
     if not pools:
         return []
     shown = pools[:DESTINATIONS_SHOWN]
-    rows: list[Sequence[object]] = [("destination", "blocked", "usable", "TIME_WAIT", "live", "saturation", "level")]
+    rows: List[Sequence[object]] = [("destination", "blocked", "usable", "TIME_WAIT", "live", "saturation", "level")]
     rows += [
         (
             name,
             *(pool["blocked"], pool["usable"], pool["time_wait"], pool["live"]),
             *(format_percent(pool["saturation"]), pool["level"]),
         )
-        for name, pool in zip(names(shown), shown, strict=True)
+        for name, pool in zip(names(shown), shown)
     ]
     lines = table(rows, left=(0, 6))
     if len(pools) > len(shown):
@@ -249,16 +251,16 @@ def pool_table(pools: Sequence[Pool]) -> list[str]:
     return lines
 
 
-def names(pools: Sequence[Pool]) -> list[str]:
+def names(pools: "Sequence[Pool]") -> List[str]:
     """Each destination by address and port; with its source where that alone tells two apart."""
     places = [format_destination(pool) for pool in pools]
     return [
         f"{name} from {pool['source']}" if places.count(name) > 1 or pool["kind"] == "bind" else name
-        for name, pool in zip(places, pools, strict=True)
+        for name, pool in zip(places, pools)
     ]
 
 
-def reason(usage: Usage, worst: Pool) -> str:
+def reason(usage: "Usage", worst: "Pool") -> str:
     """Why the ports of the worst destination are blocked, and what rate that leaves."""
     port_range = PortRange(usage["port_range"]["low"], usage["port_range"]["high"])
     slow = slow_half(worst, port_range, usage["kernel"]["two_pass_port_search"]["supported"])
@@ -288,7 +290,7 @@ def reason(usage: Usage, worst: Pool) -> str:
     return f"{hold_time}, so one destination takes at most {rate}.{slow}"
 
 
-def next_steps(usage: Usage) -> list[str]:
+def next_steps(usage: "Usage") -> List[str]:
     if usage["level"] == "unknown":
         hidden = usage["sysctls"].get(PORT_RANGE) is None
         asked = "not_allowed" if hidden else usage["probe"]
@@ -304,3 +306,10 @@ def next_steps(usage: Usage) -> list[str]:
         how = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
         return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", how)]
     return [] if usage["findings"] else labelled("Next", "Nothing to do.")
+
+
+def format_use(pool: "Pool") -> str:
+    """What the ports of a pool are for."""
+    if pool["kind"] == "bind":
+        return f"for bind() to {pool['source']}"
+    return f"towards {format_destination(pool)}" if pool["kind"] == "connect" else "for UDP"

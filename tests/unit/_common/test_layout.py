@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.layout import cut_end, cut_middle, one_line
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.layout import cut_end, cut_middle, one_line
 
 
 def test_the_end_of_a_reason_stays() -> None:

@@ -2,20 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lines of text: columns, labels, wrapping, cutting. Nothing here knows what the text is about."""
 
-from __future__ import annotations
-
 import textwrap
-from collections.abc import Iterable, Sequence
+from typing import Iterable, List, Sequence
 
 # Ansible's default output shows lines as a JSON list, which needs eleven columns of its own.
 WIDTH = 88
 LABEL = 10  # as wide as the longest label, TIME_WAIT, and its colon
 
 
-def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> list[str]:
+def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> List[str]:
     """Columns two blanks apart; those in `left` start, the others end, at the same column."""
     aligned = set(left)
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows)]
 
     def cell(column: int, value: object) -> str:
         return f"{value!s:<{widths[column]}}" if column in aligned else f"{value!s:>{widths[column]}}"
@@ -23,16 +21,16 @@ def table(rows: Sequence[Sequence[object]], left: Iterable[int]) -> list[str]:
     return ["  " + "  ".join(cell(*pair) for pair in enumerate(row)).rstrip() for row in rows]
 
 
-def labelled(label: str, text: str) -> list[str]:
+def labelled(label: str, text: str) -> List[str]:
     head = f"{label}:" if label else ""
     return wrap(text, WIDTH, f"{head:<{LABEL}} ", " " * (LABEL + 1))
 
 
-def indented(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
+def indented(text: str, indent: int = 0, hanging: int = 0) -> List[str]:
     return wrap(text, WIDTH, " " * indent, " " * (indent + hanging))
 
 
-def wrap(text: str, width: int, first: str = "", later: str = "") -> list[str]:
+def wrap(text: str, width: int, first: str = "", later: str = "") -> List[str]:
     """Identifiers such as reuse-loopback-only stay whole."""
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
