@@ -349,6 +349,18 @@ pools:
     states:
       description: Those of them by state, as C(CLOSE_WAIT) or C(SYN_SENT). States that none is in are missing.
       type: dict
+    live_by:
+      description:
+        - Who has these live connections, the one with the most first and 5 at most. Null of pools at level V(ok),
+          unless O(destination) names them, and where RV(method) is V(procfs).
+        - C(owner) is the container, pod or unit in which the socket was made, as the kernel tells (since Linux 5.8), or
+          in which its process is; null where that is none. C(program), C(pid) (of the process with the most of them)
+          and C(processes), their number, are null where no process was found. That needs root, for processes of
+          others, and ends after a second.
+        - Connections of which nothing is known are left out. Those in TIME_WAIT belong to nobody any more; who makes
+          them, M(netops.ephemeral_ports.port_users_info) tells.
+      type: list
+      elements: dict
     hold_seconds:
       description:
         - For how long a closed connection blocks its port, C(time_wait_seconds) or the reuse delay. Without TCP
@@ -411,6 +423,8 @@ pools:
       reusable: 0
       live: 7
       states: {ESTABLISHED: 7}
+      live_by:
+        - {owner: podman web, program: php-fpm, pid: 4711, processes: 2, live: 7}
       hold_seconds: 60.0
       time_wait_seconds: 60.0
       longest_left_seconds: 59.8

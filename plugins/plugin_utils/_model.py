@@ -156,12 +156,25 @@ class Answer(TypedDict):
     asked: int
 
 
+class LiveBy(TypedDict):
+    """Who has live sockets of a pool. owner: None where no container, pod or unit is known; program, pid, processes:
+    where no process was found.
+    """
+
+    owner: str | None
+    program: str | None
+    pid: int | None
+    processes: int | None
+    live: int
+
+
 class Pool(TypedDict):
     """A number of ports that one kind of use can take, and how far it is used up.
 
     time_wait_seconds: how long TIME_WAIT lasts; longest_left_seconds: what any connection has left of it, None if none.
     source is None where a destination has no socket, and for UDP; address and port where a port is chosen before there
     is a destination. probe is None where the kernel was not asked: then the level follows from what was counted.
+    live_by is None where nobody asked, as of a pool that is ok.
     """
 
     kind: PoolKind
@@ -174,6 +187,7 @@ class Pool(TypedDict):
     reusable: int
     live: int
     states: dict[str, int]
+    live_by: list[LiveBy] | None
     hold_seconds: float
     time_wait_seconds: float
     longest_left_seconds: float | None

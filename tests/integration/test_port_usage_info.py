@@ -54,6 +54,7 @@ print(json.dumps([outcome, observe(method="{method}")]))
         "live": 0,
         "reusable": 0,
         "states": {},
+        "live_by": None,
         "hold_seconds": 60.0,
         "time_wait_seconds": 60.0,
         "saturation": 1.0,

@@ -40,7 +40,8 @@ class Playback(inet_diag.SockDiag):
         self.kernel = kernel
         self.stretch = stretch
 
-    def dump(self, states: int) -> Iterator[tuple[bytes, int]]:
+    def dump(self, states: int, bytecode: bytes = b"") -> Iterator[tuple[bytes, int]]:  # noqa: ARG002
+        """All of them, whatever a program would pick out."""
         recorded = (one for name in FILES for one in messages((ROOT / self.kernel / name).read_bytes()))
         wanted = [one for one in recorded if states >> one[STATE_AT] & 1]
         wanted.sort(key=lambda one: one[STATE_AT] != LISTEN)

@@ -3,7 +3,7 @@
 """How endpoints, namespaces, times and shares are written, wherever they are written."""
 
 import math
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 
 def format_endpoint(address: str, port: int) -> str:
@@ -29,6 +29,22 @@ def place_name(namespace: Mapping[str, Any]) -> str:
         return f"netns {name}"
     oldest = f" of {program}, pid {namespace['pid']}" if program else ""
     return f"network namespace {namespace['inode'] or ''}".rstrip() + oldest
+
+
+def format_who(program: Optional[str], owner: Optional[str]) -> str:
+    """As in "php-fpm of podman web"; only one of them may be known."""
+    return " of ".join(filter(None, (program, owner)))
+
+
+def live_of(pool: Mapping[str, Any]) -> List[str]:
+    """Who has the live connections of a pool, as in "93 live of php-fpm of podman web (pid 4711 and 2 more)"."""
+    return [_live(one) for one in pool["live_by"] or ()]
+
+
+def _live(one: Mapping[str, Any]) -> str:
+    more = f" and {one['processes'] - 1} more" if one["processes"] and one["processes"] > 1 else ""
+    process = f" (pid {one['pid']}{more})" if one["pid"] else ""
+    return f"{one['live']} live of {format_who(one['program'], one['owner'])}{process}"
 
 
 def recent_rate(pool: Mapping[str, Any]) -> float:

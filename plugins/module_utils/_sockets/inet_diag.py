@@ -23,13 +23,14 @@ from .socket_table import TICK_SHIFT, SocketTable
 _NETLINK_SOCK_DIAG = 4
 # The older of two requests: it alone answers for both families in one dump. Every kernel since 2.6.14 knows it.
 _TCPDIAG_GETSOCK = 18
+_REQ_BYTECODE = 1  # INET_DIAG_REQ_BYTECODE
 _NLMSG_ERROR, _NLMSG_DONE, _NLMSG_MIN_TYPE = 2, 3, 16
 _NLM_F_DUMP_INTR = 0x10
 _REQUEST_FLAGS = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 
-_EVERY_STATE = (1 << 13) - 2
+EVERY_STATE = (1 << 13) - 2
 _BOUND_INACTIVE = 1 << 13  # since Linux 6.8; older kernels ignore the bit
-_EVERYTHING = _EVERY_STATE | _BOUND_INACTIVE
+_EVERYTHING = EVERY_STATE | _BOUND_INACTIVE
 _ONE_DUMP = (_EVERYTHING,)
 _TWO_DUMPS = (_EVERYTHING & ~(1 << TIME_WAIT), 1 << TIME_WAIT)
 # A live socket between others in TIME_WAIT ends a batch, which costs as much as 100 more sockets of a second dump.
@@ -69,14 +70,16 @@ class SockDiag:
     ) -> None:
         self._socket.close()
 
-    def dump(self, states: int) -> Iterator[Tuple[bytes, int]]:
+    def dump(self, states: int, bytecode: bytes = b"") -> Iterator[Tuple[bytes, int]]:
         """The sockets in these states (bit mask) as batches of messages of one length, and that length.
+
+        bytecode: a program that picks out some of them.
 
         The kernel begins with listeners, then come ports bound but not connected, then the rest in no order.
         Raises SockDiagError, or OSError from the socket.
         """
         self._sequence += 1
-        self._socket.send(_request(states, self._sequence))
+        self._socket.send(_request(states, self._sequence, bytecode))
         while True:
             try:
                 received = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
@@ -175,9 +178,11 @@ def _are_live_rare() -> bool:
     return tcp.get("alloc", 0) * _RARE < tcp.get("tw", 0)
 
 
-def _request(states: int, sequence: int) -> bytes:
+def _request(states: int, sequence: int, bytecode: bytes = b"") -> bytes:
     """A struct inet_diag_req for every socket in these states, in its netlink envelope."""
     body = struct.pack("=52xII", states, 0)
+    if bytecode:
+        body += struct.pack("=HH", 4 + len(bytecode), _REQ_BYTECODE) + bytecode
     return _HEADER.pack(_HEADER.size + len(body), _TCPDIAG_GETSOCK, _REQUEST_FLAGS, sequence, 0) + body
 
 

@@ -3,7 +3,7 @@
 """Pools, ports and sockets as port_usage_info returns them. Pure."""
 
 import ipaddress
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from .._kernel.ports import PortRange, PortSet, range_ports, usable_ports
 from .._kernel.tcp import STATES
@@ -14,8 +14,8 @@ from .options import Thresholds
 from .pools import EXHAUSTED, Pool
 
 
-def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
-    """One of the pools of a usage."""
+def describe_pool(pool: Pool, thresholds: Thresholds, live_by: Optional[List[Dict[str, Any]]] = None) -> Dict[str, Any]:
+    """One of the pools of a usage. live_by: whose the live sockets are, if that was asked."""
     source, address, port = pool.key
     waiting, level = pool.waiting, pool.level(thresholds)
     foretold = forecast.forecast(waiting, _not_waiting(pool), pool.usable, thresholds.critical, level == EXHAUSTED)
@@ -30,6 +30,7 @@ def describe_pool(pool: Pool, thresholds: Thresholds) -> Dict[str, Any]:
         "reusable": waiting.number - waiting.blocking,
         "live": pool.live,
         "states": pool.states,
+        "live_by": live_by,
         "hold_seconds": waiting.hold_ms / 1000,
         "time_wait_seconds": waiting.lasts_ms / 1000,
         "longest_left_seconds": None if waiting.longest_left_ms is None else round(waiting.longest_left_ms / 1000, 1),

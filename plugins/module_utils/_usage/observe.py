@@ -9,13 +9,14 @@ from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, 
 from .._common.errors import SockDiagError, UnsupportedError
 from .._dropin.applied import Applied
 from .._kernel import counters, features, keys, namespaces, sysctl
-from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, left_out, ports_in_force
+from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, client_ports, left_out, ports_in_force
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, probe, procfs
+from .._sockets.live import Key
 from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
-from . import findings, others, pools, udp
+from . import findings, live_by, others, pools, udp
 from .binders import find_binders
 from .claims import kubernetes, nat_rules, published
 from .describe import describe_pool, describe_ports, describe_sockets
@@ -40,10 +41,11 @@ _ASSUMED = {keys.PORT_RANGE: str(KERNEL_RANGE), keys.RESERVED_PORTS: "", keys.TW
 
 
 class Host(NamedTuple):
-    """What all network namespaces of a host share."""
+    """What all network namespaces of a host share. search: who has which sockets."""
 
     release: str
     uptime: float
+    search: live_by.Search
 
 
 def observe(options: ScanOptions, proc: str = counters.PROC, applied: Optional[Applied] = None) -> Dict[str, Any]:
@@ -104,7 +106,7 @@ def _of_namespace_alone(usage: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def observe_host(proc: str = counters.PROC) -> Host:
-    return Host(features.release(f"{proc}/sys"), counters.read_uptime(proc))
+    return Host(features.release(f"{proc}/sys"), counters.read_uptime(proc), live_by.Search(proc))
 
 
 def observe_namespace(
@@ -168,7 +170,8 @@ def observe_namespace(
         found = [of_udp._replace(answer=answer), *found]
     found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
     found = found[: options.max_pools]
-    described = [describe_pool(pool, options.thresholds) for pool in found]
+    named = _live_by(found, options, port_range, reserved, table, host) if table and method == "netlink" else {}
+    described = [describe_pool(pool, options.thresholds, named.get(pool.key)) for pool in found]
     start, version = sysctls[keys.UNPRIVILEGED_PORT_START], features.parse_version(host.release)
     port_lines = [describe_line(key, line, start, version) for key, line in files.port_lines]
     evidence = Evidence(
@@ -216,6 +219,21 @@ def observe_namespace(
     }
 
 
+def _live_by(
+    found: Sequence[Pool],
+    options: ScanOptions,
+    port_range: PortRange,
+    reserved: PortSet,
+    table: SocketTable,
+    host: Host,
+) -> Dict[Key, List[Dict[str, Any]]]:
+    """Whose live sockets are, of pools that are not ok, and of those of a destination that is asked for by name."""
+    live = [pool for pool in found if pool.live and pool.kind != pools.UDP]
+    wanted = [pool.key for pool in live if options.only or pool.level(options.thresholds) != pools.OK]
+    clients = client_ports(port_range, reserved) - PortSet.of(table.listening | table.bound)
+    return live_by.find(wanted[:_MOST_ASKED], clients, host.search)
+
+
 def _listening(table: SocketTable, proc: str) -> Dict[str, List[int]]:
     services, clients = procfs.udp_ports(proc)
     return {"tcp": sorted(table.listening), "udp": sorted(services), "udp_clients": sorted(clients)}
@@ -254,7 +272,7 @@ def _ask(
     return asked, unasked, doubt, found
 
 
-def _dry_connects(wanted: Sequence[Pool]) -> Tuple[str, Dict[pools.Key, Answer]]:
+def _dry_connects(wanted: Sequence[Pool]) -> Tuple[str, Dict[Key, Answer]]:
     if not wanted:
         return "not_needed", {}
     try:

@@ -14,6 +14,7 @@ from typing import AbstractSet, Counter, Iterable, List, Mapping, NamedTuple, Op
 from .._kernel.ports import MAX_PORT, PortRange, PortSet, is_of_second_half, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
+from .._sockets.live import Key
 from .._sockets.probe import PORT, Answer, Question
 from .._sockets.socket_table import SocketTable
 from .binders import CHURN, Binders
@@ -31,9 +32,6 @@ NEAR = 0.9
 _BOUND_SHARE = 0.1
 # By how much numbers of sockets have to differ before anything is concluded from that.
 _CLEARLY = 1.1
-
-# Source, address and port. Who calls bind() has no destination yet.
-Key = Tuple[Optional[bytes], Optional[bytes], Optional[int]]
 
 # Addresses of IPv4 and IPv6 that stand for all of them.
 _ANY = (bytes(4), bytes(16))

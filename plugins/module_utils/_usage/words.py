@@ -14,6 +14,7 @@ from .._common.text import (
     format_number,
     format_percent,
     format_some,
+    live_of,
     place_name,
     recent_rate,
 )
@@ -84,6 +85,7 @@ def _numbers(usage: "Usage") -> List[str]:
     if pools:
         lines += labelled("Why", reason(usage, pools[0]))
         lines += labelled("Rate", outlook(pools[0])) if pools[0]["kind"] != "udp" else []
+        lines += labelled("Who", f"{'; '.join(live_of(pools[0]))}.") if pools[0]["live_by"] else []
     lines += labelled("Asked", what_was_asked(usage)) if what_was_asked(usage) else []
     for finding in notable(usage):
         lines += labelled(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ...module_utils._common.text import format_destination, place_name, recent_rate
+from ...module_utils._common.text import format_destination, live_of, place_name, recent_rate
 from ...module_utils._usage.places import places
 from .._model import HostReport, Pool, Report, Usage
 from .._text.users import users_of
@@ -26,7 +26,7 @@ COLUMNS = (
     "settings_to_change", "settings_changed", "namespace", "destination_rank", "kind", "source", "destination",
     "destination_level", "level_from", "probe_errno", "search_us", "blocked", "time_wait", "live", "saturation",
     "rate_per_second", "trend",
-    "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users",
+    "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users", "live_by",
 )  # fmt: skip
 
 # A spreadsheet takes a cell that begins like this for a formula.
@@ -118,6 +118,7 @@ def _columns(pool: Pool) -> dict[str, object]:
         "blocked": pool["blocked"],
         "time_wait": pool["time_wait"],
         "live": pool["live"],
+        "live_by": "; ".join(live_of(pool)),
         "saturation": pool["saturation"],
         "rate_per_second": recent_rate(pool),
         "trend": pool["trend"],

@@ -25,6 +25,7 @@ from ...module_utils._common.text import (
     format_destination,
     format_number,
     format_percent,
+    live_of,
     place_name,
     recent_rate,
 )
@@ -214,11 +215,11 @@ def _place(usage: Usage, before: Mapping[tuple[str | None, str], float], users: 
         "pools": [
             {
                 **_pool(pool, has_half, earlier.get((pool["source"], format_destination(pool)))),
-                "who": users_of(pool, usage, users),
+                "who": [*users_of(pool, usage, users), *live_of(pool)],
             }
             for pool in pools
         ],
-        "users": users,
+        "with_who": users or any(pool["live_by"] for pool in pools),
         "findings": notable(usage),
         "findings_above": len(usage["findings"]) - len(notable(usage)),
     }

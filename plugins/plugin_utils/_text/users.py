@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ...module_utils._common.layout import cut_end, labelled, table
-from ...module_utils._common.text import format_destination, format_number
+from ...module_utils._common.text import format_destination, format_number, format_who
 from .._model import NamespaceUsage, Pool, User, Users
 
 USERS_SHOWN = 10
@@ -49,7 +49,7 @@ def _row(user: User) -> tuple[object, ...]:
 
 def format_user(user: User) -> str:
     """As in "php-fpm of podman web, 422/s, 410 failed"."""
-    who = f"{user['program']} of {user['owner']}" if user["owner"] else user["program"]
+    who = format_who(user["program"], user["owner"])
     failed = f", {user['no_port']} failed" if user["no_port"] else ""
     return f"{who}, {format_number(user['rate'])}/s{failed}"
 

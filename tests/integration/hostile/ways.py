@@ -466,7 +466,7 @@ def answer_many_destinations(call: Call) -> object:
 def destination() -> Result:
     return {
         "kind": "connect", "usable": 500, "source": "198.18.0.2", "address": "198.18.0.1", "port": 8080,
-        "blocked": 1, "time_wait": 1, "reusable": 0, "live": 0, "states": {}, "hold_seconds": 60.0,
+        "blocked": 1, "time_wait": 1, "reusable": 0, "live": 0, "states": {}, "live_by": None, "hold_seconds": 60.0,
         "time_wait_seconds": 60.0, "longest_left_seconds": 59.0,
         "saturation": 0.002, "level": "ok", "rate": {"last_1s": 1.0, "last_10s": 1.0, "last_60s": 1.0},
         "trend": "steady", "forecast": {

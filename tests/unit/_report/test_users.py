@@ -84,3 +84,17 @@ def test_csv_names_them() -> None:
     files.write_csv(report_of(("web1", LOOK, EXHAUSTED), ("web1", WHO, HERE), ("web2", LOOK, EXHAUSTED)), file)
     rows = [row for row in csv.DictReader(io.StringIO(file.getvalue())) if row["destination_rank"] == "1"]
     assert [row["users"] for row in rows] == [TOLD, ""]
+
+
+def test_who_has_the_live_connections_is_beside_the_destination() -> None:
+    """Also where nothing was traced."""
+    live_by = [{"owner": "podman <web>", "program": "php-fpm", "pid": 4711, "processes": 1, "live": 90}]
+    host = {**EXHAUSTED, "pools": [{**POOL, "live_by": live_by}, *EXHAUSTED["pools"][1:]]}
+    text = html(("web1", LOOK, host))
+    assert "<td>90 live of php-fpm of podman &lt;web&gt; (pid 4711)</td></tr>" in text
+    assert '<th scope="col">Who connects</th>' in text
+    file = io.StringIO()
+    files.write_csv(report_of(("web1", LOOK, host)), file)
+    first, *rest = csv.DictReader(io.StringIO(file.getvalue()))
+    assert first["live_by"] == "90 live of php-fpm of podman <web> (pid 4711)"
+    assert {row["live_by"] for row in rest} <= {""}

@@ -75,6 +75,7 @@ def destination(**different: Any) -> Result:
         "port": 8080,
         "live": 0,
         "states": {},
+        "live_by": None,
         "hold_seconds": 60.0,
         "time_wait_seconds": 60.0,
         "longest_left_seconds": 59.0,

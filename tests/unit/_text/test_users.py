@@ -10,6 +10,7 @@ import pytest
 from simulated_fleet import RECORDED
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.layout import WIDTH
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.text import live_of
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.users import users_of
 
@@ -82,3 +83,17 @@ def test_users_of_a_pool_are_those_of_its_namespace() -> None:
     assert users_of(pool, another, users(users=[there])) == [told]
     assert users_of(pool, usage, users(users=[{**there, "port": pool["port"] + 1}])) == []
     assert users_of(pool, usage, None) == []
+
+
+def test_who_has_the_live_connections() -> None:
+    usage = RECORDED["usage"]["exhausted"]
+    program = {"owner": "podman web", "program": "php-fpm", "pid": 4711, "processes": 3, "live": 90}
+    owner = {"owner": "podman db", "program": None, "pid": None, "processes": None, "live": 7}
+    alone = {"owner": None, "program": "curl", "pid": 12, "processes": 1, "live": 3}
+    pool = {**usage["pools"][0], "live_by": [program, owner, alone]}
+    told = ["90 live of php-fpm of podman web (pid 4711 and 2 more)", "7 live of podman db", "3 live of curl (pid 12)"]
+    assert live_of(pool) == told
+    assert live_of({**pool, "live_by": None}) == live_of({**pool, "live_by": []}) == []
+    lines = describe({**usage, "pools": [pool]})
+    assert f"Who:       {'; '.join(told)}." in " ".join(" ".join(lines).split()).replace("Who: ", "Who:       ")
+    assert not any(line.startswith("Who:") for line in describe({**usage, "pools": [{**pool, "live_by": []}]}))

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.files import Files
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.live_by import Search
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.observe import (
     Host,
     observe_namespace,
@@ -54,7 +55,7 @@ def observed(tmp_path: Path, release: str, left_ms: Iterable[float], **sysctls: 
     (proc / "net/tcp").write_text(HEAD + "".join(rows))
     (proc / "net/tcp6").write_text(HEAD)
     options = check_options({**DEFAULTS, "method": "procfs", "detail": "full", "probe": "never"})
-    return with_others(observe_namespace(options, Host(release, 1e6), Files(PortSet(), []), str(proc)), [])
+    return with_others(observe_namespace(options, Host(release, 1e6, Search()), Files(PortSet(), []), str(proc)), [])
 
 
 def steady(rate: float, lasts_ms: int) -> list[float]:
