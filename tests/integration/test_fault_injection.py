@@ -8,7 +8,8 @@ run is repeated from the same start with
 
 - the call failing once, with each of several errors that fit it,
 - the call failing, and every later one of its kind: a disk that is full or has become read-only stays so,
-- SIGKILL as the call begins, and as the first call after it begins (on entry strace kills before anything is done).
+- SIGKILL as a call begins that changes something, and once after the last of them (on entry strace kills before
+  anything is done). In between nothing would differ: a process that is killed leaves what it has changed, and no more.
 
 After each, file, running values, journal and everything else in their directories must be all old or all new (after
 a SIGKILL, or a failure that cannot be rolled back: once another run has come by), no temporary file may be left, one
@@ -68,7 +69,7 @@ AT_LEAST = 300
 ERRORS = {
     "openat": ("EIO",),
     "openat to write": ("EACCES", "ENOSPC", "EROFS", "EINTR"),
-    "read": ("EIO", "EINTR"),
+    "read": ("EIO",),
     "write": ("ENOSPC", "EIO", "EINTR"),
     "pwrite64": ("EIO", "EINTR"),
     "fsync": ("EIO", "ENOSPC", "EINTR"),
@@ -83,6 +84,10 @@ ERRORS = {
     "close": ("EIO",),
 }
 STAYS = ("EROFS", "ENOSPC")
+# Those that leave something behind, in files or in the kernel's values.
+CHANGING = {
+    *("openat to write", "write", "pwrite64", "rename", "unlink", "fchmod", "fchown", "fsetxattr", "mkdir", "rmdir")
+}
 
 # Exit codes of a run.
 DONE, FAILED, NOT_ROLLED_BACK, SURPRISED = 0, 10, 11, 12
@@ -236,13 +241,14 @@ class Call(NamedTuple):
     """The number-th call of this name in a run.
 
     text: the path that it works on, empty for a descriptor. errors: what may go wrong with it; nothing with calls that
-    change nothing, and on which no change depends.
+    change nothing, and on which no change depends. changes: whether it may leave something behind.
     """
 
     name: str
     number: int
     text: str
     errors: tuple[str, ...]
+    changes: bool
 
 
 class Fault(NamedTuple):
@@ -256,15 +262,14 @@ class Fault(NamedTuple):
 
 
 def faults_of(calls: list[Call]) -> Iterator[Fault]:
-    for number, call in enumerate(calls[:-1]):
+    for call in calls[:-1]:
         for error in call.errors:
             yield Fault(call, f"error={error}")
             if error in STAYS:
                 yield Fault(call, f"error={error}", stays=True)
-        if call.errors:
-            yield Fault(call, "signal=KILL")
-            if not calls[number + 1].errors:  # otherwise it is next
-                yield Fault(calls[number + 1], "signal=KILL")
+    last = max(number for number, call in enumerate(calls) if call.changes)
+    for call in (*filter(lambda call: call.changes, calls), calls[last + 1]):
+        yield Fault(call, "signal=KILL")
 
 
 def traced(action: Action, *options: str) -> tuple[int, list[Call]]:
@@ -308,9 +313,9 @@ def _calls(log: str) -> list[Call]:
     calls = []
     for match in map(LINE.match, log.splitlines()):
         if match:
-            counts[match["name"]] += 1
-            errors = ERRORS.get(f"{match['name']} to write" if match["writes"] else match["name"], ())
-            calls.append(Call(match["name"], counts[match["name"]], match["text"] or "", errors))
+            name, what = match["name"], f"{match['name']} to write" if match["writes"] else match["name"]
+            counts[name] += 1
+            calls.append(Call(name, counts[name], match["text"] or "", ERRORS.get(what, ()), what in CHANGING))
     return calls
 
 

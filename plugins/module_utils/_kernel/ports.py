@@ -8,6 +8,7 @@ as little as one. The syntax is that of ip_local_reserved_ports: "8080,9000-9010
 
 import re
 from bisect import bisect_right
+from functools import lru_cache
 from typing import Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import keys
@@ -125,6 +126,7 @@ def parse_range(text: str) -> PortRange:
     return PortRange(low, high)
 
 
+@lru_cache(maxsize=32)  # the same few lists over and over, and a long one takes milliseconds
 def parse_ports(text: str) -> PortSet:
     """Read "8080,9000-9010", or nothing for the empty set. Port 0 may be reserved too: the kernel takes it.
 
