@@ -12,19 +12,30 @@ from .._model import Claim, PortLine
 from .host import Host
 from .policy import Policy
 
+IN_FILES = "sysctl files name {}"
 _PLACE = 200  # characters of a path
 
 
 @dataclass(frozen=True)
 class Found:
-    """Ports of others that connect() could take after the plan. newly: those of them that it cannot take without us."""
+    """Ports of others that connect() could take after the plan.
+
+    reasons: why they are somebody's. in_files: those that sysctl files reserve, in force or not. newly: those of both
+    that connect() could not take without us.
+    """
 
     reasons: tuple[tuple[PortSet, str], ...]
+    in_files: PortSet
     newly: PortSet
 
     @property
     def ports(self) -> PortSet:
         return union(ports for ports, _why in self.reasons)
+
+    def whose(self, some: PortSet) -> str:
+        """Whose each of these ports is."""
+        reasons = (*self.reasons, (self.in_files, IN_FILES))
+        return "; ".join(words.format(ports & some) for ports, words in reasons if ports & some)
 
 
 def find_others(host: Host, wish: Policy, after: PortRange) -> Found:
@@ -37,7 +48,8 @@ def find_others(host: Host, wish: Policy, after: PortRange) -> Found:
     ]
     inside = [(ports & reach - wish.do_not_reserve, why) for ports, why in every]
     reasons = tuple((ports, why) for ports, why in inside if ports)
-    return Found(reasons, union(ports for ports, _why in reasons) - reached)
+    in_files = host.reserved_in_files & reach - wish.do_not_reserve
+    return Found(reasons, in_files, union([in_files, *(ports for ports, _why in reasons)]) - reached)
 
 
 def claimed(claim: Claim) -> str:

@@ -86,12 +86,14 @@ def _widest(current: PortRange, first_port: int) -> PortRange:
 
 
 def refuse_to_cover(host: Host, widened: Decision, reserved: Decision, found: Found) -> Decision:
+    """Where it is ours already, since these ports were reserved or free, it goes back."""
     exposed = found.newly - parse_ports(reserved.result or "")
     if not exposed:
         return widened
-    who = "; ".join(words.format(ports & exposed) for ports, words in found.reasons if ports & exposed)
-    reason = f"It would reach ports that ip_local_reserved_ports does not reserve: {who}."
-    return replace(widened, wanted=str(host.port_range), action="refuse", reason=reason)
+    reason = f"It would reach ports that ip_local_reserved_ports does not reserve: {found.whose(exposed)}."
+    if host.range_before != host.port_range:
+        reason = f"{reason} It goes back to {host.range_before}, as it was before this collection set it."
+    return replace(widened, wanted=str(host.range_before), action="refuse", reason=reason)
 
 
 def count(host: Host, widened: Decision, reserved: Decision) -> Decision:
@@ -116,8 +118,7 @@ def check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: De
     left = f"{after} usable ports" if after else "no usable port"
     advice = f"name fewer, or accept it with accept_risk: [{FEWER_PORTS}]" if after else "name fewer"
     if not named and found.reasons:
-        who = "; ".join(words.format(ports) for ports, words in found.reasons)
-        advice = f"{who}; name in do_not_reserve those that connections may take"
+        advice = f"{found.whose(found.ports)}; name in do_not_reserve those that connections may take"
     raise PolicyError(f"{name}: {ports} leaves {left} of {widened.result}, and there are {before} today; {advice}")
 
 

@@ -8,7 +8,7 @@ from ...module_utils._kernel.keys import RESERVED_PORTS
 from ...module_utils._kernel.ports import PortSet, parse_ports
 from .decision import Action, Decision, hidden, left_alone, not_carried
 from .host import Host
-from .others import Found, claimed, place
+from .others import IN_FILES, Found, claimed, place
 from .policy import LEAVE, Policy
 
 
@@ -55,7 +55,7 @@ def _leave_reserved(host: Host, key: str, current: str) -> Decision:
 def _why_reserved(host: Host, wish: Policy, found: Found) -> list[str]:
     """Each part of what is not reserved yet, by the first reason that there is for it."""
     left = (host.reserved_in_files | found.ports | wish.reserve) - host.reserved
-    named = [(wish.reserve, "you named {}"), (host.reserved_in_files, "sysctl files name {}")]
+    named = [(wish.reserve, "you named {}"), (host.reserved_in_files, IN_FILES)]
     why = []
     for ports, words in [*found.reasons, *named]:
         if ports & left:

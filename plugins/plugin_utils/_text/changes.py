@@ -8,7 +8,7 @@ from collections import Counter
 
 from ...module_utils._common.layout import indented, labelled
 from ...module_utils._common.text import format_at_most
-from .._model import ApplyResult, HostOutcome, Plan, Remediation, StepResult
+from .._model import ApplyResult, HostOutcome, Plan, Remediation, Setting, StepResult
 from .wording import format_change
 
 APPLY_NOTES = {
@@ -32,7 +32,7 @@ def describe_remediation(result: Remediation) -> list[str]:
 def describe_plan(plan: Plan) -> list[str]:
     """Lines for the result of remediation_plan."""
     settings, rate = plan["settings"], plan["sustainable_rate"]
-    changes = sum(setting["action"] in ("set", "release") for setting in settings)
+    changes = sum(setting["action"] in ("set", "release") or _goes_back(setting) for setting in settings)
     limit = f"at most {format_at_most(rate['after'])} new connections/s per destination"
     if not changes:
         lines = [f"NO CHANGE: {limit}."]
@@ -46,6 +46,11 @@ def describe_plan(plan: Plan) -> list[str]:
         lines.append(f"  {setting['action']:<11} {setting['key']}: {values}")
         lines += indented(setting["reason"], indent=14)
     return lines
+
+
+def _goes_back(setting: Setting) -> bool:
+    """What of ours is refused from now on."""
+    return setting["action"] == "refuse" and setting["wanted"] not in (None, setting["current"])
 
 
 def describe_apply(result: ApplyResult, check: bool) -> list[str]:
