@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Modules whose tests share what takes long to make, or a place in build/: they run in one process, one after the other.
 TOGETHER = {
-    "test_boot_value",
     "test_crashes",
     "test_demo",
     "test_fault_injection",

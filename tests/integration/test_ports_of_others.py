@@ -250,30 +250,3 @@ def test_every_port_is_in_the_range() -> None:
         host = Remediated()
     assert get(RANGE) == "1 65535"
     assert host.settings[RANGE]["action"] == "keep"
-
-
-@pytest.mark.parametrize("seed", range(20))
-@private
-def test_connect_never_gets_a_port_of_others(seed: int) -> None:
-    """Every port that a real connect() gets, until it gets none, on hosts made by chance; the listeners restart."""
-    chance = random.Random(seed)
-
-    def some(most: int) -> list[int]:
-        return chance.sample(range(39800, 40700), chance.randint(1, most))
-
-    listening, published, named, in_file, refused = some(20), some(10), some(5), some(5), some(5)
-    bindings = {f"{port}/tcp": [{"HostPort": str(port)}] for port in published}
-    write("/var/lib/docker/containers/a/hostconfig.json", json.dumps({"PortBindings": bindings}))
-    write("/etc/sysctl.d/50-a.conf", f"{RESERVED} = {','.join(map(str, in_file))}\n")
-    write("/etc/sysctl.d/51-b.conf", f"{RESERVED} = {', '.join(map(str, refused))} # by hand\n")
-    others = {*listening, *published, *named, *in_file, *refused}
-    with Network(40000, 40299, HOST, "198.18.0.2") as network:
-        server = network.listen("198.18.0.2", 443, 1024)
-        services = [network.listen(HOST, port) for port in listening]
-        Remediated(reserve=named, ip_local_port_range="39800 40699")
-        for service in services:
-            service.close()
-        got = {client.getsockname()[1] for client, _peer in network.open(("198.18.0.2", 443), 1000)}
-        server.close()
-    assert not got & others
-    assert len(got) == 900 - len(others)

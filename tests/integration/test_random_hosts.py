@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts by chance, and wishes that change: observe, plan and apply in one process, as the action puts them together.
 
-Check mode predicts each run exactly, a second run changes nothing, a run that fails changes nothing. A rollback
-restores everything byte for byte where nobody has interfered; where somebody has, what is his stays.
+Each host is one of Debian 11 to 13, and all of this holds on each:
+- check mode predicts each run exactly, a second run changes nothing, a run that fails changes nothing;
+- a rollback restores everything byte for byte where nobody has interfered; where somebody has, what is his stays;
+- no port of a listener, of a reservation or of anybody else is in reach of connect(), which the kernel is asked;
+- a boot, by the release's own systemd-sysctl, procps, ufw and tuned, sets what the simulation and the run say.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import random
-import shutil
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.dialects import PROCPS, SYSTEMD, Loader
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import Error
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.applied import find_applied
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
@@ -58,19 +61,20 @@ from .dropin import (
     put,
     run_module,
 )
-from .inside import in_children, private
+from .inside import in_child, private
+from .random_files import grow
+from .real_release import KEYS, VERSIONS, Release, empty, unpacked
 
-HOSTS, WORKERS = 500, 2
+HOSTS = 170  # of each release
 TIMESTAMPS = "net.ipv4.tcp_timestamps"
 DEFAULTS = {START: "1024", RANGE: "32768 60999", RESERVED: "", REUSE: "2", TIMESTAMPS: "1", FIN: "60"}
 OPTIONS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
 OTHERS = tuple(DROPIN.with_name(name) for name in ("10-site.conf", "98-admin.conf", "99-zzz.conf"))
-LOADERS = (
-    [Loader(SYSTEMD, (252,)), Loader(PROCPS, (4, 0, 2))],
-    [Loader(SYSTEMD, (247,))],
-    [Loader(PROCPS, (3, 3, 17))],
-    [],
-)
+PLACES = (Path("/etc"), Path("/run"), Path("/var/lib"), *map(Path, ("/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d")))
+DOCKER = Path("/var/lib/docker/containers/a/hostconfig.json")
+KUBELET = Path("/var/lib/kubelet")
+NODE_PORTS = PortSet([(30000, 32767)])
+IP_LOCAL_PORT_RANGE, TCP_REPAIR = 51, 19
 PORTS = ("8080", "20000", "21000-21010", "40000", "50000-50002")
 
 Act = Callable[[bool], Any]
@@ -79,23 +83,29 @@ Act = Callable[[bool], Any]
 class RandomHost:
     """Drawn from a seed. story: what was done to it, for a test that fails."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, release: Release, seed: int) -> None:
+        self.release = release
         self.dice = random.Random(seed)
         self.story: list[str] = [f"seed {seed}"]
         self.listeners: dict[int, socket.socket] = {}
         self.theirs = PortSet()  # what others have reserved
+        self.claimed = PortSet()  # published, node ports
+        self.at_first = PortSet()  # in reach before the first run
         self.interfered = False
         self.files_changed = False
         self.on_conflict = self.dice.choice(["fail", "warn", "warn", "ignore"])
 
     def build(self) -> None:
-        for directory in (DROPIN.parent, STATE.parent):
-            for path in directory.iterdir():
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        empty(PLACES)
+        for directory in (DROPIN.parent, STATE.parent, Path("/run/lock")):
+            directory.mkdir(parents=True, exist_ok=True)
         put(START, "0")
         for key, value in reversed(DEFAULTS.items()):
             put(key, value)
         dice = self.dice
+        if dice.random() < 0.5:
+            self.story += grow(dice)
+        self.choose_loaders()
         for key in dice.sample([RANGE, RESERVED, REUSE, TIMESTAMPS, FIN], dice.randint(0, 3)):
             self.set(key, self.value(key))
         self.theirs = parse_ports(get(RESERVED))
@@ -108,7 +118,29 @@ class RandomHost:
             self.say("the drop-in is a link")
         for _number in range(dice.choice([0, 0, 1, 2])):
             self.listen()
+        self.claim()
         self.interfered = self.files_changed = False
+        self.boot()
+        self.at_first = range_ports(parse_range(get(RANGE))) - self.theirs
+
+    def choose_loaders(self) -> None:
+        """Debian has both; others have one or none. ufw calls the sysctl of procps."""
+        both = VERSIONS[self.release.root.name]
+        choices = [both, both, both[1:], []] if Path("/etc/ufw").exists() else [both, both, both[:1], both[1:], []]
+        self.release.loaders = self.dice.choice(choices)
+        self.say(f"loaders {[loader.name for loader in self.release.loaders]}")
+
+    def claim(self) -> None:
+        if self.dice.random() < 0.2:
+            port = self.dice.choice([20500, 35300])
+            DOCKER.parent.mkdir(parents=True)
+            DOCKER.write_text(json.dumps({"PortBindings": {"80/tcp": [{"HostPort": str(port)}]}}))
+            self.claimed |= PortSet.of([port])
+            self.say(f"publishes {port}")
+        if self.dice.random() < 0.1:
+            KUBELET.mkdir(parents=True)
+            self.claimed |= NODE_PORTS
+            self.say("is a Kubernetes node")
 
     def say(self, words: str) -> None:
         self.story.append(words)
@@ -162,6 +194,8 @@ class RandomHost:
             policy[name] = dice.choice(choices[name])
         if policy.get("ip_local_reserved_ports") != "leave":
             policy["reserve"] = dice.sample(PORTS, dice.choice([0, 0, 1, 2]))
+        if dice.random() < 0.1:
+            policy["do_not_reserve"] = [dice.choice([15432, 30080, 40001, "30000-32767"])]
         return policy
 
     def remediate(self, policy: dict[str, Any], trial: bool, check: bool) -> Result | None:
@@ -187,18 +221,48 @@ class RandomHost:
             on_conflict=self.on_conflict,
         )
         assert not broken_promises(plan, result)  # type: ignore[arg-type]  # what the module returns has no type
-        if policy.get("ip_local_reserved_ports", "auto") == "auto" and not check:
-            self.nobody_loses_a_port()
+        if not check:
+            self.nobody_loses_a_port(policy)
+            self.boot(result)
         return result
 
-    def nobody_loses_a_port(self) -> None:
-        reserved, reach = parse_ports(get(RESERVED)), range_ports(parse_range(get(RANGE)))
+    def others(self) -> PortSet:
+        """Ports of listeners, of reservations in force and in files, and of those who need not listen."""
         named = PortSet()
         for path in OTHERS:
             for line in path.read_text().splitlines() if path.exists() else ():
                 named |= meant_ports(line.partition("=")[2]) if line.startswith(RESERVED) else PortSet()
-        lost = (PortSet.of(self.listeners) | self.theirs | named) & reach - reserved
+        return PortSet.of(self.listeners) | self.theirs | named | self.claimed
+
+    def in_reach(self, ports: PortSet) -> PortSet:
+        """Those that a connect() gets where it may choose no other, once the listeners are closed, as in a restart."""
+        for listener in self.listeners.values():
+            listener.close()
+        reached = PortSet.of(port for port in expand(ports) if chosen_port(port) == port)
+        self.listeners = {port: socket.create_server(("127.0.0.1", port)) for port in self.listeners}
+        return reached
+
+    def nobody_loses_a_port(self, policy: dict[str, Any]) -> None:
+        """With a list of his own, or none, the user leaves in reach what was there before us, and no more."""
+        may = parse_ports(",".join(map(str, policy.get("do_not_reserve", []))))
+        if policy.get("ip_local_reserved_ports", "auto") == "auto":
+            lost = self.in_reach(meant_ports(",".join(policy.get("reserve", []))))
+            assert not lost, f"{lost} were named, and can be taken"
+        elif self.interfered:
+            return
+        else:
+            may |= self.at_first
+        lost = self.in_reach(self.others() - may)
         assert not lost, f"{lost} can be taken"
+
+    def boot(self, result: Result | None = None) -> None:
+        """The real boot, its simulation, and what a run said of it agree."""
+        for loader in self.release.loaders:
+            booted, predicted = self.release.boot(loader), self.release.predict(loader)
+            assert booted == predicted, f"{loader} boots {booted}, predicted was {predicted}"
+            for one in result["settings"] if result and loader == self.release.loaders[0] else ():
+                said = KEYS[one["key"]] if one["boot_value"] is None else one["boot_value"]
+                assert said == booted[one["key"]], f"{one['key']} boots {booted[one['key']]}, the run said {said}"
 
     def interfere(self) -> None:
         self.interfered = True
@@ -289,10 +353,21 @@ def outcome(act: Act, check: bool) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
-def live(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = RandomHost(seed)
-    installed = host.dice.choice(LOADERS)
-    monkeypatch.setattr(loaders, "find_loaders", lambda: installed)
+def expand(ports: PortSet) -> list[int]:
+    return [port for low, high in ports.spans for port in range(low, high + 1)]
+
+
+def chosen_port(wanted: int) -> int | None:
+    """The port that a connect() chooses which may choose this one alone, or any where the range is elsewhere."""
+    with socket.socket() as client:
+        client.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", wanted << 16 | wanted))
+        client.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)  # nothing is sent
+        port: int | None = None if client.connect_ex(("127.0.0.1", 9)) else client.getsockname()[1]
+    return port
+
+
+def live(release: Release, seed: int) -> None:
+    host = RandomHost(release, seed)
     try:
         host.build()
         before = contents()
@@ -305,17 +380,17 @@ def live(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         host.end(before)
     except Exception as error:
         raise AssertionError("\n".join([*host.story, f"{type(error).__name__}: {error}"])) from error
-    finally:
-        for listener in host.listeners.values():
-            listener.close()
 
 
-@pytest.mark.parametrize("worker", range(WORKERS))
+@pytest.mark.parametrize("name", VERSIONS)
 @private
-def test_random_hosts(worker: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_hosts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Release(unpacked() / name)
+    assert release.loaders == VERSIONS[name]
+    monkeypatch.setattr(loaders, "find_loaders", lambda: release.loaders)
     failed = []
-    for seed in range(worker, HOSTS, WORKERS):
-        code, text = in_children([lambda seed=seed: live(seed, monkeypatch)])[0]
+    for seed in range(HOSTS):
+        code, text = in_child(lambda seed=seed: live(release, seed))
         if code:
             failed.append(text)
-    assert not failed, "\n\n".join([f"{len(failed)} hosts failed", *failed[:40]])
+    assert not failed, "\n\n".join([f"{len(failed)} of {HOSTS} hosts failed", *failed[:40]])
