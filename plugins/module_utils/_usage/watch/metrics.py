@@ -16,6 +16,11 @@ PREFIX = "ephemeral_ports_"
 LEVELS = {"unknown": -1, "ok": 0, "warning": 1, "critical": 2, "exhausted": 3}
 
 OWN = "own"
+# Names of labels that are taken.
+LABELS = (
+    *("namespace", "kind", "source", "destination", "state", "finding", "severity", "what", "why"),
+    *("inode", "program", "owner", "owner_kind", "version"),
+)
 
 _ABOUT = {
     "level": "Worst level of a network namespace: 0 ok, 1 warning, 2 critical, 3 exhausted, -1 unknown.",

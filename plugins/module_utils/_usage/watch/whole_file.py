@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A file that a reader finds old or new, never half. It need not outlive the machine, so nothing is synced."""
+
+import contextlib
+import os
+
+# Whoever runs node_exporter has to read it.
+_MODE = 0o644
+
+
+def replace(path: str, content: bytes) -> None:
+    """Write the file beside its place, under a name that no collector reads, and rename it. Raises OSError.
+
+    What a run that was killed left there is removed by the next.
+    """
+    directory, name = os.path.split(path)
+    beside = os.path.join(directory, f".{name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside)
+    # Created here, not opened: the directory may belong to a user who prepared a link.
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, _MODE)
+            file.write(content)
+        os.rename(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
