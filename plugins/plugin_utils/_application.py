@@ -13,6 +13,8 @@ import zipfile
 from ._host_files import PACKAGE, needed_files
 from ._program import without_words
 
+# To import this runs it too: as a file, Python loads twice as much before it begins.
+RUN = f"run_{PACKAGE}"
 # The earliest that a zip file can name.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -25,8 +27,8 @@ def build_application(entry: str, version: str, interpreter: str) -> bytes:
     """
     if not interpreter.startswith("/") or any(one.isspace() for one in interpreter):
         raise ValueError(f"{interpreter!r} is not an absolute path without blanks, as an interpreter has to be")
-    main = f"import sys\nfrom {PACKAGE}.{entry} import main\nsys.exit(main({version!r}))\n"
-    files = {**needed_files(entry), "__main__.py": main}
+    run = f"import sys\nfrom {PACKAGE}.{entry} import main\nsys.exit(main({version!r}))\n"
+    files = {**needed_files(entry), f"{RUN}.py": run, "__main__.py": f"import {RUN}\n"}
     stream = io.BytesIO()
     stream.write(f"#!{interpreter}\n".encode())
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 
-ENTRY = "_usage.watch.command"
+ENTRY = "_usage.watch.start"
 PYTHON = "/usr/bin/python3"
 
 

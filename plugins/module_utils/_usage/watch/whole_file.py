@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A file that a reader finds old or new, never half. It need not outlive the machine, so nothing is synced."""
 
-import contextlib
 import os
 
 # Whoever runs node_exporter has to read it.
@@ -16,7 +15,7 @@ def replace(path: str, content: bytes) -> None:
     """
     directory, name = os.path.split(path)
     beside = os.path.join(directory, f".{name}.new")
-    with contextlib.suppress(FileNotFoundError):
+    if os.path.lexists(beside):
         os.unlink(beside)
     # Created here, not opened: the directory may belong to a user who prepared a link.
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
@@ -26,6 +25,5 @@ def replace(path: str, content: bytes) -> None:
             file.write(content)
         os.rename(beside, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+        os.unlink(beside)
         raise

@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run on a host on which nothing goes on: what the last whole run wrote still holds, and its times are set anew.
+
+A run each 15 s on a healthy host is nearly all start of Python and loading of modules. This one loads nothing but os
+and time, so it imports neither typing nor what imports it. A whole run whose sockets the kernel's counts alone proved
+harmless notes beside its file what that holds for: arguments, sysctls, and higher counts that prove as much.
+"""
+
+import os
+import time
+
+from .whole_file import replace
+
+TYPE_CHECKING = False  # as typing has it
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Mapping, Optional, Sequence
+
+# For so many seconds a whole run is trusted: findings that follow from the kernel's counters are never older.
+LONGEST = 600
+
+_OF_SOCKETS = ("inuse", "tw", "alloc")
+_START = time.monotonic()
+
+
+def remember(
+    file: str, arguments: "Sequence[str]", keys: "Sequence[str]", most: "Mapping[str, int]", proc: str = "/proc"
+) -> None:
+    """keys: sysctls by name. most: counts as `counts` gives them, up to which all holds."""
+    lines = [f"arguments {list(arguments)!r}", f"until {int(time.time()) + LONGEST}"]
+    lines += [f"most {number} {name}" for name, number in most.items()]
+    lines += [f"sysctl {key} {_read_sysctl(key, proc)!r}" for key in keys]
+    replace(_note(file), "".join(f"{line}\n" for line in lines).encode())
+
+
+def forget(file: str) -> None:
+    """What holds for a moment is not to be noted."""
+    if os.path.lexists(_note(file)):
+        os.unlink(_note(file))
+
+
+def renew(file: str, arguments: "Sequence[str]", proc: str = "/proc") -> bool:
+    """Set the times of the last whole run's text anew, if it still holds; else False, and nothing has changed."""
+    try:
+        text = _read(file)
+        if text is None or not _holds(_read(_note(file)) or "", arguments, proc):
+            return False
+    except (OSError, ValueError):  # of a note or counts in no known shape: the whole run tells what is wrong
+        return False
+    times = {
+        "run_timestamp_seconds": time.time(),
+        "run_duration_seconds": time.monotonic() - _START,
+        "run_cpu_seconds": time.process_time(),
+    }
+    lines = (_renewed(line, times) for line in text.splitlines())
+    replace(file, "".join(f"{line}\n" for line in lines).encode())
+    return True
+
+
+def _renewed(line: str, times: "Mapping[str, float]") -> str:
+    """The line with another value, if it is a sample of one of these."""
+    for name, value in times.items():
+        if line.startswith(f"ephemeral_ports_{name}"):
+            return f"{line.rpartition(' ')[0]} {value:.6f}"
+    return line
+
+
+def _holds(note: str, arguments: "Sequence[str]", proc: str) -> bool:
+    lines = note.splitlines()
+    if lines[:1] != [f"arguments {list(arguments)!r}"]:
+        return False
+    now = counts(proc)
+    return all(_line_holds(line, now, proc) for line in lines[1:])
+
+
+def _line_holds(line: str, now: "Mapping[str, int]", proc: str) -> bool:
+    kind, first, rest = [*line.split(" ", 2), ""][:3]
+    if kind == "until":
+        return 0 < int(first) - time.time() <= LONGEST  # the clock may have been set
+    if kind == "most":
+        return now.get(rest, 0) <= int(first)
+    return kind == "sysctl" and repr(_read_sysctl(first, proc)) == rest
+
+
+def counts(proc: str = "/proc") -> "Dict[str, int]":
+    """Numbers of sockets in /proc/net/sockstat and sockstat6 by name, as "TCP inuse"; and entries of conntrack."""
+    found = {}
+    for line in _lines(proc):
+        name, _colon, rest = line.partition(":")
+        words = rest.split()
+        pairs = zip(words[::2], words[1::2])
+        found.update({f"{name} {field}": int(value) for field, value in pairs if field in _OF_SOCKETS})
+    found["conntrack"] = int(_read_sysctl("net.netfilter.nf_conntrack_count", proc) or 0)
+    return found
+
+
+def _lines(proc: str) -> "Iterator[str]":
+    for name in ("sockstat", "sockstat6"):
+        yield from (_read(f"{proc}/net/{name}") or "").splitlines()
+
+
+def _note(file: str) -> str:
+    directory, name = os.path.split(file)
+    return os.path.join(directory, f".{name}.holds")
+
+
+def _read_sysctl(key: str, proc: str) -> "Optional[str]":
+    return _read(f"{proc}/sys/{key.replace('.', '/')}")
+
+
+def _read(path: str) -> "Optional[str]":
+    """None where there is no such file."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
