@@ -151,10 +151,11 @@ namespace:
   description:
     - The network namespace that was observed. Where C(own) is true it is that of the module, and the rest is null.
     - C(name) is that of C(ip netns), C(pid) and C(program) are the oldest process in it, and C(owner) is whose that is,
-      a pod, container, machine or unit.
+      a pod, container, machine or unit. C(cookie) tells it from a later one with that inode; it is null before
+      Linux 5.14, and where it was not entered.
   type: dict
   returned: success
-  sample: {own: true, inode: 4026531840, name: null, owner: null, pid: null, program: null}
+  sample: {own: true, inode: 4026531840, cookie: null, name: null, owner: null, pid: null, program: null}
 level:
   description:
     - The worst level of all destinations, in all network namespaces that were observed, V(exhausted), V(critical),
@@ -172,7 +173,8 @@ namespaces:
   description:
     - What was observed in other network namespaces, see O(namespaces), the worst first and 100 at most.
     - Each has RV(namespace), RV(level), RV(findings), RV(sysctls), RV(port_range), RV(listening_ports), RV(sockets),
-      RV(blocked_at_most), RV(pools), RV(probe), RV(counters), RV(method), RV(complete) and RV(not_observed) of its own.
+      RV(blocked_at_most), RV(pools), RV(probe), RV(counters), RV(method), RV(complete), RV(not_observed), RV(claims)
+      and RV(journal) of its own.
       Where only C(/proc) could be read, RV(sysctls) are null, and the range is assumed to be the default.
   type: list
   elements: dict
@@ -180,6 +182,13 @@ namespaces:
   sample: []
 namespaces_observed:
   description: How many other network namespaces were observed. All of them count for RV(level).
+  type: int
+  returned: success
+  sample: 0
+namespaces_set:
+  description:
+    - In how many other network namespaces M(netops.ephemeral_ports.namespace_sysctls) has set something, by its journal
+      in O(state_dir). 0 unless O(detail=full), and for everybody but root.
   type: int
   returned: success
   sample: 0
@@ -504,13 +513,14 @@ claims:
 journal:
   description:
     - What M(netops.ephemeral_ports.sysctl_dropin) has set here by O(path), so that a plan can tell ours from what an
-      administrator has set. RV(reserved_in_files) and RV(port_lines) are those without it.
+      administrator has set. RV(reserved_in_files) and RV(port_lines) are those without it. Of another network namespace
+      it is what M(netops.ephemeral_ports.namespace_sysctls) has set in it.
     - Null unless O(detail=full), for everybody but root, and where nothing was applied.
   type: dict
   returned: success
   contains:
     path:
-      description: The file, with links followed.
+      description: The file, with links followed. Null for another network namespace, which no file sets.
       type: str
     keys:
       description: Of each key the value C(before) the first apply, and the one C(applied).

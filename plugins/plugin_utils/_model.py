@@ -211,11 +211,13 @@ class Owner(TypedDict):
 class Namespace(TypedDict):
     """A network namespace. own: the one in which the module ran; all else about that is None but its inode.
 
-    inode is None where it may not be told. pid and program: of its oldest process, whose owner is in owner.
+    inode is None where it may not be told. cookie: what tells it from a later one with that inode; None where it was
+    not entered, and before Linux 5.14. pid and program: of its oldest process, whose owner is in owner.
     """
 
     own: bool
     inode: int | None
+    cookie: int | None
     name: str | None
     owner: Owner | None
     pid: int | None
@@ -236,9 +238,12 @@ class AppliedKey(TypedDict):
 
 
 class AppliedBefore(TypedDict):
-    """What the journal says of a drop-in. asked: reserved ports that were asked for by name."""
+    """What a journal says. path: of the drop-in, None for another network namespace, which no file sets.
 
-    path: str
+    asked: reserved ports that were asked for by name.
+    """
+
+    path: str | None
     keys: dict[str, AppliedKey]
     asked: LongText
 
@@ -261,13 +266,16 @@ class NamespaceUsage(TypedDict):
     complete: bool | None
     not_observed: list[NotObserved]
     counters: dict[str, int]
+    claims: list[Claim] | None
+    journal: AppliedBefore | None
 
 
 class Usage(NamespaceUsage):
     """Result of port_usage_info: of the network namespace in which it ran, and of others.
 
     level: the worst of all of them. own_level: of the one in which it ran. namespaces: of those that were observed
-    besides, the worst first; namespaces_observed: how many these were, of which some may be left out.
+    besides, the worst first; namespaces_observed: how many these were, of which some may be left out. namespaces_set:
+    of how many others the journal says that something was set in them.
     """
 
     kind: Literal["usage"]
@@ -275,11 +283,10 @@ class Usage(NamespaceUsage):
     kernel: Kernel
     reserved_in_files: LongText
     port_lines: list[PortLine]
-    claims: list[Claim] | None
-    journal: AppliedBefore | None
     uptime: float
     namespaces: list[NamespaceUsage]
     namespaces_observed: int
+    namespaces_set: int
 
 
 # --- observe: port_users_info
@@ -392,6 +399,34 @@ class ApplyResult(TypedDict):
     settings: list[KeyResult]
     late_writers: list[str]
     on_trial: bool
+    recovered: bool
+
+
+# --- apply: namespace_sysctls
+
+
+class NamespaceKeyResult(TypedDict):
+    key: str
+    wanted: LongText | None
+    before: LongText | None
+    after: LongText | None
+    status: Literal["changed", "unchanged", "skipped", "restored", "kept"]
+
+
+class NamespaceResult(TypedDict):
+    """What became of a network namespace in which something was set. Nothing of it lasts."""
+
+    namespace: Namespace
+    status: Literal["changed", "unchanged", "rolled_back", "gone"]
+    settings: list[NamespaceKeyResult]
+
+
+class NamespaceApplyResult(TypedDict):
+    """Result of namespace_sysctls."""
+
+    kind: Literal["namespace_apply"]
+    changed: bool
+    namespaces: list[NamespaceResult]
     recovered: bool
 
 

@@ -117,7 +117,7 @@ def break_off(action: Callable[[], object]) -> None:
 
     def body() -> None:
         # Raises where the transaction has no such step.
-        pytest.MonkeyPatch().setattr(transaction, "_verify", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        pytest.MonkeyPatch().setattr(transaction, "verify", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         action()
 
     assert in_child(body)[0] == -signal.SIGKILL

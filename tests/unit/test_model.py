@@ -19,6 +19,7 @@ PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 MODULES = sorted(path.stem for path in PLUGINS.glob("modules/[!_]*.py"))
 RESULTS: dict[str, tuple[type, ...]] = {
     "curl_stress": (_model.LoadResult,),
+    "namespace_sysctls": (_model.NamespaceApplyResult,),
     "port_usage_info": (_model.Usage,),
     "port_users_info": (_model.Users,),
     "remediation": (_model.Remediation,),

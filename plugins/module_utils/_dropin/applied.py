@@ -3,13 +3,15 @@
 """What the journal of a drop-in says of a host, for whoever only observes it."""
 
 import os
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._common.errors import Error
 from .._kernel import sysctl
-from . import durable_file
+from .._sockets.known import Known
+from . import durable_file, namespace_journal
 from .durable_file import FileState
 from .journal import History, Snapshot, journal_path, load_journal
+from .namespace_journal import Entry
 
 
 class Applied(NamedTuple):
@@ -28,8 +30,35 @@ class Applied(NamedTuple):
 
     def describe(self) -> Dict[str, Any]:
         """What port_usage_info returns of it."""
-        keys = {key: {"before": self.before[key], "applied": value} for key, value in self.applied.items()}
-        return {"path": self.path, "keys": keys, "asked": self.asked}
+        return {"path": self.path, "keys": _keys(self.before, self.applied), "asked": self.asked}
+
+
+class Elsewhere(NamedTuple):
+    """What the journal says of other network namespaces, at this boot."""
+
+    boot: str
+    entries: List[Entry]
+
+    def describe(self, known: Known, cookie: Optional[int]) -> Optional[Dict[str, Any]]:
+        """Of the namespace of this thread, as of the drop-in; None where nothing was set."""
+        for entry in self.entries:
+            if entry.is_of(known, self.boot, cookie):
+                before, applied = _as_recovered(entry.history, entry.pending or {})
+                asked = entry.history.asked if entry.history else ""
+                return {"path": None, "keys": _keys(before, applied), "asked": asked}
+        return None
+
+
+NOWHERE = Elsewhere("", [])
+
+
+def find_elsewhere(state_dir: str) -> Elsewhere:
+    """As find_applied()."""
+    try:
+        entries = namespace_journal.load(state_dir)
+        return Elsewhere(namespace_journal.boot_id(), entries) if entries else NOWHERE
+    except (OSError, Error):
+        return NOWHERE
 
 
 def find_applied(path: str, state_dir: str) -> Optional[Applied]:
@@ -52,14 +81,24 @@ def find_applied(path: str, state_dir: str) -> Optional[Applied]:
 def _interrupted(target: str, history: Optional[History], pending: Snapshot) -> Applied:
     """As the next run will find it, once it has rolled back what an interrupted one left half done."""
     earlier = history or History(Snapshot(pending.file, {}), Snapshot(pending.file, {}), {})
-    before, applied = dict(earlier.origin.values), dict(earlier.applied.values)
-    for key, value in pending.values.items():
-        applied[key], ours = sysctl.read(key) or "", applied.get(key)
-        if ours is None or not sysctl.same(key, value, ours):
-            before[key] = value
+    before, applied = _as_recovered(history, pending.values)
     return Applied(
         target, before, applied, earlier.asked, _text(earlier.origin.file), _text(durable_file.read(target)) or ""
     )
+
+
+def _as_recovered(history: Optional[History], pending: Mapping[str, str]) -> Tuple[Dict[str, str], Dict[str, str]]:
+    """Values before the first apply and of the last one, with those that an interrupted run has set as ours."""
+    before, applied = (dict(history.origin.values), dict(history.applied.values)) if history else ({}, {})
+    for key, value in pending.items():
+        applied[key], ours = sysctl.read(key) or "", applied.get(key)
+        if ours is None or not sysctl.same(key, value, ours):
+            before[key] = value
+    return before, applied
+
+
+def _keys(before: Mapping[str, str], applied: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
+    return {key: {"before": before[key], "applied": value} for key, value in applied.items()}
 
 
 def _text(file: Optional[FileState]) -> Optional[str]:

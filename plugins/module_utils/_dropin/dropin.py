@@ -27,15 +27,20 @@ class Dropin:
         self.path = os.path.normpath(path)
         self.target = target or os.path.realpath(path)
         self.directory = os.path.dirname(self.target)
-        self.state_dir = os.path.normpath(state_dir)
+        self.state_dir = check_state_dir(state_dir)
         self.journal = journal_path(self.state_dir, self.target)
         self.root = root
         if self.target == os.devnull:
             raise OptionError(f"path {path} is a link to {os.devnull}, which masks it; remove the link first")
         if not os.path.isdir(self.directory):
             raise OptionError(f"path {path} needs the directory {self.directory}, which does not exist")
-        if not os.path.isabs(state_dir):
-            raise OptionError(f"state_dir must be absolute; {state_dir} is not")
-        above = os.path.dirname(self.state_dir)
-        if not os.path.isdir(above):
-            raise OptionError(f"state_dir {state_dir} needs the directory {above}, which does not exist")
+
+
+def check_state_dir(path: str) -> str:
+    """Raises OptionError for one that cannot serve."""
+    if not os.path.isabs(path):
+        raise OptionError(f"state_dir must be absolute; {path} is not")
+    above = os.path.dirname(os.path.normpath(path))
+    if not os.path.isdir(above):
+        raise OptionError(f"state_dir {path} needs the directory {above}, which does not exist")
+    return os.path.normpath(path)

@@ -138,18 +138,18 @@ def save_journal(path: str, journal: Journal, dropin: str) -> None:
 def _journal_as_json(journal: Journal) -> Dict[str, Any]:
     return {
         "format": _FORMAT,
-        "history": _history_as_json(journal.history),
+        "history": history_as_json(journal.history),
         "pending": _snapshot_as_json(journal.pending),
         "trial": journal.trial
         and {
             "before": _snapshot_as_json(journal.trial.before),
             "after": journal.trial.after,
-            "history": _history_as_json(journal.trial.history),
+            "history": history_as_json(journal.trial.history),
         },
     }
 
 
-def _history_as_json(history: Optional[History]) -> Optional[Dict[str, Any]]:
+def history_as_json(history: Optional[History]) -> Optional[Dict[str, Any]]:
     return history and {
         "origin": _snapshot_as_json(history.origin),
         "applied": _snapshot_as_json(history.applied),
@@ -181,11 +181,11 @@ def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
 def _journal(data: object) -> Tuple[Journal, str]:
     if not isinstance(data, dict) or repr(data.get("format")) != repr(_FORMAT):  # neither 3.0 nor true
         raise ValueError(f"its format is not {_FORMAT}")
-    _format, path, history, pending, trial = _fields("it", data, "format", "path", "history", "pending", "trial")
+    _format, path, history, pending, trial = read_fields("it", data, "format", "path", "history", "pending", "trial")
     if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
         raise ValueError("its path is not absolute")
     journal = Journal(
-        None if history is None else _history(history),
+        None if history is None else read_history(history),
         None if pending is None else _snapshot(pending),
         None if trial is None else _trial(trial),
     )
@@ -194,8 +194,8 @@ def _journal(data: object) -> Tuple[Journal, str]:
     return journal, path
 
 
-def _history(data: object) -> History:
-    origin, applied, boot, asked = _fields("history", data, "origin", "applied", "boot", "asked")
+def read_history(data: object) -> History:
+    origin, applied, boot, asked = read_fields("history", data, "origin", "applied", "boot", "asked")
     history = History(_snapshot(origin), _snapshot(applied), _boot(boot), _value(keys.RESERVED_PORTS, asked))
     if not history.origin.values.keys() == history.applied.values.keys() == history.boot.keys():
         raise ValueError("origin, applied and boot do not match")
@@ -203,16 +203,16 @@ def _history(data: object) -> History:
 
 
 def _trial(data: object) -> Trial:
-    before, after, history = _fields("trial", data, "before", "after", "history")
-    trial = Trial(_snapshot(before), _values(after), None if history is None else _history(history))
+    before, after, history = read_fields("trial", data, "before", "after", "history")
+    trial = Trial(_snapshot(before), read_values(after), None if history is None else read_history(history))
     if trial.before.values.keys() != trial.after.keys():
         raise ValueError("before and after do not match")
     return trial
 
 
 def _snapshot(data: object) -> Snapshot:
-    file, values = _fields("a snapshot", data, "file", "values")
-    return Snapshot(None if file is None else _file(file), _values(values))
+    file, values = read_fields("a snapshot", data, "file", "values")
+    return Snapshot(None if file is None else _file(file), read_values(values))
 
 
 def _boot(data: object) -> Dict[str, Optional[str]]:
@@ -225,7 +225,7 @@ def _boot(data: object) -> Dict[str, Optional[str]]:
     return data
 
 
-def _values(data: object) -> Dict[str, str]:
+def read_values(data: object) -> Dict[str, str]:
     if not isinstance(data, dict):
         raise ValueError("values are not an object")
     return {key: _value(key, data[key]) for key in data}
@@ -244,7 +244,7 @@ def _value(key: str, value: object) -> str:
 
 
 def _file(data: object) -> FileState:
-    content, mode, uid, gid, context = _fields("file", data, "content", "mode", "uid", "gid", "context")
+    content, mode, uid, gid, context = read_fields("file", data, "content", "mode", "uid", "gid", "context")
     return FileState(
         _bytes("content", content),
         _number("mode", mode, _MAX_MODE),
@@ -261,7 +261,7 @@ def _context(data: object) -> bytes:
     return context
 
 
-def _fields(what: str, data: object, *names: str) -> List[Any]:
+def read_fields(what: str, data: object, *names: str) -> List[Any]:
     """The values of an object that has these fields and no others."""
     if not isinstance(data, dict) or data.keys() != set(names):
         raise ValueError(f"{what} does not consist of {', '.join(names)}")

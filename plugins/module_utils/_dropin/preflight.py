@@ -30,12 +30,12 @@ def check_values(assignments: Sequence[Assignment], running: Mapping[str, Option
         keys.UNPRIVILEGED_PORT_START: start if _PORT.match(start) else "0",
     }
     for one in assignments:
-        wrong = _what_is_wrong(one, running[one.key], bounds, version)
+        wrong = what_is_wrong(one, running[one.key], bounds, version)
         if wrong:
             raise OptionError(f"content line {one.line}: {one.key} = {one.value}: {wrong}")
 
 
-def _what_is_wrong(
+def what_is_wrong(
     one: Assignment, current: Optional[str], bounds: Mapping[str, Optional[str]], version: Version
 ) -> Optional[str]:
     if current is None:
@@ -90,19 +90,25 @@ def _take(key: str, value: str, running: Mapping[str, Optional[str]], version: V
 
 def check_permissions(dropin: Dropin, keys: Iterable[str], writes_file: bool) -> None:
     """Find out before anything is changed, and in check mode too, what could not be written. Raises ApplyError."""
+    check_keys(keys, dropin.root)
+    check_directories(dropin.state_dir, [dropin.directory] if writes_file else [])
+
+
+def check_keys(keys: Iterable[str], root: str = sysctl.PROC_SYS) -> None:
     for key in keys:
-        path = sysctl.path_of(key, dropin.root)
+        path = sysctl.path_of(key, root)
         if _is_read_only(path):
             raise ApplyError(
-                f"{dropin.root} is read-only here, as in an unprivileged container, so {key} cannot be set; "
+                f"{root} is read-only here, as in an unprivileged container, so {key} cannot be set; "
                 "run this on the host, or start the container with a writable /proc/sys"
             )
         if not _may_write(path):
             raise ApplyError(f"no permission to set {key}; run this as root (become: true)")
-    state_directory = dropin.state_dir
-    if not os.path.isdir(state_directory):
-        state_directory = os.path.dirname(state_directory)
-    for directory in [state_directory, *([dropin.directory] if writes_file else [])]:
+
+
+def check_directories(state_dir: str, others: Sequence[str] = ()) -> None:
+    state_directory = state_dir if os.path.isdir(state_dir) else os.path.dirname(state_dir)
+    for directory in [state_directory, *others]:
         if not _may_write(directory):
             why = "it is read-only" if _is_read_only(directory) else "run this as root (become: true)"
             raise ApplyError(f"no permission to write into {directory}; {why}")

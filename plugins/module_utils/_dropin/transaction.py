@@ -33,8 +33,6 @@ from typing import (
 from .._boot.precedence import BootValue
 from .._common.errors import Error, OptionError, format_os_error
 from .._kernel import features, keys, sysctl
-from .._kernel.ports import parse_ports
-from .._kernel.sysctl_write import write_sysctl
 from . import durable_file, syntax
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
@@ -54,11 +52,10 @@ from .ownership import (
 )
 from .preflight import check_permissions, check_values, take_values
 from .result import ApplyResult, key_result
+from .running import KernelError, order_writes, verify, write_values
 
 _NEW_FILE_MODE = 0o644
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# What write() says to a value that the kernel does not take.
-_REFUSED = (errno.EINVAL, errno.ERANGE)
 
 _ALL_BUT_SYNCED = "everything is changed, but a power cut may undo that"
 _AS_FAR_AS_SPACE = "rolled back as far as that allows; roll back again once there is space"
@@ -115,14 +112,6 @@ class Restored(NamedTuple):
 
     values: Dict[str, str]
     refused: Dict[str, str]
-
-
-class KernelError(OSError):
-    """The kernel does not take the value of a key."""
-
-    def __init__(self, key: str, number: Optional[int], words: str) -> None:
-        super().__init__(number, words)
-        self.key = key
 
 
 class RefusedError(ApplyError):
@@ -359,31 +348,6 @@ def _commit(start: Start, change: Change) -> ApplyResult:
     )
 
 
-def order_writes(now: Mapping[str, str], target: Mapping[str, str]) -> List[Tuple[str, str]]:
-    """The writes that lead from one set of running values to another, in an order that is safe at every moment.
-
-    A port of a service is reserved before the range can reach it, and released only when the range has left it. The
-    range never begins below ip_unprivileged_port_start, which the kernel would refuse.
-    """
-    early: List[Tuple[str, str]] = []
-    middle: List[Tuple[str, str]] = []
-    late: List[Tuple[str, str]] = []
-    for key, value in target.items():
-        if sysctl.same(key, now[key], value):
-            continue
-        if key == keys.RESERVED_PORTS:
-            old, new = parse_ports(now[key]), parse_ports(value)
-            if new - old:
-                early.append((key, str(old | new) if old - new else value))
-            if old - new:
-                late.append((key, value))
-        elif key == keys.UNPRIVILEGED_PORT_START:
-            (early if int(value) < int(now[key]) else late).append((key, value))
-        else:
-            middle.append((key, value))
-    return early + middle + late
-
-
 def _recover(dropin: Dropin, others: Mapping[str, Other], answers: Answers) -> Start:
     """Roll back what an interrupted run left half done. Raises Error or OSError."""
     journal = load_journal(dropin.journal)
@@ -446,7 +410,7 @@ def _carry_out(start: Start, now: Snapshot, change: Change, journal: Journal) ->
             noted = _note(start, now, change)
             if noted:
                 _write(dropin, target)
-                _verify(dropin, target.values)
+                verify(target.values, dropin.root)
         if noted:
             save_journal(dropin.journal, journal, dropin.path)
     except BaseException as error:
@@ -486,8 +450,8 @@ def _carry_out_unnoted(start: Start, now: Snapshot, target: Snapshot, journal: J
     try:
         if target.file is not None:
             _write(dropin, Snapshot(target.file, {}))
-        _write_values(dropin, target.values)
-        _verify(dropin, target.values)
+        write_values(target.values, dropin.root)
+        verify(target.values, dropin.root)
     except OSError as error:
         _restore(dropin, start.journal, now)
         raise _told(error, "everything is as it was before") from error
@@ -512,31 +476,7 @@ def _write(dropin: Dropin, target: Snapshot) -> None:
         durable_file.remove(dropin.target)
     elif target.file != durable_file.read(dropin.target):
         durable_file.write(dropin.target, target.file)
-    _write_values(dropin, target.values)
-
-
-def _write_values(dropin: Dropin, values: Mapping[str, str]) -> None:
-    now = {key: sysctl.read(key, dropin.root) or "" for key in values}
-    for key, value in order_writes(now, values):
-        _set_value(dropin, key, value)
-
-
-def _set_value(dropin: Dropin, key: str, value: str) -> None:
-    try:
-        write_sysctl(key, value, dropin.root)
-    except OSError as error:
-        words = f"the kernel refused {key} = {value}: {error.strerror}"
-        if error.errno in _REFUSED:
-            raise KernelError(key, error.errno, words) from error
-        raise OSError(error.errno, words) from error
-
-
-def _verify(dropin: Dropin, values: Mapping[str, str]) -> None:
-    """Raises OSError unless the kernel has the values."""
-    for key, value in values.items():
-        current = sysctl.read(key, dropin.root)
-        if current is None or not sysctl.same(key, current, value):
-            raise KernelError(key, errno.EINVAL, f"the kernel turned {key} = {value} into {current}")
+    write_values(target.values, dropin.root)
 
 
 def _is_committed(dropin: Dropin, target: Snapshot, journal: Journal) -> bool:
@@ -545,7 +485,7 @@ def _is_committed(dropin: Dropin, target: Snapshot, journal: Journal) -> bool:
     Only the last sync to the disk can have failed then.
     """
     try:
-        _verify(dropin, target.values)
+        verify(target.values, dropin.root)
         return durable_file.read(dropin.target) == target.file and load_journal(dropin.journal) == journal
     except (OSError, Error):
         return False
@@ -555,7 +495,7 @@ def _restore(dropin: Dropin, journal: Journal, snapshot: Snapshot) -> None:
     """Restore file and values, and only then forget that a change was under way. Raises ApplyError."""
     try:
         _write(dropin, snapshot)
-        _verify(dropin, snapshot.values)
+        verify(snapshot.values, dropin.root)
         save_journal(dropin.journal, journal._replace(pending=None), dropin.path)
     except OSError as error:
         raise ApplyError(

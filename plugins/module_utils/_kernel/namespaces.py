@@ -10,6 +10,8 @@ import contextlib
 import functools
 import os
 import re
+import socket
+import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._common.errors import NamespaceError
@@ -17,6 +19,7 @@ from .counters import PROC
 from .processes import started
 
 _CLONE_NEWNET = 0x40000000
+_SO_NETNS_COOKIE = 71
 _LINK = re.compile(r"net:\[(\d+)]\Z")
 # A character of a path in mountinfo that is written as its number: blank, tab, newline, backslash (proc(5)).
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -85,13 +88,44 @@ def count_others(proc: str = PROC, most: int = MOST_COUNTED) -> Others:
 
 @contextlib.contextmanager
 def inside(namespace: Namespace, proc: str = PROC) -> Iterator[None]:
-    """Let this thread be in a namespace. Raises NamespaceError where it has ended or may not be entered.
+    """Let this thread be in a namespace. Raises NamespaceError where it has ended or may not be entered."""
+    with held(namespace, proc) as descriptor, within(descriptor, proc):
+        yield
+
+
+@contextlib.contextmanager
+def held(namespace: Namespace, proc: str = PROC) -> Iterator[int]:
+    """Keep a namespace: until this ends, neither does the namespace, nor is its inode that of another one.
+
+    Raises NamespaceError where it has ended or may not be opened.
+    """
+    try:
+        descriptor = os.open(namespace.path(proc), os.O_RDONLY)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise NamespaceError("it has ended", ended=True) from error
+    except OSError as error:
+        raise NamespaceError(error.strerror or str(error), ended=False) from error
+    try:
+        # The process may have ended, and its number may be that of another one now.
+        if os.fstat(descriptor).st_ino != namespace.inode:
+            raise NamespaceError("it has ended", ended=True)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def within(descriptor: int, proc: str = PROC) -> Iterator[None]:
+    """Let this thread be in a namespace that is held. Raises NamespaceError where it may not be entered.
 
     /proc/net and /proc/sys/net show that of the main thread, so use this in no other.
     """
     home = os.open(f"{proc}/self/ns/net", os.O_RDONLY)
     try:
-        _enter(namespace, proc)
+        try:
+            _setns(descriptor)
+        except OSError as error:
+            raise NamespaceError(error.strerror or str(error), ended=False) from error
         try:
             yield
         finally:
@@ -100,20 +134,11 @@ def inside(namespace: Namespace, proc: str = PROC) -> Iterator[None]:
         os.close(home)
 
 
-def _enter(namespace: Namespace, proc: str) -> None:
-    try:
-        descriptor = os.open(namespace.path(proc), os.O_RDONLY)
-        try:
-            # The process may have ended, and its number may be that of another one now.
-            if os.fstat(descriptor).st_ino != namespace.inode:
-                raise FileNotFoundError
-            _setns(descriptor)
-        finally:
-            os.close(descriptor)
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise NamespaceError("it has ended", ended=True) from error
-    except OSError as error:
-        raise NamespaceError(error.strerror or str(error), ended=False) from error
+def cookie() -> Optional[int]:
+    """What tells this thread's namespace from all others since the boot. None before Linux 5.14."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+        return int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
+    return None
 
 
 def _setns(descriptor: int) -> None:

@@ -7,18 +7,19 @@ from types import MappingProxyType
 from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._common.errors import SockDiagError, UnsupportedError
-from .._dropin.applied import Applied
+from .._dropin.applied import NOWHERE, Applied, Elsewhere
 from .._kernel import counters, features, keys, namespaces, sysctl
 from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, client_ports, left_out, ports_in_force
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
-from .._sockets import inet_diag, probe, procfs
+from .._sockets import inet_diag, known, probe, procfs
 from .._sockets.live import Key
 from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, live_by, others, pools, udp
 from .binders import find_binders
 from .claims import kubernetes, nat_rules, published
+from .claims.claim import Claim
 from .describe import describe_pool, describe_ports, describe_sockets
 from .files import NO_FILES, Files, describe_line, observe_files
 from .findings import Evidence
@@ -32,9 +33,9 @@ _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 # One observation asks the kernel about so many destinations at most.
 _MOST_ASKED = 10
 # What a network namespace has in common with the others.
-_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "claims", "journal", "uptime")
+_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "uptime")
 # Nobody has to be told whose the network namespace of the module is.
-_NOT_NEEDED = dict.fromkeys(("name", "owner", "pid", "program"))
+_NOT_NEEDED = dict.fromkeys(("cookie", "name", "owner", "pid", "program"))
 # What a new network namespace has, and what is assumed of one whose sysctls cannot be read. That no port is reused
 # makes too many blocked ports rather than too few.
 _ASSUMED = {keys.PORT_RANGE: str(KERNEL_RANGE), keys.RESERVED_PORTS: "", keys.TW_REUSE: "0", keys.TIMESTAMPS: "1"}
@@ -48,20 +49,30 @@ class Host(NamedTuple):
     search: live_by.Search
 
 
-def observe(options: ScanOptions, proc: str = counters.PROC, applied: Optional[Applied] = None) -> Dict[str, Any]:
+def observe(
+    options: ScanOptions,
+    proc: str = counters.PROC,
+    applied: Optional[Applied] = None,
+    elsewhere: Elsewhere = NOWHERE,
+) -> Dict[str, Any]:
     """The usage of the network namespace of this process, with those of the others that are wanted.
 
-    applied: what the journal says. Raises OSError or Error where its own cannot be read.
+    applied, elsewhere: what the journals say. Raises OSError or Error where its own cannot be read.
     """
     host = observe_host(proc)
-    if options.namespaces == (others.OWN,):
-        return with_others(_own(options, host, namespaces.count_others(proc), proc, applied), [])
-    known = others.know(proc)
-    chosen = others.choose(known, options.namespaces)
-    left = len(known) - len(chosen)
+    if options.namespaces == (known.OWN,):
+        own = _own(options, host, namespaces.count_others(proc), proc, applied)
+        return with_others(own, [], len(elsewhere.entries))
+    every = known.know(proc)
+    chosen = known.choose(every, options.namespaces)
+    left = len(every) - len(chosen)
 
-    def within() -> Dict[str, Any]:
-        return _of_namespace_alone(observe_namespace(options, host, NO_FILES, proc))
+    def within(one: known.Known, cookie: Optional[int]) -> Dict[str, Any]:
+        usage = observe_namespace(options, host, NO_FILES, proc)
+        usage["journal"] = elsewhere.describe(one, cookie)
+        if options.detail == "full":
+            usage["claims"] = _described(nat_rules.find(proc).claims)
+        return _of_namespace_alone(usage)
 
     def outside(path: str) -> Dict[str, Any]:
         unprivileged = options._replace(method="procfs", probe="never")
@@ -69,7 +80,7 @@ def observe(options: ScanOptions, proc: str = counters.PROC, applied: Optional[A
 
     found = others.observe_others(chosen, within, outside, proc)
     unseen = namespaces.Others(left + found.refused, found.refused, 0)
-    return with_others(_own(options, host, unseen, proc, applied), found.usages)
+    return with_others(_own(options, host, unseen, proc, applied), found.usages, len(elsewhere.entries))
 
 
 def _own(
@@ -84,12 +95,18 @@ def _own(
 
 def _claims(listening: Sequence[int], proc: str) -> List[Dict[str, Any]]:
     rules = nat_rules.find(proc)
-    found = (*kubernetes.find(listening, rules.of_kubernetes), *published.find(), *rules.claims)
-    return [{**claim._asdict(), "ports": str(claim.ports)} for claim in found]
+    return _described((*kubernetes.find(listening, rules.of_kubernetes), *published.find(), *rules.claims))
 
 
-def with_others(own: Dict[str, Any], usages: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
-    """The usage of a host, from that of its own network namespace and those of others, the worst first."""
+def _described(claims: Sequence[Claim]) -> List[Dict[str, Any]]:
+    return [{**claim._asdict(), "ports": str(claim.ports)} for claim in claims]
+
+
+def with_others(own: Dict[str, Any], usages: Sequence[Dict[str, Any]], number_set: int = 0) -> Dict[str, Any]:
+    """The usage of a host, from that of its own network namespace and those of others, the worst first.
+
+    number_set: in how many others something was set.
+    """
     levels = [own["level"], *(one["level"] for one in usages)]
     return {
         **own,
@@ -97,6 +114,7 @@ def with_others(own: Dict[str, Any], usages: Sequence[Dict[str, Any]]) -> Dict[s
         "own_level": own["level"],
         "namespaces": usages[: others.MOST_RETURNED],
         "namespaces_observed": len(usages),
+        "namespaces_set": number_set,
     }
 
 

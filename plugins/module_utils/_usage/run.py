@@ -10,6 +10,8 @@ from .options import check_options
 
 
 def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
-    checked, is_full = check_options(options), options["detail"] == "full"
-    found = applied.find_applied(options["path"], options["state_dir"]) if is_full else None
-    return observe.observe(checked, applied=found)
+    checked = check_options(options)
+    if options["detail"] != "full":
+        return observe.observe(checked)
+    found = applied.find_applied(options["path"], options["state_dir"])
+    return observe.observe(checked, applied=found, elsewhere=applied.find_elsewhere(options["state_dir"]))

@@ -61,7 +61,7 @@ def test_all_three_are_written(tmp_path: Path) -> None:
 def test_a_container_of_a_host_is_named_everywhere() -> None:
     """The host is healthy, a container on it has no port left."""
     owner = {"kind": "podman", "name": "web1", "id": "1", "container": None}
-    names = {"own": False, "inode": 7, "name": None, "owner": owner, "pid": 1, "program": "nginx"}
+    names = {"own": False, "inode": 7, "cookie": None, "name": None, "owner": owner, "pid": 1, "program": "nginx"}
     idle, full = RECORDED["usage"]["idle"], RECORDED["usage"]["exhausted"]
     usage = {**idle, "level": "exhausted", "namespaces": [{**full, "namespace": names}], "namespaces_observed": 1}
     host = Host("web", usage=parse(Usage, usage))

@@ -387,12 +387,13 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
     web = {
         "own": False,
         "inode": 7,
+        "cookie": None,
         "name": None,
         "owner": {"kind": "podman", "name": "web1", "id": "1", "container": None},
         "pid": 1,
         "program": "nginx",
     }
-    blue = {"own": False, "inode": 8, "name": "blue", "owner": None, "pid": None, "program": None}
+    blue = {"own": False, "inode": 8, "cookie": None, "name": "blue", "owner": None, "pid": None, "program": None}
     full, idle = usage(destination()), usage()
     others = [{**full, "namespace": web}, {**idle, "namespace": blue}]
     lines = describe({**usage(), "level": "exhausted", "namespaces": others, "namespaces_observed": 2})
@@ -418,7 +419,7 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
     ],
 )
 def test_names_of_network_namespaces(different: Result, name: str) -> None:
-    unknown = {"own": False, "inode": 7, "name": None, "owner": None, "pid": None, "program": None}
+    unknown = {"own": False, "inode": 7, "cookie": None, "name": None, "owner": None, "pid": None, "program": None}
     assert place_name(parse(Namespace, {**unknown, **different})) == name
 
 

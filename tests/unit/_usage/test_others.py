@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of a host's other network namespaces are wanted, and what becomes of those that end or cannot be entered."""
+"""What is said of other network namespaces, and what becomes of those that end or cannot be entered."""
 
 from __future__ import annotations
 
@@ -12,48 +12,17 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import (
     NamespaceError,
-    OptionError,
     UnsupportedError,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.known import Known
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.owners import Owner
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import others
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.others import Known
 
 BLUE = Known(Namespace(11, "/run/netns/blue", None), "blue", None)
 WEB = Known(Namespace(12, None, 300), None, Owner("podman", "web1", "a" * 64))
 POD = Known(Namespace(13, "/run/netns/cni-7", 400), "cni-7", Owner("pod", "shop/web", "uid", "nginx"), "pause")
-EVERY = [BLUE, WEB, POD]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        (["all"], EVERY),
-        (["own"], []),
-        (["own", "all"], EVERY),
-        (["blue"], [BLUE]),
-        (["web1"], [WEB]),
-        (["podman web1"], [WEB]),
-        (["a" * 64], [WEB]),
-        (["shop/web", "11"], [BLUE, POD]),
-        (["pod shop/web"], [POD]),
-    ],
-)
-def test_those_that_are_wanted(wanted: list[str], found: list[Known]) -> None:
-    assert others.choose(EVERY, wanted) == found
-
-
-def test_a_name_that_none_has() -> None:
-    with pytest.raises(OptionError) as error:
-        others.choose(EVERY, ["blue", "web9"])
-    assert str(error.value) == "namespaces: this host has no network namespace 'web9'; it has blue, cni-7, web1"
-    with pytest.raises(OptionError, match="has no network namespace 'blue'; it has none but its own"):
-        others.choose([], ["blue"])
-    many = [Known(Namespace(number, None, 1), None, None) for number in range(10, 25)]
-    with pytest.raises(OptionError, match=r"it has 10, 11, .*, 19 and 5 more"):
-        others.choose(many, ["blue"])
 
 
 def usage(level: str, saturation: float | None = None) -> dict[str, Any]:
@@ -79,8 +48,10 @@ def observed(monkeypatch: pytest.MonkeyPatch, entries: dict[Known, object], outs
         return outside
 
     monkeypatch.setattr(namespaces, "inside", inside)
+    monkeypatch.setattr(namespaces, "cookie", lambda: 4711)
 
-    def within() -> Any:
+    def within(known: Known, cookie: int | None) -> Any:
+        assert (known.namespace in {one.namespace for one in entries}, cookie) == (True, 4711)
         if isinstance(current[-1], Exception):
             raise current[-1]
         return current[-1]
@@ -96,6 +67,7 @@ def test_the_worst_comes_first_and_each_says_whose_it_is(monkeypatch: pytest.Mon
     assert found.usages[0]["namespace"] == {
         "own": False,
         "inode": 13,
+        "cookie": 4711,
         "name": "cni-7",
         "owner": {"kind": "pod", "name": "shop/web", "id": "uid", "container": "nginx"},
         "pid": 400,
@@ -104,6 +76,7 @@ def test_the_worst_comes_first_and_each_says_whose_it_is(monkeypatch: pytest.Mon
     assert found.usages[2]["namespace"] == {
         "own": False,
         "inode": 11,
+        "cookie": 4711,
         "name": "blue",
         "owner": None,
         "pid": None,
@@ -128,6 +101,7 @@ def test_one_that_may_not_be_entered_is_observed_from_outside(monkeypatch: pytes
     refused = NamespaceError("Operation not permitted", ended=False)
     found = observed(monkeypatch, {BLUE: refused, WEB: refused}, outside=usage("unknown"))
     assert [one["namespace"]["inode"] for one in found.usages] == [12]
+    assert found.usages[0]["namespace"]["cookie"] is None
     assert found.refused == 2
     ended = observed(monkeypatch, {WEB: refused}, outside=FileNotFoundError())
     assert ended == others.Found([], 0)

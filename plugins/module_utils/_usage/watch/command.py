@@ -17,9 +17,9 @@ from ..._common.errors import Error, format_os_error
 from ..._common.layout import one_line
 from ..._kernel import keys
 from ..._kernel.ports import ports_in_force
+from ..._sockets.known import OWN
 from ..observe import observe
 from ..options import MAX_POOLS, ScanOptions, check_options
-from ..others import OWN
 from ..sockstat import proves_ok
 from ..udp import may_be_near
 from ..words import describe_usage

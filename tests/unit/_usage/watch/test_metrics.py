@@ -40,7 +40,7 @@ def elsewhere(level: str = "ok", inode: int = 7, name: str | None = "blue") -> d
     own = ("kind", "own_level", "kernel", "reserved_in_files", "port_lines", "claims", "journal", "uptime")
     base = CRITICAL if level != "ok" else IDLE
     usage = {name: one for name, one in copy.deepcopy(base).items() if name not in own}
-    namespace = {"own": False, "inode": inode, "name": name, "owner": None, "pid": 5, "program": "sh"}
+    namespace = {"own": False, "inode": inode, "cookie": None, "name": name, "owner": None, "pid": 5, "program": "sh"}
     return {**usage, "level": level, "namespace": namespace}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.transaction import order_writes
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.running import order_writes
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import (
     PortSet,

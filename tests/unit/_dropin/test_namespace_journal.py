@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was set in which network namespace is remembered, and no other namespace is taken for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import namespace_journal
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.journal import (
+    History,
+    JournalError,
+    Snapshot,
+    load_journals,
+)
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.namespace_journal import Entry
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.known import Known
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.owners import Owner
+
+WEB = Known(Namespace(7, None, 300), None, Owner("podman", "web", "a" * 64), "nginx")
+HISTORY = History(Snapshot(None, {"a.b": "1"}), Snapshot(None, {"a.b": "2"}), {"a.b": None}, "80")
+ENTRY = Entry("boot", WEB.describe(5), HISTORY, {"a.b": "3"})
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    odd = WEB._replace(name="\udcff \u202e")  # a path of a mount may have any bytes
+    entries = [ENTRY, Entry("boot", odd.describe(None), None, {}), Entry("boot", WEB.describe(None), HISTORY)]
+    namespace_journal.save(str(tmp_path), entries)
+    assert namespace_journal.load(str(tmp_path)) == entries
+    assert load_journals(str(tmp_path)) == {}
+    written = (tmp_path / namespace_journal.NAME).stat()
+    assert written.st_mode & 0o777 == 0o600
+    namespace_journal.save(str(tmp_path), entries)
+    assert (tmp_path / namespace_journal.NAME).stat() == written
+    namespace_journal.save(str(tmp_path), [])
+    assert list(tmp_path.iterdir()) == []
+    assert namespace_journal.load(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("boot", "inode", "cookie", "owner", "is_same"),
+    [
+        ("boot", 7, 5, "web", True),
+        ("boot", 7, 5, "shop", True),  # another process is the oldest now
+        ("later", 7, 5, "web", False),
+        ("boot", 8, 5, "web", False),
+        ("boot", 7, 6, "web", False),
+    ],
+)
+def test_it_is_the_same_by_the_cookie_of_the_kernel(
+    boot: str, inode: int, cookie: int, owner: str, is_same: bool
+) -> None:
+    now = Known(Namespace(inode, None, 1), None, Owner("podman", owner, "b"))
+    assert ENTRY.is_of(now, boot, cookie) is is_same
+
+
+def test_without_a_cookie_it_is_the_same_by_its_owner() -> None:
+    entry = ENTRY._replace(namespace=WEB.describe(None))
+    assert entry.is_of(WEB._replace(program="sh"), "boot", None)
+    assert not entry.is_of(WEB._replace(owner=Owner("podman", "web", "b")), "boot", None)
+    assert not entry.is_of(WEB._replace(name="blue"), "boot", None)
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda one: st.lists(one))
+
+
+@given(st.data())
+def test_what_is_damaged_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever part is replaced by something else: it is refused, or what is read has the types that are wanted."""
+    directory = tmp_path_factory.mktemp("state")
+    namespace_journal.save(str(directory), [ENTRY])
+    path = directory / namespace_journal.NAME
+    content: Any = json.loads(path.read_text())
+    (entry,) = content["namespaces"]
+    place: Any = data.draw(st.sampled_from([content, entry, entry["namespace"], entry["history"], entry["pending"]]))
+    place[data.draw(st.sampled_from(sorted(place)))] = data.draw(JSON)
+    path.write_text(json.dumps(content))
+    try:
+        entries = namespace_journal.load(str(directory))
+    except JournalError:
+        return
+    namespace_journal.save(str(directory), entries)
+    for one in entries:
+        assert one.history is None or isinstance(one.history, History)
+        assert not one.is_of(WEB, "another", None)
