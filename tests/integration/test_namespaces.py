@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import private_namespaces
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import NamespaceError, OptionError
@@ -23,6 +24,9 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.tex
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_sockstat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import PORT_RANGE
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.tcp import LISTEN
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.inet_diag import SockDiag
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as observing
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
@@ -251,18 +255,129 @@ def test_without_privilege_nothing_unread_is_called_ok() -> None:
         assert {"what": "namespaces", "number": 2, "why": "not_allowed"} in usage["not_observed"]
 
 
-@pytest.mark.skipif(not shutil.which("podman") or os.geteuid() != 0, reason="wants podman as root")
+@alone
+def test_one_of_ip_netns_has_a_name_without_a_process_too() -> None:
+    private_namespaces.mount("tmpfs", Path("/run"), "tmpfs", 0, "mode=755")
+    subprocess.run(["ip", "netns", "add", "blue"], check=True)
+    with running("ip", "netns", "exec", "blue", "python3", "-c", EXHAUSTED):
+        (found,) = observe(namespaces=["blue"])["namespaces"]
+        assert (found["level"], found["namespace"]["name"]) == ("exhausted", "blue")
+        assert found["namespace"]["program"] == "python3"
+        assert describe(observe(namespaces=["all"]))[0].startswith("EXHAUSTED in ")
+    (found,) = observe(namespaces=["all"])["namespaces"]
+    assert (found["namespace"]["pid"], place_name(found["namespace"])) == (None, "netns blue")
+
+
+@alone
+def test_one_of_a_user_namespace_is_observed_as_any_other() -> None:
+    """As rootless podman makes them, and as an ordinary user sees them."""
+    with running("unshare", "--user", "--map-root-user", "--net", "python3", "-c", EXHAUSTED) as process:
+        usage = observe(namespaces=["all"])
+        (found,) = usage["namespaces"]
+        assert (usage["level"], found["namespace"]["inode"]) == ("exhausted", inode_of(process))
+        assert found["pools"][0]["probe"]["errno"] == 99
+        assert found["pools"][0]["live_by"][0]["pid"] == process.pid
+
+
+@contextlib.contextmanager
+def ended_when_read(process: subprocess.Popen[str]) -> Iterator[None]:
+    """That program ends as its network namespace, already found, is about to be read."""
+    read, inode, proc = observing.observe_namespace, inode_of(process), f"/proc/{process.pid}"
+
+    def end_then_read(*arguments: Any, **named: Any) -> dict[str, Any]:
+        if namespaces.own_inode() == inode or proc in arguments:
+            process.kill()
+            process.wait()
+        return read(*arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(observing, "observe_namespace", end_then_read)
+        yield
+    assert process.returncode == -signal.SIGKILL
+
+
+@alone
+def test_one_that_ends_while_it_is_read_from_within_is_read_to_the_end() -> None:
+    """Whoever is in it keeps it."""
+    with neighbour("1024 65535") as stays, neighbour("1024 65535") as ends:
+        both = {inode_of(stays), inode_of(ends)}
+        with ended_when_read(ends):
+            usage = observe(namespaces=["all"])
+        assert {one["namespace"]["inode"] for one in usage["namespaces"]} == both
+
+
+@alone
+def test_one_that_ends_while_it_is_read_from_outside_is_passed_over() -> None:
+    def refuse(*_arguments: object) -> Any:
+        raise NamespaceError("Operation not permitted", ended=False)
+
+    with neighbour("1024 65535") as stays, neighbour("1024 65535") as ends, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(namespaces, "inside", refuse)
+        with ended_when_read(ends):
+            usage = observe(namespaces=["all"])
+        assert [one["namespace"]["inode"] for one in usage["namespaces"]] == [inode_of(stays)]
+        assert (usage["level"], usage["own_level"]) == ("unknown", "ok")
+
+
+@alone
+def test_of_200_namespaces_only_the_loaded_one_is_dumped() -> None:
+    dumped: list[int] = []
+    dump = SockDiag.dump
+
+    def counted(self: SockDiag, states: int, bytecode: bytes = b"") -> Any:
+        if states != 1 << LISTEN:
+            dumped.append(namespaces.own_inode())
+        return dump(self, states, bytecode)
+
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    for number in range(200):
+        place = Path(f"/var/lib/netops.ephemeral_ports/{number}")
+        place.touch()
+        private_namespaces.check(libc.unshare(private_namespaces.CLONE_NEWNET), "unshare")
+        private_namespaces.mount("/proc/self/ns/net", place, flags=private_namespaces.MS_BIND)
+    private_namespaces.check(libc.setns(home, private_namespaces.CLONE_NEWNET), "setns")
+    with exhausted() as process, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SockDiag, "dump", counted)
+        usage = observe(namespaces=["all"])
+        assert (usage["level"], usage["namespaces_observed"]) == ("exhausted", 201)
+        assert set(dumped) == {inode_of(process)}
+        assert len(dumped) <= 3  # live sockets, those in TIME_WAIT, and those of the destination without ports
+
+
+def podman(*arguments: str) -> list[str]:
+    """A container with the machine's own files under an overlay, so that no image is needed."""
+    command = ["podman", "run", "--rm", "--interactive", "--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"]
+    return [*command, *arguments, "--rootfs", "/:O", os.path.realpath(sys.executable), "-c", EXHAUSTED]
+
+
+wants_podman = pytest.mark.skipif(not shutil.which("podman") or os.geteuid() != 0, reason="wants podman as root")
+
+
+@wants_podman
+def test_a_container_without_a_network_of_its_own_is_told_beside_the_destination() -> None:
+    """With --network=host its ports are those of the host: here a namespace that stands for one."""
+    name = f"shares-{os.getpid()}"
+    with running("unshare", "--net", *podman("--network=host", "--privileged", f"--name={name}")) as process:
+        usage = observe(namespaces=[str(inode_of(process))])
+        (found,) = usage["namespaces"]
+        assert found["level"] == "exhausted"
+        assert found["namespace"]["program"] == "podman"
+        (who,) = found["pools"][0]["live_by"]
+        assert (who["owner"], who["live"]) == (f"podman {name}", 100)
+        told = f"100 live of {who['program']} of podman {name} (pid {who['pid']})"
+        assert told in " ".join(" ".join(describe(usage)).split())
+
+
+@wants_podman
 def test_a_container_is_found_by_its_name() -> None:
-    """A real one of podman, with the machine's own files under an overlay, so that no image is needed."""
     name = f"ports-{os.getpid()}"
-    podman = ["podman", "run", "--rm", "--interactive", "--network=none", f"--name={name}"]
-    podman += ["--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"]
-    podman += ["--sysctl=net.ipv4.ip_local_port_range=20000 20099", "--rootfs", "/:O"]
-    with running(*podman, sys.executable, "-c", EXHAUSTED, "container"):
+    command = podman("--network=none", f"--name={name}", "--sysctl=net.ipv4.ip_local_port_range=20000 20099")
+    with running(*command, "container"):
         usage = observe(namespaces=[name])
         (found,) = usage["namespaces"]
         assert (found["level"], found["port_range"]["usable"]) == ("exhausted", 100)
         owner = found["namespace"]["owner"]
         assert (owner["kind"], owner["name"]) == ("podman", name)
+        assert found["pools"][0]["live_by"][0]["owner"] == f"podman {name}"
         assert describe(usage)[0].startswith(f"EXHAUSTED in podman {name}: no local port is left")
         assert observe(namespaces=[owner["id"]])["namespaces"][0]["level"] == "exhausted"
