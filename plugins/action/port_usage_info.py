@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from ..plugin_utils import _transport
 from ..plugin_utils._host_action import ModuleAction
 from ..plugin_utils._model import Usage
+
+_transport.built("port_usage_info")
 
 
 class ActionModule(ModuleAction):

@@ -23,7 +23,7 @@ from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
-from . import _border
+from . import _border, _transport
 from ._model import DiffPart
 from ._task_result import reason_given, without_noise
 
@@ -60,6 +60,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     _supports_async = True
     _supports_check_mode = True
     _stderr = ""
+    _shared_loader_obj: Any
 
     def prepare(self, task_vars: Mapping[str, Any]) -> None:
         """Raises AnsibleActionFail where the host steers us by its facts, or where its result could not be checked."""
@@ -92,6 +93,31 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             whole = {"module_stderr": _border.clean(str(error), OUTPUT)}
             return Answer(None, wrap_var(self._reason({"msg": str(error)})), self._interpreter(), wrap_var(whole))
         return self._checked(returned, kind)
+
+    def _configure_module(self, module_name: str, module_args: Result, task_vars: Result) -> Any:  # noqa: ANN401
+        """What ansible-core sends to the host, and with which interpreter: a program where there is one."""
+        built = _transport.built(module_name.rpartition(".")[2])
+        if built is not None and self._lets_programs_travel(task_vars):
+            program = _transport.program_for(built, module_args)
+            configured = program and self._configure_program(built, program, task_vars)
+            if program and configured:
+                words = f"{built.path.stem} travels as a program of {len(program)} bytes"
+                self._display.vvv(words, host=self._play_context.remote_addr)
+                return configured
+        return super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars)
+
+    def _lets_programs_travel(self, task_vars: Result) -> bool:
+        wanted = task_vars.get(_transport.VARIABLE)
+        of_windows = ".ps1" in self._connection.module_implementation_preferences
+        return not of_windows and (wanted is None or self._templar.template(wanted) != _transport.MODULE)
+
+    def _configure_program(self, built: _transport.Built, program: bytes, task_vars: Result) -> Any:  # noqa: ANN401
+        loaders, self._shared_loader_obj = self._shared_loader_obj, _transport.OnlyStub(built.stub)
+        try:
+            configured = super()._configure_module(module_name=built.path.stem, module_args={}, task_vars=task_vars)
+        finally:
+            self._shared_loader_obj = loaders
+        return _transport.in_place_of_stub(configured, program, built.path)
 
     def _low_level_execute_command(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - ansible-core's
         """ansible-core does not tell what mkdir says where it makes no directory for temporary files."""

@@ -16,12 +16,14 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..module_utils._common.errors import OptionError
 from ..module_utils._common.shell import refuse_booleans
 from ..module_utils._dropin.journal import DROPIN
-from . import _border, _template
+from . import _border, _template, _transport
 from ._host_action import OUTPUT, HostAction, Result
 from ._model import ApplyResult, Plan, Usage
 from ._plan.outcome import broken_promises, refused_wishes, wanted_state
 from ._plan.plan import make_plan
 from ._plan.policy import asked_ports, read_policy
+
+_transport.built("port_usage_info")
 
 T = TypeVar("T")
 Spec = dict[str, dict[str, Any]]

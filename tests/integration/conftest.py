@@ -29,6 +29,7 @@ TOGETHER = {
     "test_fleet_page",
     "test_forecast",
     "test_managed_pythons",
+    "test_transport",
 }
 
 # Sockets age, whether or not a processor is free to look at them. Only root may go before others.

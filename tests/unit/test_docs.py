@@ -57,8 +57,9 @@ def private_variables() -> set[str]:
 
 
 def playbook_variables() -> set[str]:
-    """`ephemeral_ports_...`, which the playbooks and the callback take from the command line."""
-    sources = [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("plugins/callback/*.py")]
+    """`ephemeral_ports_...`, which the playbooks, the callback and the actions take."""
+    plugins = [*ROOT.glob("plugins/callback/*.py"), ROOT / "plugins/plugin_utils/_transport.py"]
+    sources = [*ROOT.glob("playbooks/*.yml"), *plugins]
     return {name for path in sources for name in re.findall(r"\bephemeral_ports_[a-z_]+\b", path.read_text())}
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reason that is given for each crash, by each ansible-core, with pipelining and without."""
+"""The reason for each crash, by each ansible-core, with pipelining and without, by program and by module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from .cases import CRASHES, OLDEST, Crash
 
 HERE = Path(__file__).resolve().parent
 HEALTHY = "healthy"
-PIPELINING = {"with pipelining": True, "with a terminal": False}
+# An observation goes as a program, or, with this variable, as a module.
+TRANSPORT = "ephemeral_ports_transport"
+SETTINGS: dict[str, dict[str, object]] = {
+    "with pipelining": {"ansible_pipelining": True},
+    "with a terminal": {"ansible_pipelining": False},
+    "as a module": {"ansible_pipelining": True, TRANSPORT: "module"},
+}
 
 # Inside the private namespaces; what it mounts goes with them.
 INSIDE = """
@@ -52,11 +58,11 @@ class Run(NamedTuple):
     printed: str
 
 
-@pytest.fixture(scope="module", params=[(core, how) for core in CORES for how in PIPELINING], ids="-".join)
+@pytest.fixture(scope="module", params=[(core, how) for core in CORES for how in SETTINGS], ids="-".join)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     core, how = request.param
     python, home = python_with(core), tmp_path_factory.mktemp("crashes")
-    inventory = _prepare(home, core, PIPELINING[how])
+    inventory = _prepare(home, core, SETTINGS[how])
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "EPHEMERAL_"))}
     environment = {
         **kept,
@@ -88,7 +94,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     interpreters = {name: str(variables["ansible_python_interpreter"]) for name, variables in inventory.items()}
     return Run(
         core,
-        PIPELINING[how],
+        bool(SETTINGS[how]["ansible_pipelining"]),
         home,
         interpreters,
         {host["name"]: host for host in whole["hosts"]},
@@ -97,14 +103,14 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     )
 
 
-def _prepare(home: Path, core: str, piped: bool) -> dict[str, dict[str, Any]]:
+def _prepare(home: Path, core: str, settings: dict[str, object]) -> dict[str, dict[str, Any]]:
     """Write what the run needs; the variables of each host."""
     for name in ("full", "small", "sealed", "broken"):
         (home / name).mkdir()
     (home / "broken" / "json.py").write_text("raise RuntimeError('this is another json')\n")
     _write_script(home / "not-in-sudoers", "echo 'deploy is not in the sudoers file.' >&2; exit 1")
-    common = {"ansible_connection": "crashing_host", "ansible_python_interpreter": "/usr/bin/python3"}
-    common |= {"ansible_pipelining": piped, "ansible_remote_tmp": str(home / ".ansible" / "tmp")}
+    common: dict[str, Any] = {"ansible_connection": "crashing_host", "ansible_python_interpreter": "/usr/bin/python3"}
+    common |= {**settings, "ansible_remote_tmp": str(home / ".ansible" / "tmp")}
     hosts = {HEALTHY: common}
     for number, crash in enumerate(CRASHES):
         name = f"host{number}"

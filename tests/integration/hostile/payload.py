@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 # The parameters in the wrapper around a module: of ansible-core 2.16, and of 2.19 and newer.
 _PARAMETERS = re.compile(rb"^ *(?:ANSIBALLZ_PARAMS = |params=)(.*?),?$", re.MULTILINE)
+# The same in a program of ours (plugin_utils/_program.py).
+_GIVEN = re.compile(rb'^exec\(.*"GIVEN": (.*)\}\)$', re.MULTILINE)
 
 
 class Call(NamedTuple):
@@ -24,12 +26,17 @@ class Call(NamedTuple):
 
 def read_call(name: str, content: bytes) -> Call | None:
     """The call in a file that Ansible has transferred; None where it is something else."""
+    if "AnsiballZ_" not in name:
+        return None
+    module = Path(name).name.removeprefix("AnsiballZ_").removesuffix(".py").rpartition(".")[2]
+    if program := _GIVEN.search(content):
+        given = json.loads(ast.literal_eval(program[1].decode()))
+        return Call(module, given["options"], given["check"])
     found = _PARAMETERS.search(content)
-    if "AnsiballZ_" not in name or not found:
+    if not found:
         return None
     given = json.loads(ast.literal_eval(found[1].decode()))["ANSIBLE_MODULE_ARGS"]
     arguments = {key: value for key, value in given.items() if not key.startswith("_ansible_")}
-    module = Path(name).name.removeprefix("AnsiballZ_").removesuffix(".py").rpartition(".")[2]
     return Call(module, arguments, bool(given.get("_ansible_check_mode")))
 
 

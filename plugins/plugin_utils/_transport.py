@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A module that only reads goes to a host as a program (_program.py) instead of as AnsiballZ, a third of the cost.
+
+All that ansible-core does around a module stays its own: the interpreter and its discovery, become, environment,
+pipelining or a temporary file, check mode, timeout, delegation, and what is made of the answer. The module is the
+reference, and what travels wherever anything is uncertain.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible import constants as C  # noqa: N812 - its usual name
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ..module_utils._common.errors import OptionError
+from ..module_utils._common.shell import refuse_booleans
+from . import _program
+from ._border import printable
+
+PLUGINS = Path(__file__).parents[1]  # as ansible-core names it
+PACKAGE = __name__.rpartition(".plugin_utils.")[0]
+# By the name of a module, where its function run() is.
+ENTRIES = {"port_usage_info": "_usage.run"}
+# With this value of this variable modules travel, whatever they are.
+VARIABLE, MODULE = "ephemeral_ports_transport", "module"
+# To ansible-core this is a module, small and with nothing to be put into it, whose interpreter it looks for.
+_STUB = "#!/usr/bin/python\n# <<INCLUDE_ANSIBLE_MODULE_JSON_ARGS>>\n"
+
+
+class Built(NamedTuple):
+    """A program, path and arguments of its module, and the stub by which ansible-core finds the interpreter."""
+
+    text: str
+    path: Path
+    stub: Path
+    arguments: Mapping[str, Mapping[str, Any]]
+
+
+@cache
+def built(module: str) -> Built | None:
+    """None for a module that always travels itself.
+
+    To be called first where a plugin is loaded, before there are workers: each of them would build it anew.
+    """
+    if module not in ENTRIES:
+        return None
+    with tempfile.NamedTemporaryFile("w", dir=C.DEFAULT_LOCAL_TMP, prefix=f"{module}-", delete=False) as file:
+        file.write(_STUB)
+    arguments = import_module(f"{PACKAGE}.modules.{module}").ARGUMENTS
+    return Built(_program.build(ENTRIES[module]), PLUGINS / "modules" / f"{module}.py", Path(file.name), arguments)
+
+
+def program_for(module: Built, given: Mapping[str, Any]) -> bytes | None:
+    """The module with these arguments, as a program; None where the module itself is to travel.
+
+    given: as ansible-core sends them to a module, with what it adds. What is wrong with them the module says.
+    """
+    spec = module.arguments
+    options = {name: value for name, value in given.items() if not name.startswith("_ansible_")}
+    if any(_is_of_the_host(options.get(name)) for name in spec if spec[name]["type"] == "path"):
+        return None
+    try:
+        refuse_booleans(spec, options)
+        checked = ArgumentSpecValidator(spec).validate(options)
+        if checked.error_messages:
+            return None
+        options = dict(checked.validated_parameters)
+        return _program.with_options(module.text, options, bool(given["_ansible_check_mode"]), _log(given, options))
+    except (OptionError, KeyError, TypeError, ValueError):
+        return None
+
+
+def in_place_of_stub(configured: tuple[Any, ...], program: bytes, module: Path) -> tuple[Any, ...] | None:
+    """What ansible-core has made of the stub, with the program; None where it is not as we know it."""
+    if len(configured) == 2 and is_dataclass(configured[0]) and not isinstance(configured[0], type):
+        module_bits: Any = configured[0]
+        if module_bits.module_style == "new" and hasattr(module_bits, "b_module_data"):
+            return replace(module_bits, b_module_data=program), str(module)
+    elif len(configured) == 4 and configured[0] == "new":  # up to ansible-core 2.18
+        return "new", configured[1], program, str(module)
+    return None
+
+
+class OnlyStub:
+    """In place of ansible-core's loaders: whichever module is looked for, the stub is found."""
+
+    resolved = True
+
+    def __init__(self, stub: Path) -> None:
+        self.module_loader = self
+        self.plugin_resolved_path = str(stub)
+
+    def find_plugin_with_context(self, *_arguments: object, **_options: object) -> OnlyStub:
+        return self
+
+
+def _is_of_the_host(path: object) -> bool:
+    """Whether it has parts that only the host can fill in."""
+    return isinstance(path, str) and any(sign in path for sign in "~$")
+
+
+def _log(given: Mapping[str, Any], options: Mapping[str, Any]) -> list[str] | None:
+    """As AnsibleModule does."""
+    if given["_ansible_no_log"]:
+        return None
+    words = [given.get("_ansible_target_log_info"), "Invoked with", *(f"{name}={one}" for name, one in options.items())]
+    line = printable(" ".join(str(word) for word in words if word))
+    return [str(given["_ansible_syslog_facility"]), str(given["_ansible_module_name"]), line]
