@@ -503,7 +503,7 @@ claims:
   description:
     - Ports that belong to somebody who need not listen on them. Null unless O(detail=full).
     - C(by) is V(kubernetes) for the node ports of a Kubernetes node, V(docker) and V(cni) for ports that containers
-      publish, and V(nat) for DNAT rules of nftables, which only root sees. C(where) is the file or directory that says
+      publish, and V(nat) for DNAT rules, which only root sees. C(where) is the file or directory that says
       so; it is empty for the default node ports.
   type: list
   elements: dict

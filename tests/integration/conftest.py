@@ -35,6 +35,8 @@ TOGETHER = {
 # Sockets age, whether or not a processor is free to look at them. Only root may go before others.
 PROMPTLY = ["nice", "--adjustment=-10"] if os.geteuid() == 0 else []
 
+RELEASES = ("bullseye", "bookworm", "trixie")
+
 InNamespace = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -98,6 +100,18 @@ def in_namespace() -> InNamespace:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def debian() -> Path:
+    """Programs of Debian's releases, each in a directory. Where there is no way to have them, skip.
+
+    But fail where everything has to be tested.
+    """
+    done = subprocess.run([ROOT / "scripts/sysctl_loaders", *RELEASES], check=False, capture_output=True, text=True)
+    if done.returncode:
+        (pytest.fail if os.environ.get("TEST_EVERYTHING") else pytest.skip)(done.stderr.strip())
+    return ROOT / "build/loaders"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from random import Random
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS
 
-from .real_release import TUNED_WANTED
+from .real_release import TUNED, UFW, WANTED
 
 # Keys as they are, in other spellings, behind patterns, and missing ones.
 NUMBER_NAMES = (
@@ -114,10 +114,11 @@ def grow(dice: Random) -> list[str]:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(text.encode("latin-1"))
         said.append(f"{name}: {text!r}")
-    if "/etc/tuned/active_profile" in late_writers and dice.random() < 0.85:
-        TUNED_WANTED.parent.mkdir(parents=True)
-        TUNED_WANTED.symlink_to("/lib/systemd/system/tuned.service")
-        said.append("tuned is enabled")
+    WANTED.mkdir(parents=True)
+    for service, file in ((TUNED, "/etc/tuned/active_profile"), (UFW, "/etc/ufw/ufw.conf")):
+        if file in late_writers and dice.random() < 0.85:
+            service.symlink_to(Path("/lib/systemd/system", service.name))
+            said.append(f"{service.name} is enabled")
     return said
 
 

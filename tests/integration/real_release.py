@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import private_namespaces as namespaces
-import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import dialects, precedence
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot import loaders as boot_loaders
@@ -29,7 +28,6 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sys
 from .real_boot import UFW_STEP
 from .real_tuned import RealTuned
 
-ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {
     "bullseye": [Loader(dialects.SYSTEMD, (247,)), Loader(dialects.PROCPS, (3, 3, 17))],
     "bookworm": [Loader(dialects.SYSTEMD, (252,)), Loader(dialects.PROCPS, (4, 0, 2))],
@@ -54,17 +52,10 @@ KEYS = {
 DEVICE = "lo.7"
 # A table of sockets of its own for a network namespace, so small that to dump it costs nothing.
 SOCKETS = Path("/proc/sys/net/ipv4/tcp_child_ehash_entries")
-# By which a boot starts tuned.
-TUNED_WANTED = Path("/etc/systemd/system/multi-user.target.wants/tuned.service")
+# By which a boot starts them.
+WANTED = Path("/etc/systemd/system/multi-user.target.wants")
+TUNED, UFW = WANTED / "tuned.service", WANTED / "ufw.service"
 DIRECTORIES = ("etc", "run", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d", "lib/sysctl.d")
-
-
-def unpacked() -> Path:
-    """Where the releases are. Where there is no way to have them, skip; but fail where everything has to be tested."""
-    done = subprocess.run([ROOT / "scripts/sysctl_loaders", *VERSIONS], check=False, capture_output=True, text=True)
-    if done.returncode:
-        (pytest.fail if os.environ.get("TEST_EVERYTHING") else pytest.skip)(done.stderr.strip())
-    return ROOT / "build/loaders"
 
 
 class Release:
@@ -123,9 +114,9 @@ class Release:
         return {place: values for place, values in found.items() if values[0] != values[1]}
 
     def _late_writers(self) -> None:
-        if Path("/etc/ufw/ufw.conf").exists():
+        if os.path.lexists(UFW):
             self._start_ufw()
-        if os.path.lexists(TUNED_WANTED):
+        if os.path.lexists(TUNED):
             self.tuned.start()
 
     def _start_ufw(self) -> None:

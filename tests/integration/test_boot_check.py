@@ -191,6 +191,19 @@ def test_late_writers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @private
+def test_values_that_variables_hold_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, NEW_SYSTEMD)
+    own_directory(Path("/etc/cloud"))
+    Path("/etc/cloud/cloud.cfg").write_text(f"bootcmd:\n - sysctl -w {REUSE}=$VALUE\nruncmd:\n - sysctl {FIN}=$VALUE\n")
+    result = apply(f"{REUSE} = 1\n{FIN} = 30\n")
+    assert result["warnings"] == [
+        f"{REUSE} is set by cloud-init, to what is not known here: /etc/cloud/cloud.cfg:2",
+        f"{FIN} is set by cloud-init when an instance is new, to what is not known here: /etc/cloud/cloud.cfg:4",
+    ]
+    assert result["late_writers"] == ["cloud-init"]
+
+
+@private
 def test_what_the_profile_of_tuned_sets_is_not_always_known(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, NEW_SYSTEMD)
     tuned = Path("/etc/tuned")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from .inside import private
-from .real_release import VERSIONS, Release, unpacked
+from .real_release import VERSIONS, Release
 
 
 @pytest.mark.parametrize("name", VERSIONS)
 @private
-def test_long_reserved_lists_are_cut_where_they_really_are(name: str) -> None:
+def test_long_reserved_lists_are_cut_where_they_really_are(name: str, debian: Path) -> None:
     """The first entries shift all others, byte by byte, over the end of the page."""
-    release = Release(unpacked() / name)
+    release = Release(debian / name)
     file = Path("/etc/sysctl.d/a.conf")
     file.parent.mkdir()
     for span in (0, 1):

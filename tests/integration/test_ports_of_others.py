@@ -7,12 +7,12 @@ from __future__ import annotations
 import errno
 import json
 import random
-import shutil
 import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import private_namespaces as namespaces
 import pytest
 from jinja2 import Environment
 
@@ -23,6 +23,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.polic
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._template import check_text
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
+from .conftest import RELEASES
 from .dropin import DROPIN, RANGE, RESERVED, get, present
 from .inside import ROOT, private
 from .network import Network, connect_for_real, observed
@@ -115,28 +116,75 @@ def test_a_kubernetes_node_by_its_files(path: str, text: str, ports: str) -> Non
     assert make_plan({**released, "claims": []}, {})["dropin"][0]["wanted"] == ports  # what is reserved stays so
 
 
-@pytest.mark.skipif(shutil.which("iptables") is None, reason="iptables is not installed")
+IPTABLES = """*nat
+:KUBE-NODEPORTS - [0:0]
+-A KUBE-NODEPORTS -p tcp --dport 30080 -j ACCEPT
+-A PREROUTING -p tcp --dport 35300 -j DNAT --to-destination 198.18.0.2:80
+-A PREROUTING -p udp --dport 20000:20009 -j DNAT --to-destination 198.18.0.2
+-A PREROUTING -p tcp -m multiport --dports 45000,45010:45012 -j DNAT --to-destination 198.18.0.2
+-A PREROUTING -p tcp ! --dport 46000 -j DNAT --to-destination 198.18.0.2
+-A OUTPUT -p tcp -j DNAT --to-destination 198.18.0.2
+COMMIT
+"""
+IP6TABLES = """*nat
+-A PREROUTING -p tcp --dport 47000 -m comment --comment web -j REDIRECT --to-ports 8443
+COMMIT
+"""
+NFT = """table inet own {
+  set web { type inet_service; elements = { 41000, 41002 } }
+  set many { type inet_service; flags interval; elements = { 42000-42010, 42020 } }
+  chain prerouting {
+    type nat hook prerouting priority dstnat;
+    tcp dport 35300 dnat ip to 198.18.0.2:80
+    tcp dport { 45000, 45010-45012 } dnat ip to 198.18.0.2
+    udp dport 20000-20009 redirect to :53
+    tcp dport @web dnat ip to 198.18.0.2
+    tcp dport @many redirect
+    tcp dport != { 46000, 46001 } dnat ip to 198.18.0.2
+    dnat ip to tcp dport map { 43000 : 198.18.0.2, 43001 : 198.18.0.3 }
+    ip daddr . tcp dport { 198.18.0.1 . 44000, 198.18.0.1 . 44010-44012 } dnat ip to 198.18.0.2
+    ip saddr { 198.18.0.7, 198.18.0.8 } tcp dport 44500 dnat ip to 198.18.0.2
+    ip daddr { 198.18.0.7 } dnat ip to 198.18.0.2
+  }
+}
+table ip kube-proxy {
+  chain services {
+    tcp dport 30080 accept
+  }
+}
+"""
+OF_NFT = "20000-20009,35300,41000,41002,42000-42010,42020,43000-43001,44000,44010-44012,44500,45000,45010-45012"
+OF_IPTABLES = "20000-20009,35300,45000,45010-45012"
+
+
+@pytest.mark.parametrize(
+    ("scripts", "ports"),
+    [
+        ({"iptables-nft-restore": IPTABLES}, OF_IPTABLES),
+        ({"iptables-legacy-restore": IPTABLES, "ip6tables-legacy-restore": IP6TABLES}, f"{OF_IPTABLES},47000"),
+        ({"nft": NFT}, OF_NFT),
+        ({"iptables-legacy-restore": IPTABLES, "nft": NFT}, OF_NFT),
+    ],
+    ids=lambda one: "+".join(one) if isinstance(one, dict) else "",
+)
+@pytest.mark.parametrize("release", RELEASES)
 @private
-def test_rules_of_kubernetes_and_dnat() -> None:
+def test_rules_of_kubernetes_and_dnat(release: str, scripts: dict[str, str], ports: str, debian: Path) -> None:
+    """By the release's own programs: what they have the kernel keep differs."""
+    root = debian / release
+    namespaces.mount("tmpfs", root / "run", "tmpfs")
     with Network(LOW, HIGH, HOST):
-        for rule in (
-            "-N KUBE-NODEPORTS",
-            "-A KUBE-NODEPORTS -p tcp --dport 30080 -j ACCEPT",
-            "-A PREROUTING -p tcp --dport 35300 -j DNAT --to-destination 198.18.0.2:80",
-            "-A PREROUTING -p udp --dport 20000:20009 -j DNAT --to-destination 198.18.0.2",
-            "-A PREROUTING -p tcp -m multiport --dports 45000,45010:45012 -j DNAT --to-destination 198.18.0.2",
-            "-A PREROUTING -p tcp ! --dport 46000 -j DNAT --to-destination 198.18.0.2",
-            "-A OUTPUT -p tcp -j DNAT --to-destination 198.18.0.2",
-        ):
-            made = subprocess.run(["iptables", "-t", "nat", *rule.split()], capture_output=True, check=False, text=True)
-            if made.returncode:
-                pytest.skip(made.stderr)
-        if "legacy" in subprocess.run(["iptables", "--version"], capture_output=True, check=True, text=True).stdout:
-            pytest.skip("iptables-legacy is not read")
+        for program, script in scripts.items():
+            (root / "run/rules").write_text(script)
+            command = ["chroot", root, f"/usr/sbin/{program}", *(["-f"] if program == "nft" else []), "/run/rules"]
+            made = subprocess.run(command, capture_output=True, check=False, text=True)
+            if "not supported" in made.stderr or "does not exist" in made.stderr:
+                pytest.skip(made.stderr)  # by this kernel
+            assert made.returncode == 0, made.stderr
         host = Remediated()
     assert [one["by"] for one in host.usage["claims"]] == ["kubernetes", "nat"]
-    assert host.usage["claims"][1]["ports"] == "20000-20009,35300,45000,45010-45012"
-    assert get(RESERVED) == f"20000-20009,{NODE_PORTS},35300,45000,45010-45012"
+    assert host.usage["claims"][1]["ports"] == ports
+    assert get(RESERVED) == str(parse_ports(f"{ports},{NODE_PORTS}"))
 
 
 @private

@@ -63,7 +63,7 @@ from .dropin import (
 )
 from .inside import in_child, private
 from .random_files import grow
-from .real_release import KEYS, VERSIONS, Release, empty, unpacked
+from .real_release import KEYS, VERSIONS, Release, empty
 
 HOSTS = 170  # of each release
 TIMESTAMPS = "net.ipv4.tcp_timestamps"
@@ -384,8 +384,8 @@ def live(release: Release, seed: int) -> None:
 
 @pytest.mark.parametrize("name", VERSIONS)
 @private
-def test_random_hosts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = Release(unpacked() / name)
+def test_random_hosts(name: str, debian: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Release(debian / name)
     assert release.loaders == VERSIONS[name]
     monkeypatch.setattr(loaders, "find_loaders", lambda: release.loaders)
     failed = []

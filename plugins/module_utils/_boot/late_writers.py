@@ -11,6 +11,7 @@ from .files import Changes
 from .lines import SysctlFile
 from .precedence import Stage, loader_stage, plain_stage
 from .tuned import Tuned, find_tuned
+from .units import is_started
 
 _UFW_SWITCH = "/etc/ufw/ufw.conf"
 _UFW_DEFAULTS = "/etc/default/ufw"
@@ -37,16 +38,16 @@ def find_late_writers(
     ufw_file = find_ufw(root)
     stages = [reader.load("ufw", [ufw_file])] if ufw_file else []
     stages += reader.calls(scripts.EACH_BOOT)
-    stages += [plain_stage("tuned", tuned.entries, keys)] if tuned else []
+    stages += [plain_stage("tuned", tuned.unknown + tuned.entries, keys)] if tuned else []
     stages += reader.calls(scripts.LATE)
     return LateWriters(stages, list(reader.calls(scripts.FIRST_BOOT)), tuned)
 
 
 def find_ufw(root: str = "/") -> Optional[str]:
-    """The file that ufw hands to sysctl -p at boot; None where it does not."""
+    """The file that ufw hands to sysctl -p at boot; None where it does not, also as its service is disabled."""
     switch = _assignments(files.read_text(files.below(root, _UFW_SWITCH))).get("ENABLED", "no")
     sysctl_file = _assignments(files.read_text(files.below(root, _UFW_DEFAULTS))).get("IPT_SYSCTL", "")
-    return sysctl_file or None if switch.lower() == "yes" else None
+    return sysctl_file or None if switch.lower() == "yes" and is_started(root, "ufw") else None
 
 
 class _Reader(NamedTuple):

@@ -13,7 +13,7 @@ from .dialects import Loader
 from .files import DIRECTORIES
 from .late_writers import LateWriters, find_late_writers
 from .loaders import read_files
-from .precedence import UNSET, BootValue, Stage, boot_values, loader_stage
+from .precedence import UNSET, BootValue, Stage, boot_values, loader_stage, still_unknown
 
 # What the kernel starts with, of the two keys that bound each other; the second one came with this version.
 _RANGE, _START = str(KERNEL_RANGE), str(FIRST_UNPRIVILEGED)
@@ -45,7 +45,8 @@ def predict_boot(
     host = _Host(features.parse_version(features.release()), os.sysconf("SC_PAGE_SIZE"), target)
     start = host.start(wanted)
     late = find_late_writers(loaders, start, changes={target: text})
-    names = sorted({stage.name for stage in late.stages if stage.writes or stage.name in ("tuned", "ufw")})
+    known = [stage for stage in late.stages if stage.writes or stage.unknown or stage.name in ("tuned", "ufw")]
+    names = sorted({stage.name for stage in known})
     if not loaders:
         unknown = "neither systemd-sysctl nor the sysctl of procps is installed, so it is unknown what a reboot brings"
         return BootOutlook(dict.fromkeys(wanted, UNSET), [], [], [unknown] if any(wanted.values()) else [], names)
@@ -61,7 +62,7 @@ def predict_boot(
     warnings = [sentence for _values, differences in others for sentence in differences if sentence not in conflicts]
     deciding = sorted({_place(values[key]) for key in host.lost(values, wanted)} - {""})
     warnings += _first_boot(host, late.first_boot, values, wanted)
-    warnings += _unknown_of_tuned(late, wanted)
+    warnings += _unknown(late, wanted)
     return BootOutlook({key: values[key] for key in wanted}, conflicts, deciding, warnings, names)
 
 
@@ -146,17 +147,14 @@ def _first_boot(
             )
 
 
-def _unknown_of_tuned(late: LateWriters, wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
-    """What of the profile is not known and wins, because no file is applied after it."""
+def _unknown(late: LateWriters, wanted: Mapping[str, Optional[str]]) -> Iterator[str]:
+    """What late writers set to what is not known here, and what of a profile of tuned is not found and would win."""
+    for stages, when in ((late.stages, ""), (late.first_boot, " when an instance is new")):
+        for key, (writer, write) in still_unknown(stages).items():
+            if wanted.get(key) is not None:
+                yield f"{key} is set by {writer}{when}, to what is not known here: {write.file}:{write.line}"
     tuned = late.tuned
-    if tuned is None or not any(wanted.values()):
-        return
-    names = {sysctl.swapped(key): key for key, value in wanted.items() if value is not None}
-    again = {entry.path for entry in tuned.entries} if tuned.reapply_sysctl else set()
-    for entry in tuned.unknown:
-        if entry.path in names and entry.path not in again:
-            yield f"{names[entry.path]} is set by tuned, to what is not known here: {entry.file}:{entry.line}"
-    if not tuned.reapply_sysctl and not tuned.is_whole:
+    if tuned is not None and any(wanted.values()) and not tuned.reapply_sysctl and not tuned.is_whole:
         yield (
             f'tuned does not apply sysctl files again with reapply_sysctl = 0, so its profile "{tuned.profile}" wins '
             "where they differ, and that is not found here"

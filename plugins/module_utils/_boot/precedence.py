@@ -5,7 +5,7 @@
 import fnmatch
 import re
 from collections import OrderedDict
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._kernel.features import Version
 from .._kernel.keys import RESERVED_PORTS
@@ -51,13 +51,15 @@ class Stage(NamedTuple):
     """A program that sets sysctls during the boot: a loader, or a late writer.
 
     writes: in its order. exceptions: key to the line "-key". writes_on: it goes on writing where the kernel takes only
-    the first page of a value.
+    the first page of a value. unknown: where it sets a key to what is not known before, such as a variable; any write
+    of the same stage comes later.
     """
 
     name: str
     writes: List[Write]
     exceptions: Mapping[str, Entry]
     writes_on: bool
+    unknown: Sequence[Write] = ()
 
 
 def loader_stage(loader: Loader, files: Sequence[SysctlFile], keys: Iterable[str], name: Optional[str] = None) -> Stage:
@@ -81,9 +83,20 @@ def loader_stage(loader: Loader, files: Sequence[SysctlFile], keys: Iterable[str
 def plain_stage(name: str, entries: Iterable[Entry], keys: Iterable[str]) -> Stage:
     """What a program does that knows neither patterns nor exceptions."""
     paths = {swapped(key): key for key in keys}
-    found = ((paths.get(simplify(path)), value, file, line) for path, value, _optional, file, line in entries)
+    found = [(paths.get(simplify(path)), value, file, line) for path, value, _optional, file, line in entries]
     writes = [Write(key, value, file, line) for key, value, file, line in found if key and value is not None]
-    return Stage(name, writes, {}, True)
+    unknown = [Write(key, "", file, line) for key, value, file, line in found if key and value is None]
+    return Stage(name, writes, {}, True, unknown)
+
+
+def still_unknown(stages: Iterable[Stage]) -> Dict[str, Tuple[str, Write]]:
+    """Who sets a key to what is not known, where nobody sets it later."""
+    found: Dict[str, Tuple[str, Write]] = {}
+    for stage in stages:
+        found.update({write.key: (stage.name, write) for write in stage.unknown})
+        for write in stage.writes:
+            found.pop(write.key, None)
+    return found
 
 
 def boot_values(

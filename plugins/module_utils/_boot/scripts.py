@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Calls of sysctl that are plainly visible in what runs during the boot: of ifup, NetworkManager, cloud-init, rc.local.
 
-Plainly visible is a name and a value without variables on a line of its own. Conditions around it are not understood.
+Plainly visible is a name and a value on a line of its own; of a variable it is known that the key is set. Conditions
+around it are not understood.
 """
 
 import glob
@@ -26,7 +27,10 @@ _PREFIXES = ("sudo", "exec", "command", "env", "if", "then", "else", "do", "!", 
 
 
 class Call(NamedTuple):
-    """A call of sysctl. entries: what it sets itself. loads: the files that it reads. loads_all: --system."""
+    """A call of sysctl. entries: what it sets itself, None for what a variable holds. loads: the files that it reads.
+
+    loads_all: --system.
+    """
 
     entries: List[Entry]
     loads: List[str]
@@ -163,11 +167,16 @@ def _read_call(words: Sequence[str], path: str, line: int) -> Optional[Call]:
     if not all(word in _PREFIXES or "=" in word for word in names[:start]):
         return None
     options = [word for word in words[start + 1 :] if word.startswith("-")]
-    others = [word for word in words[start + 1 :] if not word.startswith("-") and not set("$`") & set(word)]
+    others = [word for word in words[start + 1 :] if not word.startswith("-")]
     pairs = [word.partition("=") for word in others if "=" in word]
-    entries = [Entry(to_path(name.strip()), value.strip(), False, path, line) for name, _equals, value in pairs]
+    entries = [Entry(to_path(name.strip()), _known(value), False, path, line) for name, _equals, value in pairs]
     loads = [option.partition("=")[2] for option in options if option.startswith("--load=")]
     if any(option == "--load" or re.match(r"-[a-z]*p\Z", option) for option in options):
-        loads += others or ["/etc/sysctl.conf"]
+        loads += [word for word in others if _known(word)] if others else ["/etc/sysctl.conf"]
         entries = []
     return Call(entries, loads, "--system" in options)
+
+
+def _known(word: str) -> Optional[str]:
+    """None where the shell, or a template of cloud-init, puts in what is not known here."""
+    return None if set("$`{") & set(word) else word.strip()

@@ -15,6 +15,7 @@ from .._kernel import sysctl
 from . import files
 from .files import Changes
 from .lines import Entry
+from .units import is_started
 
 _MAIN = "/etc/tuned/tuned-main.conf"
 _ACTIVE = "/etc/tuned/active_profile"
@@ -22,7 +23,6 @@ _PROFILES = ("/etc/tuned/profiles", "/usr/lib/tuned/profiles", "/etc/tuned", "/u
 _PLUGIN = "usr/lib/python3*/*-packages/tuned/plugins/plugin_sysctl.py"
 # The first one wins over the other. /etc/sysctl.conf comes last.
 _DIRECTORIES = ("/run/sysctl.d", "/etc/sysctl.d")
-_UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _TRUE = ("1", "Y", "YES", "T", "TRUE")
 _COMMENT = re.compile(r"(?:^|\s)#.*|^\s*;.*")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
@@ -46,7 +46,7 @@ class Tuned(NamedTuple):
 def find_tuned(root: str = "/", changes: Optional[Changes] = None) -> Optional[Tuned]:
     """None where no profile is active, or no boot starts it. changes as for files.read_files()."""
     profile = " ".join(_read(root, _ACTIVE).split())
-    if not profile or not _is_started(root):
+    if not profile or not is_started(root, "tuned"):
         return None
     main = {key: value for _section, key, value, _line in _parse(_read(root, _MAIN))}
     reapply = main.get("reapply_sysctl", "1").upper() in _TRUE
@@ -57,16 +57,6 @@ def find_tuned(root: str = "/", changes: Optional[Changes] = None) -> Optional[T
     own = [entry for unit in units.enabled() for entry in unit.values()]
     known = [entry for entry in own if entry.value is not None]
     return Tuned(profile, reapply, known + again, [entry for entry in own if entry.value is None], is_whole)
-
-
-def _is_started(root: str) -> bool:
-    """Unless its unit is masked, or there is one that nothing wants: an active profile stays where it is disabled."""
-    masks = (files.below(root, f"{directory}/tuned.service") for directory in _UNITS[:2])
-    if any(os.path.islink(mask) and os.readlink(mask) == os.devnull for mask in masks):
-        return False
-    is_unit = any(files.exists(root, f"{directory}/tuned.service") for directory in _UNITS)
-    # Links lead to absolute paths, which need not be below the root. tuned-ppd requires it.
-    return not is_unit or any(glob.glob(files.below(root, f"{directory}/*/tuned*.service")) for directory in _UNITS)
 
 
 def _applied_again(root: str, changes: Changes) -> List[Entry]:

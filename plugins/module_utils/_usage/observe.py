@@ -18,8 +18,8 @@ from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
 from . import findings, live_by, others, pools, udp
 from .binders import find_binders
-from .claims import kubernetes, nat_rules, published
 from .claims.claim import Claim
+from .claims.find import find_claims, find_redirected
 from .describe import describe_pool, describe_ports, describe_sockets
 from .files import NO_FILES, Files, describe_line, observe_files
 from .findings import Evidence
@@ -71,7 +71,7 @@ def observe(
         usage = observe_namespace(options, host, NO_FILES, proc)
         usage["journal"] = elsewhere.describe(one, cookie)
         if options.detail == "full":
-            usage["claims"] = _described(nat_rules.find(proc).claims)
+            usage["claims"] = _described(find_redirected(proc)[0])
         return _of_namespace_alone(usage)
 
     def outside(path: str) -> Dict[str, Any]:
@@ -94,8 +94,7 @@ def _own(
 
 
 def _claims(listening: Sequence[int], proc: str) -> List[Dict[str, Any]]:
-    rules = nat_rules.find(proc)
-    return _described((*kubernetes.find(listening, rules.of_kubernetes), *published.find(), *rules.claims))
+    return _described(find_claims(listening, proc))
 
 
 def _described(claims: Sequence[Claim]) -> List[Dict[str, Any]]:

@@ -14,6 +14,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.late_
     find_late_writers,
     find_ufw,
 )
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.precedence import still_unknown
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._boot.tuned import find_tuned
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import PORT_RANGE as RANGE
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import TW_REUSE as REUSE
@@ -212,3 +213,31 @@ def test_what_cloud_init_does_once(tmp_path: Path) -> None:
     places = ("/etc/cloud/cloud.cfg.d/9.cfg:2", "/var/lib/cloud/instance/user-data.txt:2")
     assert written(tmp_path, first_boot=True) == [("cloud-init", REUSE, "0", place) for place in places]
     assert written(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("units", "is_found"), [([], True), ([UNITS, STARTED], True), ([UNITS], False)], ids=["no systemd", "on", "off"]
+)
+def test_ufw_that_no_boot_starts(tmp_path: Path, units: list[str], is_found: bool) -> None:
+    """Its service is disabled, and the file of `ufw enable` still says yes."""
+    tree = {**UFW, **{unit.replace("tuned", "ufw"): "" for unit in units}}
+    assert bool(find_ufw(str(grow(tmp_path, tree)))) is is_found
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "place"),
+    [
+        ("/etc/cloud/cloud.cfg", f"bootcmd:\n - sysctl -w {REUSE}=$VALUE\n", "/etc/cloud/cloud.cfg:2"),
+        ("/etc/cloud/cloud.cfg", f'bootcmd:\n - [sysctl, -w, "{REUSE}={{{{ v1.x }}}}"]\n', "/etc/cloud/cloud.cfg:2"),
+        ("/etc/rc.local", f"#!/bin/sh\nsysctl -w {REUSE}=`cat /etc/reuse`\n", "/etc/rc.local:2"),
+        ("/etc/rc.local", f"#!/bin/sh\nsysctl -w {REUSE}=$(cat /etc/reuse)\n", "/etc/rc.local:2"),
+        ("/etc/rc.local", f"#!/bin/sh\nsysctl -w {REUSE}=$VALUE\nsysctl -w {REUSE}=1\n", None),
+        ("/etc/rc.local", "#!/bin/sh\nsysctl -w net.ipv4.$KEY=1\nsysctl -p $FILE\n", None),
+    ],
+)
+def test_values_that_variables_hold(tmp_path: Path, path: str, text: str, place: str | None) -> None:
+    """It is known who sets the key, unless somebody sets it later."""
+    grow(tmp_path, {path: text, "/etc/sysctl.conf": f"{REUSE}=0\n"})
+    found = still_unknown(find_late_writers([Loader(PROCPS, (4, 0, 2))], [REUSE, RANGE], str(tmp_path)).stages)
+    assert [f"{write.file}:{write.line}" for _writer, write in found.values()] == ([place] if place else [])
+    assert [write for write in written(tmp_path) if write[2] != "1"] == []

@@ -2,26 +2,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ports that DNAT rules of nftables lead elsewhere (include/uapi/linux/netfilter/nf_tables.h).
 
-iptables-nft writes such rules too. Those of iptables-legacy are not read, nor ports in sets. It takes CAP_NET_ADMIN.
+iptables-nft writes such rules too; those of iptables-legacy are read by legacy_rules. It takes CAP_NET_ADMIN.
 """
 
+import functools
 import os
 import socket
 import struct
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..._kernel.ports import MAX_PORT, PortSet
-from .claim import Claim
 
-NAT = "nat"
 _NETLINK_NETFILTER = 12
-_GETRULE = 10 << 8 | 7  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETRULE
+_GETRULE, _GETSETELEM = 10 << 8 | 7, 10 << 8 | 13  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETRULE, NFT_MSG_GETSETELEM
 _REQUEST_FLAGS = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _TIMEOUT_S = 10
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
-_BODY = _HEADER.size + 4  # then struct nfgenmsg
-_EXPRESSIONS, _NAME, _DATA = 4, 1, 2
+_BODY = _HEADER.size + 4  # then struct nfgenmsg, which begins with the family
+_TABLE, _EXPRESSIONS, _NAME, _DATA = 1, 4, 1, 2
+_SET, _INVERTED = 1, 5  # of a lookup
+_ELEMENTS, _KEY, _FLAGS, _KEY_END = 3, 1, 3, 10
+_INTERVAL_END = 1
 _TRANSPORT, _DPORT = 2, 2  # header, and offset of the destination port in it
 _EQ, _LTE, _GTE = 0, 3, 5
 _XT_INVERTED, _XT_SOURCES = 2, 0  # of destination ports
@@ -29,24 +31,27 @@ _XT_INVERTED, _XT_SOURCES = 2, 0  # of destination ports
 _KUBERNETES = (b"KUBE-", b"kube-proxy\0")
 _TYPE_MASK = 0x3FFF
 
+# The ports in a set, by the names of its table and its own.
+Members = Callable[[bytes, bytes], PortSet]
+
 
 class Rules(NamedTuple):
-    """claims: of DNAT rules. of_kubernetes: whether kube-proxy has rules."""
+    """ports: of DNAT rules. of_kubernetes: whether kube-proxy has rules."""
 
-    claims: Tuple[Claim, ...]
+    ports: PortSet
     of_kubernetes: bool
 
 
 def find(proc: str = "/proc") -> Rules:
     ports, of_kubernetes = PortSet(), False
     try:
-        for rule in _dump() if _is_loaded(proc) else ():
+        for family, rule in _dump(_GETRULE) if _is_loaded(proc) else ():
             of_kubernetes = of_kubernetes or any(name in rule for name in _KUBERNETES)
             if b"nat\0" in rule or b"redir\0" in rule or b"DNAT\0" in rule or b"REDIRECT\0" in rule:
-                ports |= translated(rule)
+                ports |= translated(rule, functools.partial(_members, family))
     except (OSError, struct.error):
         pass  # no privilege, or no nf_tables: files and sockets have to do
-    return Rules((Claim(NAT, ports, ""),) if ports else (), of_kubernetes)
+    return Rules(ports, of_kubernetes)
 
 
 def _is_loaded(proc: str) -> bool:
@@ -58,23 +63,52 @@ def _is_loaded(proc: str) -> bool:
         return True
 
 
-def _dump() -> Iterator[bytes]:
-    """The attributes of each rule of this network namespace."""
+def _dump(kind: int, family: int = 0, attributes: bytes = b"") -> Iterator[Tuple[int, bytes]]:
+    """The family and the attributes of each rule of this network namespace, or of what else there is of this kind."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel:
         kernel.settimeout(_TIMEOUT_S)
-        kernel.send(_HEADER.pack(_BODY, _GETRULE, _REQUEST_FLAGS, 1, 0) + bytes(4))
+        size = _BODY + len(attributes)
+        kernel.send(_HEADER.pack(size, kind, _REQUEST_FLAGS, 1, 0) + struct.pack("=Bxxx", family) + attributes)
         while True:
             answer = kernel.recv(1 << 17)
             while answer:
                 length, kind = _HEADER.unpack_from(answer)[:2]
                 if kind in (_NLMSG_ERROR, _NLMSG_DONE) or length < _HEADER.size:
                     return
-                yield answer[_BODY:length]
+                yield answer[_HEADER.size], answer[_BODY:length]
                 answer = answer[length + 3 & ~3 :]
 
 
-def translated(rule: bytes) -> PortSet:
+def _members(family: int, table: bytes, name: bytes) -> PortSet:
+    names = b"".join(
+        struct.pack("=HH", len(text) + 5, kind) + text + bytes(4 - len(text) % 4)
+        for kind, text in ((_TABLE, table), (_TABLE + 1, name))
+    )
+    return ports_in_set(answer for _family, answer in _dump(_GETSETELEM, family, names))
+
+
+def ports_in_set(answers: Iterable[bytes]) -> PortSet:
+    """The elements of a set whose key is a port, or ends with one. An interval is its start and the end behind it."""
+    starts: List[int] = []
+    ends: List[int] = []
+    spans: List[Tuple[int, int]] = []
+    for answer in answers:
+        for _kind, element in _attributes(dict(_attributes(answer)).get(_ELEMENTS, b"")):
+            parts = dict(_attributes(element))
+            first, last = (_port(parts[kind], is_last=True) if kind in parts else None for kind in (_KEY, _KEY_END))
+            if first is not None and last is not None:
+                spans.append((first, last))
+            elif first is not None:
+                (ends if _number(parts.get(_FLAGS)) & _INTERVAL_END else starts).append(first)
+    for start in starts:
+        behind = min((end for end in ends if end > start), default=MAX_PORT + 1)
+        spans.append((start, behind - 1 if ends else start))
+    return PortSet(spans)
+
+
+def translated(rule: bytes, members: Members) -> PortSet:
     """The destination ports that a rule of DNAT or a redirection asks for; none where it does not ask."""
+    table = _text(dict(_attributes(rule)).get(_TABLE))
     low, high = 0, MAX_PORT
     is_dnat, is_port = False, False
     listed = PortSet([(low, high)])
@@ -90,15 +124,17 @@ def translated(rule: bytes) -> PortSet:
                 low = max(low, ends[0] or 0)
             if operator == _EQ or (name == b"cmp" and operator == _LTE):
                 high = min(high, ends[-1] or 0)
+        elif name == b"lookup" and is_port and not _number(data.get(_INVERTED)):
+            listed &= members(table, _text(data.get(_SET)))
         elif name == b"match":
-            listed = _xt_ports(_text(data.get(1)), data.get(3, b""), listed)
+            listed = xt_ports(_text(data.get(1)), data.get(3, b""), listed)
         is_dnat |= (name == b"nat" and _number(data.get(1)) == 1) or name == b"redir"
         is_dnat |= name == b"target" and _text(data.get(1)) in (b"DNAT", b"REDIRECT")
     asked = PortSet([(low, high)]) & listed if low <= high else PortSet()
     return asked if is_dnat and len(asked) <= MAX_PORT else PortSet()
 
 
-def _xt_ports(match: bytes, data: bytes, ports: PortSet) -> PortSet:
+def xt_ports(match: bytes, data: bytes, ports: PortSet) -> PortSet:
     """Those of the ports that a match of iptables is for: struct xt_tcp, xt_udp and xt_multiport_v1."""
     if match in (b"tcp", b"udp"):
         low, high, inverted = struct.unpack_from("=HH3xB" if match == b"tcp" else "=HHB", data, 4)
@@ -138,7 +174,9 @@ def _number(value: Optional[bytes]) -> int:
     return int.from_bytes(value or b"", "big")
 
 
-def _port(data: bytes) -> Optional[int]:
-    """Of two bytes within NFTA_DATA_VALUE."""
+def _port(data: bytes, is_last: bool = False) -> Optional[int]:
+    """Of two bytes within NFTA_DATA_VALUE. is_last: they may be the last of several fields, which fill words."""
     value = dict(_attributes(data)).get(1, b"")
+    if is_last and len(value) > 4:
+        value = value[-4:-2]
     return _number(value) if len(value) == 2 else None

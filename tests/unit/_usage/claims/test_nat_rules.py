@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules as nft and iptables-nft write them, built here; real ones of iptables are in tests/integration."""
+"""Rules as nft and iptables-nft write them, built here; real ones are in tests/integration."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.claims import nat_rules
 
 EQ, NEQ, LTE, GTE = 0, 1, 3, 5
@@ -60,6 +61,8 @@ def multiport(kind: int = 1, inverted: int = 0) -> bytes:
 
 TARGET = expression("target", attribute(1, b"DNAT\0"), number(2, 1), attribute(3, bytes(16)))
 IS_TCP = expression("cmp", number(2, EQ), attribute(3, attribute(1, b"\x06"), 0x8000))
+IN_SET = expression("lookup", attribute(1, b"web\0"), number(2, 1), number(4, 1), number(5, 0))
+NOT_IN_SET = expression("lookup", attribute(1, b"web\0"), number(2, 1), number(4, 1), number(5, 1))
 PROTOCOL = expression("meta", number(1, 8)), IS_TCP
 
 
@@ -77,6 +80,9 @@ PROTOCOL = expression("meta", number(1, 8)), IS_TCP
         ((multiport(kind=2), TARGET), "80,443,9000-9010"),
         ((multiport(kind=0), TARGET), ""),
         ((multiport(inverted=1), TARGET), ""),
+        ((DPORT, IN_SET, DNAT), "80,9000-9010"),
+        ((DPORT, NOT_IN_SET, DNAT), ""),
+        ((SPORT, IN_SET, DNAT), ""),
         ((DPORT, compare(EQ, 8080), SNAT), ""),
         ((DPORT, compare(EQ, 8080)), ""),
         ((DPORT, compare(NEQ, 8080), DNAT), ""),
@@ -87,18 +93,23 @@ PROTOCOL = expression("meta", number(1, 8)), IS_TCP
     ],
 )
 def test_translated(expressions: tuple[bytes, ...], ports: str) -> None:
-    assert str(nat_rules.translated(rule(*expressions))) == ports
+    def members(table: bytes, name: bytes) -> PortSet:
+        assert (table, name) == (b"nat", b"web")
+        return PortSet([(80, 80), (9000, 9010)])
+
+    assert str(nat_rules.translated(rule(*expressions), members)) == ports
 
 
 @given(st.binary(max_size=200))
 def test_whatever_comes(rubbish: bytes) -> None:
     with contextlib.suppress(struct.error):
-        nat_rules.translated(rubbish)
+        nat_rules.translated(rubbish, lambda _table, _name: PortSet())
+        nat_rules.ports_in_set([rubbish])
 
 
 def test_a_module_is_not_loaded_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(nat_rules, "_dump", lambda: asked.append(True) or [])
+    monkeypatch.setattr(nat_rules, "_dump", lambda _kind: asked.append(True) or [])
     (tmp_path / "modules").write_text("nf_conntrack 172032 4 - Live 0x0\n")
     if not Path("/sys/module/nf_tables").exists():
         nat_rules.find(str(tmp_path))
