@@ -59,15 +59,12 @@ EXAMPLES = r"""
 # ansible-playbook netops.ephemeral_ports.diagnose -i inventory -e ephemeral_ports_report=~/reports/ports
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from ansible import constants as C  # noqa: N812 - its usual name
 from ansible import context
 from ansible.plugins.callback import CallbackBase
@@ -82,6 +79,7 @@ from ..plugin_utils._report.files import write_report
 from ..plugin_utils._report.group import make_report
 from ..plugin_utils._report.terminal import BAD, GOOD, NORMAL, POOR, summary_lines
 from ..plugin_utils._task_result import reason_alone, reason_given
+from ..plugin_utils._version import collection_version
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -184,7 +182,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def _meta(self) -> Meta:
         return {
-            "collection": _collection_version(COLLECTION),
+            "collection": collection_version(),
             "ansible_core": ansible_version,
             "python": ".".join(map(str, sys.version_info[:3])),
             "playbooks": self._playbooks,
@@ -228,18 +226,6 @@ def _playbook_name(path: Path) -> str:
     if path.resolve().parent == COLLECTION / "playbooks":
         return f"netops.ephemeral_ports.{path.stem}"
     return path.name
-
-
-@cache
-def _collection_version(root: Path) -> str | None:
-    """As installed, or as in a checkout."""
-    manifest, source = root / "MANIFEST.json", root / "galaxy.yml"
-    try:
-        if manifest.exists():
-            return str(json.loads(manifest.read_text())["collection_info"]["version"])
-        return str(yaml.safe_load(source.read_text())["version"])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _now() -> str:
