@@ -21,6 +21,9 @@ description:
     and C(report.csv) with a row for each destination of each host. C(docs/report.md) of the collection describes
     them.
   - Hosts that failed or could not be reached are in the report with the reason.
+  - Where the inventory names the NAT gateway that hosts are behind, as C(ephemeral_ports_nat), what they have towards
+    each destination is added up, which tells whether the gateway has a port left (C(docs/nat.md)), and C(gateways.csv)
+    is written, too.
   - The playbooks of this collection have it switched on. In your own playbooks, name it in C(callbacks_enabled).
 options:
   directory:
@@ -67,13 +70,14 @@ from typing import TYPE_CHECKING, Any
 
 from ansible import constants as C  # noqa: N812 - its usual name
 from ansible import context
+from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import callback_loader
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
-from ..plugin_utils import _preload
-from ..plugin_utils._model import Meta, Report
+from ..plugin_utils import _gateway, _preload
+from ..plugin_utils._model import Gateway, Meta, Report
 from ..plugin_utils._report.collect import Fleet, is_ours
 from ..plugin_utils._report.files import write_report
 from ..plugin_utils._report.group import make_report
@@ -109,6 +113,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._started = _now()
         self._playbooks: list[str] = []
         self._directory: object = None
+        self._play: Play | None = None
+        self._lost: dict[str, Any] = {}
         self._for_people = _is_for_people(C.DEFAULT_STDOUT_CALLBACK)
         _preload.load()
 
@@ -117,6 +123,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         self._fleet.on_play()
+        self._play = play
         self._directory = self._find_directory(play) or self._directory
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002 - part of the call
@@ -135,6 +142,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         self._fleet.finish(stats.failures)
+        if self._fleet.has_gateways():
+            for name in self._fleet.lost():
+                self._fleet.hosts[name].gateway = self._gateway_of(name)
         if not self._fleet.hosts:
             return
         if len(self._fleet.hosts) == 1 and not self._directory:
@@ -165,6 +175,19 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self.set_options(var_options=chosen)
         return self.get_option("directory")
 
+    def _gateway_of(self, name: str) -> Gateway | None:
+        """Of a host that did not get so far as to be observed: it is missing in the sum of its gateway."""
+        play = self._play
+        manager = play.get_variable_manager() if play else None
+        if not play or not manager or name not in self._lost:
+            return None
+        variables = manager.get_vars(play=play, host=self._lost[name])
+        try:
+            templar = Templar(loader=play.get_loader(), variables=variables)
+            return _gateway.read_gateway(templar.template(variables.get(_gateway.VARIABLE)), name)
+        except (AnsibleError, ValueError):  # as its own error says, or would
+            return None
+
     def _on_result(self, result: CallbackTaskResult) -> None:
         host, task, values = _parts(result)
         check = task.check_mode if isinstance(task.check_mode, bool) else bool(context.CLIARGS.get("check"))
@@ -179,6 +202,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         if is_ours(*_action_and_role(task)):
             reason = reason_alone(reason)
         self._fleet.on_failure(host.get_name(), aliases, reason, unreachable)
+        self._lost[host.get_name()] = host
 
     def _meta(self) -> Meta:
         return {

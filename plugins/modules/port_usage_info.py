@@ -89,6 +89,35 @@ options:
     type: list
     elements: str
     default: [own]
+  behind_nat:
+    description:
+      - That the host is behind a NAT gateway. All sockets are then read, unless there is none, and RV(outside) is
+        returned, which the report adds up over the hosts behind that gateway.
+      - The variable C(ephemeral_ports_nat) of the host sets it; C(docs/nat.md) of the collection describes that.
+    type: dict
+    suboptions:
+      gateway:
+        description: What to call the gateway.
+        type: str
+        required: true
+      inside:
+        description:
+          - Networks that are not reached through it, besides private ones. IPv6 is not, unless O(behind_nat.outside)
+            says so.
+        type: list
+        elements: str
+        default: []
+      outside:
+        description:
+          - Networks that are reached through it although they are private, or IPv6. Where networks overlap, the most
+            specific one decides. Loopback, link-local and multicast addresses never are.
+        type: list
+        elements: str
+        default: []
+      enough:
+        description: Where there are so many sockets at most, they are not read one by one.
+        type: int
+        default: 0
   path:
     description:
       - The file of M(netops.ephemeral_ports.sysctl_dropin) whose journal is returned with O(detail=full).
@@ -370,6 +399,9 @@ pools:
           them, M(netops.ephemeral_ports.port_users_info) tells.
       type: list
       elements: dict
+    syn_resent:
+      description: Those of them in C(SYN_SENT) that have sent their SYN again, as nobody answered.
+      type: int
     hold_seconds:
       description:
         - For how long a closed connection blocks its port, C(time_wait_seconds) or the reuse delay. Without TCP
@@ -434,6 +466,7 @@ pools:
       states: {ESTABLISHED: 7}
       live_by:
         - {owner: podman web, program: php-fpm, pid: 4711, processes: 2, live: 7}
+      syn_resent: 0
       hold_seconds: 60.0
       time_wait_seconds: 60.0
       longest_left_seconds: 59.8
@@ -450,6 +483,44 @@ pools:
         critical_between: null
         seconds_to_exhausted: null
         exhausted_between: null
+outside:
+  description:
+    - What the host has beyond its NAT gateway, over all its own addresses. Null without O(behind_nat), and where
+      sockets were not read; no destination then has more of them than RV(blocked_at_most).
+  type: dict
+  returned: success
+  contains:
+    destinations:
+      description:
+        - Those with the most sockets, 50 at most.
+        - C(live) are connections in any state but TIME_WAIT, C(syn_resent) those of them that have sent their SYN again
+          and wait. C(closed) tells how many were closed here in each interval of 1.024 s, the newest first, within
+          C(known_seconds); intervals without any at its end are left out. C(usable) are the local ports that there are
+          for it.
+      type: list
+      elements: dict
+    left_out:
+      description:
+        - How many destinations are not among them, with how many C(sockets), and the C(most) that one of them has.
+      type: dict
+  sample:
+    destinations:
+      - address: 203.0.113.7
+        port: 443
+        usable: 28232
+        live: 12
+        syn_resent: 0
+        closed: [4, 5, 5]
+        known_seconds: 59.392
+    left_out: {destinations: 0, sockets: 0, most: 0}
+gateway:
+  description:
+    - The NAT gateway that the inventory names for the host (C(ephemeral_ports_nat)), with its numbers. It is put there
+      on the controller, never by the host. Null where there is none.
+  type: dict
+  returned: success
+  sample: {name: nat-eu1, preset: aws_nat_gateway, ports: 55000, addresses: 1, ports_per: gateway, hold_seconds: 60.0,
+    drops_from: 1.0, inside: [], outside: []}
 counters:
   description:
     - What the kernel has counted since this network namespace was made. Two results of a host give rates, with
@@ -579,6 +650,15 @@ ARGUMENTS: Dict[str, Any] = {
     "critical_threshold": {"type": "float", "default": 0.5},
     "probe": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "namespaces": {"type": "list", "elements": "str", "default": ["own"]},
+    "behind_nat": {
+        "type": "dict",
+        "options": {
+            "gateway": {"type": "str", "required": True},
+            "inside": {"type": "list", "elements": "str", "default": []},
+            "outside": {"type": "list", "elements": "str", "default": []},
+            "enough": {"type": "int", "default": 0},
+        },
+    },
     "path": {"type": "path", "default": DROPIN},
     "state_dir": {"type": "path", "default": STATE_DIR},
 }

@@ -14,7 +14,7 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -23,8 +23,8 @@ from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
-from . import _border, _transport
-from ._model import DiffPart
+from . import _border, _gateway, _transport
+from ._model import DiffPart, Gateway, Usage
 from ._task_result import reason_given, without_noise
 
 T = TypeVar("T")
@@ -119,6 +119,30 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             self._shared_loader_obj = loaders
         return _transport.in_place_of_stub(configured, program, built.path)
 
+    def observe(self, arguments: Result, task_vars: Result) -> Answer[Usage]:
+        """port_usage_info, told that the host is behind a NAT gateway where the inventory says so.
+
+        Raises AnsibleActionFail where what it says is of no use.
+        """
+        gateway = self._gateway(task_vars)
+        behind = {"behind_nat": _gateway.behind_nat(gateway)} if gateway else {}
+        answer = self.call("port_usage_info", {**behind, **arguments}, Usage, task_vars)
+        if answer.result is None:
+            return answer
+        return replace(answer, result={**answer.result, "gateway": wrap_var(gateway)})
+
+    def _gateway(self, task_vars: Mapping[str, Any]) -> Gateway | None:
+        value = task_vars.get(_gateway.VARIABLE)
+        if value is None:
+            return None
+        host = str(task_vars.get("inventory_hostname", "this host"))
+        try:
+            return _gateway.read_gateway(self._templar.template(value), host)
+        except ValueError as error:
+            raise AnsibleActionFail(str(error)) from None
+        except AnsibleError as error:
+            raise AnsibleActionFail(f"{_gateway.VARIABLE} of {host}: {error}") from error
+
     def _low_level_execute_command(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - ansible-core's
         """ansible-core does not tell what mkdir says where it makes no directory for temporary files."""
         done = super()._low_level_execute_command(*arguments, **options)
@@ -174,11 +198,14 @@ class ModuleAction(HostAction):
         super().run(tmp, task_vars)
         del tmp  # ansible-core does not use it any more
         self.prepare(task_vars or {})
-        answer = self.call(self.module, self._task.args, self.kind, task_vars or {})
+        answer = self.ask_module(task_vars or {})
         result: Result = {"changed": False, **(answer.result or {}), **answer.of_the_task}
         if answer.error is not None:
             result |= {"failed": True, "msg": answer.error, **answer.of_a_crash}
         return result
+
+    def ask_module(self, task_vars: Result) -> Answer[Any]:
+        return self.call(self.module, self._task.args, self.kind, task_vars)
 
 
 def _plain_answer(printed: str) -> str:

@@ -188,6 +188,7 @@ class Pool(TypedDict):
     live: int
     states: dict[str, int]
     live_by: list[LiveBy] | None
+    syn_resent: int
     hold_seconds: float
     time_wait_seconds: float
     longest_left_seconds: float | None
@@ -232,6 +233,53 @@ class NotObserved(TypedDict):
     why: Literal["counters", "elsewhere", "time", "not_allowed", "not_supported"]
 
 
+class OutsideDestination(TypedDict):
+    """What a host has towards one destination beyond its NAT gateway, from all its own addresses.
+
+    usable: local ports that there are for it. closed: connections in each interval of 1.024 s, the newest first, within
+    known_seconds; intervals without any at its end are left out.
+    """
+
+    address: str
+    port: int
+    usable: int
+    live: int
+    syn_resent: int
+    closed: list[int]
+    known_seconds: float
+
+
+class OutsideLeftOut(TypedDict):
+    """Destinations that were not returned, their sockets, and how many one of them has at most."""
+
+    destinations: int
+    sockets: int
+    most: int
+
+
+class Outside(TypedDict):
+    destinations: list[OutsideDestination]
+    left_out: OutsideLeftOut
+
+
+class Gateway(TypedDict):
+    """A NAT gateway, as the inventory names it: ports for each destination, of each of its addresses.
+
+    ports_per: whether all hosts share them, or each has its own. hold_seconds: for how long a closed connection keeps
+    its port there. drops_from: the share of the ports from which on it drops SYNs.
+    """
+
+    name: str
+    preset: str | None
+    ports: int
+    addresses: int
+    ports_per: Literal["gateway", "host"]
+    hold_seconds: float
+    drops_from: float
+    inside: list[str]
+    outside: list[str]
+
+
 class AppliedKey(TypedDict):
     before: LongText
     applied: LongText
@@ -261,6 +309,7 @@ class NamespaceUsage(TypedDict):
     time_wait_at_services: int | None
     blocked_at_most: int
     pools: Annotated[list[Pool], AtMost(POOLS)]
+    outside: Outside | None
     probe: Literal["asked", "not_needed", "not_allowed", "not_supported", "never"]
     method: Method
     complete: bool | None
@@ -275,7 +324,8 @@ class Usage(NamespaceUsage):
 
     level: the worst of all of them. own_level: of the one in which it ran. namespaces: of those that were observed
     besides, the worst first; namespaces_observed: how many these were, of which some may be left out. namespaces_set:
-    of how many others the journal says that something was set in them.
+    of how many others the journal says that something was set in them. gateway: as the inventory says, whatever the
+    host does.
     """
 
     kind: Literal["usage"]
@@ -283,6 +333,7 @@ class Usage(NamespaceUsage):
     kernel: Kernel
     reserved_in_files: LongText
     port_lines: list[PortLine]
+    gateway: Gateway | None
     uptime: float
     namespaces: list[NamespaceUsage]
     namespaces_observed: int
@@ -622,6 +673,64 @@ class DestinationGroup(TypedDict):
     hosts_in_trouble: int
 
 
+class GatewayShare(TypedDict):
+    """What a host has of the ports that are held. share: of all of those."""
+
+    host: str
+    held: int
+    share: float
+
+
+class GatewayDestination(TypedDict):
+    """A destination beyond a NAT gateway, added up over the hosts behind it: inferred, for the gateway tells nothing.
+
+    host: whose ports these are, None where all hosts share them. held: ports that live and closed connections have
+    there. at_most: how many more those may have that were not read one by one. rate: connections closed per second.
+    shares: the ten largest, of as many hosts as hosts says.
+    """
+
+    destination: str
+    protocol: Literal["tcp"]
+    host: str | None
+    ports: int
+    held: int
+    live: int
+    syn_resent: int
+    at_most: int
+    saturation: float
+    level: Level
+    rate: float
+    trend: Literal["rising", "steady", "falling"] | None
+    forecast: Forecast
+    hosts: int
+    shares: list[GatewayShare]
+
+
+class GatewayHole(TypedDict):
+    """Hosts that are not in the sum, or not with all that they have. at_most: ports, None where that has no bound."""
+
+    why: Literal["unreachable", "failed", "counters", "left_out", "namespaces"]
+    hosts: int
+    names: list[str]
+    at_most: int | None
+
+
+class GatewayGroup(TypedDict):
+    """A NAT gateway and all hosts behind it. differing: hosts of which the inventory says something else of it.
+
+    destinations: the worst first; destinations_found: how many there are.
+    """
+
+    gateway: Gateway
+    level: Level
+    hosts: int
+    names: list[str]
+    differing: list[str]
+    destinations: list[GatewayDestination]
+    destinations_found: int
+    holes: list[GatewayHole]
+
+
 class SettingGroup(TypedDict):
     how: How
     key: str
@@ -660,6 +769,7 @@ class Summary(TypedDict):
     states: dict[State, int]
     findings: list[FindingGroup]
     destinations: list[DestinationGroup]
+    gateways: list[GatewayGroup]
     settings: list[SettingGroup]
     lost: list[LossGroup]
     not_curable: list[ReasonGroup]

@@ -17,7 +17,7 @@ from ..module_utils._common.errors import OptionError
 from ..module_utils._common.shell import refuse_booleans
 from ..module_utils._dropin.journal import DROPIN
 from . import _border, _template, _transport
-from ._host_action import OUTPUT, HostAction, Result
+from ._host_action import OUTPUT, Answer, HostAction, Result
 from ._model import ApplyResult, Plan, Usage
 from ._plan.outcome import broken_promises, refused_wishes, wanted_state
 from ._plan.plan import make_plan
@@ -101,12 +101,16 @@ class RemediatingAction(HostAction):
 
     def ask(self, module: str, arguments: Result, kind: type[T], result: Result, task_vars: Result) -> T:
         """What a module returned; what ansible-core acts on goes to the result. Raises StepFailedError."""
-        answer = self.call(module, arguments, kind, task_vars)
+        is_usage = module == "port_usage_info"
+        answer: Answer[Any] = (
+            self.observe(arguments, task_vars) if is_usage else self.call(module, arguments, kind, task_vars)
+        )
         for name, value in answer.of_the_task.items():
             result[name] = _together(result.get(name), value)
         if answer.error is not None or answer.result is None:
             raise StepFailedError(answer.error or "no result", answer.of_a_crash)
-        return answer.result
+        result_of_it: T = answer.result
+        return result_of_it
 
     def render(self, template: str, plan: Plan, task_vars: Mapping[str, Any]) -> str:
         """As lookup('ansible.builtin.template', ...) does in a playbook: same places, same variables.

@@ -18,7 +18,7 @@ from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Tuple
 
 from .._common.errors import SockDiagError
 from .._kernel.ports import MAX_PORT, PortSet
-from .._kernel.tcp import CLOSE, LISTEN, TIME_WAIT, Destination, fold
+from .._kernel.tcp import CLOSE, LISTEN, SYN_SENT, TIME_WAIT, Destination, fold
 from .socket_table import MAX_TICK, PORT_HIGH, PORT_LOW, RECORD, RECORD_SIZE, TICK, TICK_SHIFT, SocketTable
 
 # struct nlmsghdr (include/uapi/linux/netlink.h), then struct inet_diag_msg (inet_diag.h): each field and its format.
@@ -52,6 +52,7 @@ OFFSET = {
 }
 
 _FAMILY, _STATE, _PORT, _EXPIRES = (OFFSET[f"idiag_{name}"] for name in ("family", "state", "sport", "expires"))
+_RETRANS = OFFSET["idiag_retrans"]
 # What tells one destination from another within a family: remote port and both addresses, which stand side by side.
 _KEY, _KEY_END = OFFSET["idiag_dport"], OFFSET["idiag_if"]
 _KEY_FORMAT = f"{_KEY}x{_KEY_END - _KEY}s"
@@ -89,6 +90,8 @@ class Aggregator:
         else:
             for destination, port in self._clients(batch, length):
                 self._table.add_live(destination, state, port)
+        if state == SYN_SENT:
+            self._add_resent(batch, length)
 
     def finish(self) -> SocketTable:
         for family, found in self._records.items():
@@ -122,6 +125,12 @@ class Aggregator:
         else:
             found = map(operator.getitem, map(self._records.__getitem__, each_family), each_key)
         collections.deque(map(array.array.append, found, records), maxlen=0)
+
+    def _add_resent(self, batch: bytes, length: int) -> None:
+        for offset in range(0, len(batch), length):
+            if batch[offset + _RETRANS]:
+                for destination, _port in self._clients(batch[offset : offset + length], length):
+                    self._table.syn_resent[destination] += 1
 
     def _records_in(self, batch: bytes, length: int) -> Iterable[int]:
         """What record() makes of each socket."""

@@ -15,7 +15,7 @@ from typing import Counter, DefaultDict, Dict, Iterator, NamedTuple, Set, Tuple
 from .._common.errors import ProcfsError
 from .._kernel.counters import PROC
 from .._kernel.ports import FIRST_UNPRIVILEGED, PortRange, PortSet, client_ports
-from .._kernel.tcp import CLOSE, LISTEN, SYN_RECV, TIME_WAIT, fold
+from .._kernel.tcp import CLOSE, LISTEN, SYN_RECV, SYN_SENT, TIME_WAIT, fold
 from .socket_table import MAX_TICK, TICK_SHIFT, SocketTable, record
 
 _TCP = ("tcp", "tcp6")
@@ -27,7 +27,9 @@ _MS_PER_CLOCK_TICK = 10  # the timer column counts in USER_HZ, which is 100 on e
 
 
 class Row(NamedTuple):
-    """A socket. Addresses are 4 or 16 bytes in network order; left_ms is what remains of its timer."""
+    """A socket. Addresses are 4 or 16 bytes in network order; left_ms is what remains of its timer. resent: how often
+    what was not acknowledged was sent again.
+    """
 
     state: int
     source: bytes
@@ -35,16 +37,18 @@ class Row(NamedTuple):
     address: bytes
     remote_port: int
     left_ms: int
+    resent: int = 0
 
 
 def parse_row(line: str) -> Row:
     """Read a line of /proc/net/tcp or tcp6 other than the head. Raises ProcfsError where it is none."""
     try:
-        _number, local, remote, state, _queues, timer = line.split(None, 6)[:6]
+        _number, local, remote, state, _queues, timer, resent = line.split(None, 7)[:7]
         source, port = _endpoint(local)
         address, remote_port = _endpoint(remote)
         left = int(timer.partition(":")[2], 16)
-        return Row(int(state, 16), source, port, address, remote_port, left * _MS_PER_CLOCK_TICK)
+        milliseconds = left * _MS_PER_CLOCK_TICK
+        return Row(int(state, 16), source, port, address, remote_port, milliseconds, int(resent, 16))
     except (ValueError, struct.error) as error:
         raise ProcfsError(f"not a row of /proc/net/tcp: {line!r}") from error
 
@@ -66,6 +70,8 @@ def read_sockets(port_range: PortRange, reserved: PortSet, proc: str = PROC, shi
             table.time_wait.cut |= tick > MAX_TICK
         else:
             table.add_live(destination, row.state, row.port)
+            if row.state == SYN_SENT and row.resent:
+                table.syn_resent[destination] += 1
     return table
 
 

@@ -103,6 +103,7 @@ class SocketTable:
     holders: both of these ports, per local address.
     live: sockets of any state but TIME_WAIT per destination, on client ports only.
     live_states: the same per state.
+    syn_resent: those of them in SYN_SENT that had to send their SYN again.
     time_wait: sockets in TIME_WAIT per destination, on client ports only.
     complete: whether the kernel reported no gap.
     """
@@ -114,6 +115,7 @@ class SocketTable:
         self.holders: Dict[bytes, Set[int]] = {}
         self.live: Counter[Destination] = collections.Counter()
         self.live_states: Counter[Tuple[Destination, int]] = collections.Counter()
+        self.syn_resent: Counter[Destination] = collections.Counter()
         self.live_ports: Dict[Destination, array.array[int]] = {}
         self.time_wait = TimeWaitExpiries(shift)
         self.complete = True

@@ -30,6 +30,7 @@ def describe_pool(pool: Pool, thresholds: Thresholds, live_by: Optional[List[Dic
         "reusable": waiting.number - waiting.blocking,
         "live": pool.live,
         "states": pool.states,
+        "syn_resent": pool.syn_resent,
         "live_by": live_by,
         "hold_seconds": waiting.hold_ms / 1000,
         "time_wait_seconds": waiting.lasts_ms / 1000,

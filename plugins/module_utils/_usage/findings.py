@@ -16,7 +16,7 @@ from .._kernel.ports import PortRange, PortSet, left_out, parse_ports, range_por
 from .._sockets.probe import ADDRESS, ROUTE
 from .pools import BIND, CONNECT, SURE, UDP, Doubt, Pool
 from .slow_half import slow_half
-from .stuck import LIVE_SHARE, most_stuck, worth_a_word
+from .stuck import LIVE_SHARE, SHARE, most_stuck, worth_a_word
 
 SEVERITIES = ("critical", "warning", "info")
 CRITICAL, WARNING, INFO = SEVERITIES
@@ -33,6 +33,8 @@ _NEARLY_EVERY_PORT = 0.98
 # So many connections whose SYN was sent again, and this share of all, are more than losses of a network.
 _SYNS_AGAIN = 100
 _SYNS_AGAIN_SHARE = 0.02
+# So many that hang towards one destination at this moment are more than a lost packet.
+_RESENT = 3
 _CONNTRACK_SHARE = 0.8
 # The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
 _FIN_TIMEOUT = 60
@@ -57,7 +59,7 @@ class Evidence(NamedTuple):
 
     listening: local ports of listeners. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
     set tcp_tw_recycle. computed: the same pools, before they were described. counted: by the kernel
-    since boot.
+    since boot. gateway: the NAT gateway that the host is behind, as the inventory says.
     """
 
     kernel: Mapping[str, Any]
@@ -75,6 +77,7 @@ class Evidence(NamedTuple):
     ipv6_off: bool = False
     counted: Mapping[str, int] = MappingProxyType({})
     port_lines: Sequence[Mapping[str, Any]] = ()
+    gateway: Optional[str] = None
 
     @property
     def two_pass(self) -> bool:
@@ -345,6 +348,28 @@ def _stuck(given: Evidence) -> Iterator[Finding]:
             )
 
 
+def _unanswered(given: Evidence) -> Iterator[Finding]:
+    """Connects that hang: it is not for want of a local port, for those have one."""
+    for one in given.destinations:
+        number, waiting, name = one["syn_resent"], one["states"].get("SYN_SENT", 0), format_destination(one)
+        if number < _RESENT or waiting >= given.usable * SHARE:  # or it is told as syn-sent-unanswered
+            continue
+        who = f"the NAT gateway {given.gateway}" if given.gateway else "a NAT gateway"
+        yield _finding(
+            "syn-resent",
+            WARNING,
+            f"{number} connections to {name} hang: they have sent their SYN again, and nobody answers. No local port "
+            f"is missing: {one['blocked']} of {one['usable']} are blocked.",
+            f"Find out who drops the SYNs: {who} without a free port (the report adds up its hosts, see "
+            "ephemeral_ports_nat), a full connection tracking table, a firewall, or the peer.",
+            name,
+            number=number,
+            blocked=one["blocked"],
+            usable=one["usable"],
+            gateway=given.gateway,
+        )
+
+
 def _syns_sent_again(given: Evidence) -> Iterator[Finding]:
     """Answers to SYNs are counted as sent again too, but no timeout is: there were at most so many connections."""
     opened = given.counted.get("ActiveOpens", 0)
@@ -508,6 +533,7 @@ _RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _bind_before_connect,
     _udp,
     _stuck,
+    _unanswered,
     _syns_sent_again,
     _buckets,
     _range_size,

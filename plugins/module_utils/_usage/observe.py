@@ -25,6 +25,7 @@ from .files import NO_FILES, Files, describe_line, observe_files
 from .findings import Evidence
 from .not_observed import Observed, not_observed
 from .options import ScanOptions
+from .outside import describe_outside
 from .pools import SURE, Doubt, Pool
 from .sockstat import blocked_at_most, proves_ok
 
@@ -33,7 +34,7 @@ _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 # One observation asks the kernel about so many destinations at most.
 _MOST_ASKED = 10
 # What a network namespace has in common with the others.
-_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "uptime")
+_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "gateway", "uptime")
 # Nobody has to be told whose the network namespace of the module is.
 _NOT_NEEDED = dict.fromkeys(("cookie", "name", "owner", "pid", "program"))
 # What a new network namespace has, and what is assumed of one whose sysctls cannot be read. That no port is reused
@@ -156,7 +157,7 @@ def observe_namespace(
     method, table = "sockstat", None
     asked, unasked, doubt, found = "not_needed", 0, pools.UNSURE if assumed else SURE, []
     proven = proves_ok(sockstat, usable, options.thresholds)
-    if options.detail == "full" or options.only or not proven:
+    if not proven or _is_wanted(options, sockstat):
         shift = tick_shift(reuse.time_wait_ms)
         method, table = _read_sockets(options.method, port_range, reserved, proc, shift)
         if sysctls[keys.TW_TIMEOUT] is None and table.time_wait.cut:
@@ -207,6 +208,7 @@ def observe_namespace(
         conntrack=counters.read_conntrack(proc),
         recycle_lines=files.recycle_lines,
         port_lines=port_lines,
+        gateway=options.behind and options.behind.gateway,
     )
     return {
         "kind": "usage",
@@ -220,11 +222,13 @@ def observe_namespace(
         "port_lines": port_lines,
         "claims": None,
         "journal": None,
+        "gateway": None,
         "listening_ports": table and _listening(table, proc),
         "sockets": table and describe_sockets(table),
         "time_wait_at_services": table and _at_services(table),
         "blocked_at_most": blocked_at_most(sockstat),
         "pools": described,
+        "outside": table and options.behind and describe_outside(table, options.behind.networks, usable, reuse),
         "probe": asked,
         "counters": counted,
         "uptime": host.uptime,
@@ -249,6 +253,15 @@ def _live_by(
     wanted = [pool.key for pool in live if options.only or pool.level(options.thresholds) != pools.OK]
     clients = client_ports(port_range, reserved) - PortSet.of(table.listening | table.bound)
     return live_by.find(wanted[:_MOST_ASKED], clients, host.search)
+
+
+def _is_wanted(options: ScanOptions, sockstat: Mapping[str, Mapping[str, int]]) -> bool:
+    """Whether sockets are to be read although the counters prove that all is well: what is far from the limits of this
+    host may be near those of the NAT gateway that it shares with others.
+    """
+    if options.detail == "full" or options.only:
+        return True
+    return options.behind is not None and blocked_at_most(sockstat) > options.behind.enough
 
 
 def _listening(table: SocketTable, proc: str) -> Dict[str, List[int]]:

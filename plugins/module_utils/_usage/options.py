@@ -9,6 +9,7 @@ from typing import Any, Mapping, NamedTuple, Optional, Tuple
 from .._common.errors import OptionError
 from .._kernel.ports import MAX_PORT
 from .._kernel.tcp import Destination, fold
+from .networks import Behind, check_behind
 
 # A result has to stay small: it goes through the controller's one main process.
 MAX_POOLS = 1000
@@ -43,6 +44,7 @@ class ScanOptions(NamedTuple):
     thresholds: Thresholds
     probe: str
     namespaces: Tuple[str, ...]
+    behind: Optional[Behind] = None
 
 
 def check_options(options: Mapping[str, Any]) -> ScanOptions:
@@ -57,6 +59,7 @@ def check_options(options: Mapping[str, Any]) -> ScanOptions:
         check_thresholds(options["warning_threshold"], options["critical_threshold"]),
         options["probe"],
         tuple(options["namespaces"]),
+        check_behind(options.get("behind_nat")),
     )
 
 

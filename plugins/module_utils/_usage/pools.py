@@ -62,7 +62,8 @@ class Pool(NamedTuple):
     waiting: closed ones that the kernel still knows. answer: what the kernel says, if it was asked. doubt: why what was
     counted may not be all. reuse_fails: ports stay blocked that the sysctls say are reused. reuse_hidden: whether they
     are cannot be seen, as in a container on an old kernel. taken: the ports of all these sockets, where several may
-    share one. held: ports that are not usable, as bind() chose them for others: as far as can be told.
+    share one. held: ports that are not usable, as bind() chose them for others: as far as can be told. syn_resent:
+    connections that have sent their SYN again, and wait.
     """
 
     kind: str
@@ -77,6 +78,7 @@ class Pool(NamedTuple):
     reuse_hidden: bool = False
     taken: Optional[int] = None
     held: int = 0
+    syn_resent: int = 0
 
     @property
     def question(self) -> Question:
@@ -129,10 +131,11 @@ def connect_pool(
     destination: Destination, table: SocketTable, usable: int, reuse: Reuse, held: AbstractSet[int] = frozenset()
 ) -> Pool:
     """held: ports that bind() chose. Those that sockets of this destination have are not missing to it."""
-    waiting = _waiting(destination, table, reuse)
+    waiting = waiting_of(destination, table, reuse)
     each = {name: table.live_states[destination, number] for number, name in STATES.items()}
     states = {name: number for name, number in each.items() if number}
     pool = Pool(CONNECT, destination, usable, table.live[destination], states, waiting, reuse_hidden=reuse.hidden)
+    pool = pool._replace(syn_resent=table.syn_resent[destination])
     if (reuse.never_seen or reuse.hidden) and _looks_unused(pool):
         pool = _without_reuse(pool)
     own = len(held & set(table.ports(destination))) if held else 0
@@ -170,7 +173,7 @@ def _bind_pool(source: bytes, usable: int, taken: int, table: SocketTable, reuse
     return Pool(BIND, (source, None, None), usable, sum(states.values()), dict(+states), waiting, taken=taken)
 
 
-def _waiting(destination: Destination, table: SocketTable, reuse: Reuse) -> Waiting:
+def waiting_of(destination: Destination, table: SocketTable, reuse: Reuse) -> Waiting:
     lasts_ms = _lasts_ms(destination, table, reuse)
     ticks = table.time_wait.histogram(destination)
     return Waiting(ticks, reuse.hold_ms(destination, lasts_ms), lasts_ms, table.time_wait.shift)

@@ -5,7 +5,7 @@
 from typing import Any, Iterator, Mapping, NamedTuple, Tuple
 
 # A state is worth a word once it holds this share of the usable ports, live connections once most of the blocked.
-_SHARE = 0.1
+SHARE = 0.1
 LIVE_SHARE = 0.5
 
 
@@ -72,5 +72,5 @@ def worth_a_word(pool: Mapping[str, Any], usable: int, in_trouble: bool) -> Iter
         number = kind.number(pool)
         if kind.is_usual and not (in_trouble and number >= pool["blocked"] * LIVE_SHARE):
             continue
-        if number and number >= usable * _SHARE:
+        if number and number >= usable * SHARE:
             yield kind, number

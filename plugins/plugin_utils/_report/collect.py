@@ -80,6 +80,14 @@ class Fleet:
             if not host.unreachable and host.name not in final:
                 host.error = None
 
+    def has_gateways(self) -> bool:
+        """Whether any host that was observed is behind a NAT gateway."""
+        return any(host.usage and host.usage["gateway"] for host in self.hosts.values())
+
+    def lost(self) -> list[str]:
+        """Hosts of which nothing was observed."""
+        return [host.name for host in self.hosts.values() if not host.latest_usage]
+
     def _take(self, name: str, result: object, check: bool) -> None:
         """One without a kind is no result of ours: it was censored, or the task failed before there was one."""
         kind = result.get("kind") if isinstance(result, Mapping) else None

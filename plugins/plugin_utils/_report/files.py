@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report as files: report.json, report.csv and report.html."""
+"""The report as files: report.json, report.csv and report.html; gateways.csv where there are NAT gateways."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ COLUMNS = (
     "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users", "live_by",
 )  # fmt: skip
 
+GATEWAY_COLUMNS = (
+    "gateway", "destination", "protocol", "level", "ports", "held", "at_most_more", "live", "syn_resent", "saturation",
+    "rate_per_second", "trend", "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "hosts", "host",
+    "host_held", "host_share",
+)  # fmt: skip
+
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -36,14 +42,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def write_report(report: Report, directory: Path) -> list[Path]:
     """Write all three, each either whole or not at all; the directory is made if it is missing. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, write in _writers().items():
+    writers = _writers(report)
+    for name, write in writers.items():
         with _atomically(directory / name) as file:
             write(report, file)
-    return [directory / name for name in _writers()]
+    return [directory / name for name in writers]
 
 
-def _writers() -> Mapping[str, Callable[[Report, TextIO], None]]:
-    return {"report.html": write_html, "report.json": write_json, "report.csv": write_csv}
+def _writers(report: Report) -> Mapping[str, Callable[[Report, TextIO], None]]:
+    usual = {"report.html": write_html, "report.json": write_json, "report.csv": write_csv}
+    return {**usual, "gateways.csv": write_gateways} if report["summary"]["gateways"] else usual
 
 
 def write_json(report: Report, file: TextIO) -> None:
@@ -126,6 +134,24 @@ def _columns(pool: Pool) -> dict[str, object]:
         "seconds_to_critical": forecast["seconds_to_critical"],
         "seconds_to_exhausted": forecast["seconds_to_exhausted"],
     }
+
+
+def write_gateways(report: Report, file: TextIO) -> None:
+    """One row for each host of each destination beyond a NAT gateway."""
+    rows = csv.writer(file)
+    rows.writerow(GATEWAY_COLUMNS)
+    for group in report["summary"]["gateways"]:
+        for one in group["destinations"]:
+            forecast = one["forecast"]
+            for share in one["shares"]:
+                values = (
+                    *(group["gateway"]["name"], one["destination"], one["protocol"], one["level"]),
+                    *(one["ports"], one["held"], one["at_most"], one["live"], one["syn_resent"], one["saturation"]),
+                    *(one["rate"], one["trend"], forecast["saturation"]),
+                    *(forecast["seconds_to_critical"], forecast["seconds_to_exhausted"], one["hosts"]),
+                    *(share["host"], share["held"], share["share"]),
+                )
+                rows.writerow(map(_cell, values))
 
 
 def write_html(report: Report, file: TextIO) -> None:

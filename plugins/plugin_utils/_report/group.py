@@ -30,12 +30,13 @@ from .._model import (
     WaveGroup,
 )
 from .._text.wording import natural
+from .gateways import add_up, gateway_findings
 from .host import LEVELS, ROLLED_BACK, SEVERITIES, STATES, Host
 
 SCHEMA = 1
 
-# Findings of hosts on which connects fail at this moment.
-_FAILING_NOW = ("no-usable-port", "destination-exhausted")
+# Findings that say that connects fail at this moment.
+_FAILING_NOW = ("no-usable-port", "destination-exhausted", "nat-gateway-exhausted")
 _EXAMPLES = 3
 
 T = TypeVar("T")
@@ -53,12 +54,14 @@ def make_report(hosts: Mapping[str, Host], meta: Meta) -> Report:
 
 def summarise(hosts: Sequence[Host]) -> Summary:
     levels, states = Counter(host.level for host in hosts), Counter(host.state for host in hosts)
+    gateways = add_up(hosts)
     return {
         "hosts": len(hosts),
         "levels": {level: levels[level] for level in LEVELS},
         "states": {state: states[state] for state in STATES},
-        "findings": _group_findings(hosts),
+        "findings": _group_findings(hosts, gateway_findings(gateways)),
         "destinations": _group_destinations(hosts),
+        "gateways": gateways,
         "settings": _group_settings(hosts),
         "lost": _group_losses(hosts),
         "not_curable": _group_not_curable(hosts),
@@ -105,8 +108,8 @@ def _group_not_curable(hosts: Iterable[Host]) -> list[ReasonGroup]:
     ]
 
 
-def _group_findings(hosts: Iterable[Host]) -> list[FindingGroup]:
-    """By identifier, with the remedies from the most frequent on."""
+def _group_findings(hosts: Iterable[Host], of_fleet: Iterable[FindingGroup]) -> list[FindingGroup]:
+    """By identifier, with the remedies from the most frequent on. of_fleet: those that no host can make alone."""
     causes: dict[str, list[tuple[str, Finding]]] = {}
     for host in hosts:
         for usage in places(host.latest_usage) if host.latest_usage else []:
@@ -129,7 +132,7 @@ def _group_findings(hosts: Iterable[Host]) -> list[FindingGroup]:
     def badness(group: FindingGroup) -> tuple[object, ...]:
         return SEVERITIES.index(group["severity"]), group["id"] not in _FAILING_NOW, -group["hosts"], group["id"]
 
-    return sorted(groups, key=badness)
+    return sorted([*of_fleet, *groups], key=badness)
 
 
 def _group_destinations(hosts: Iterable[Host]) -> list[DestinationGroup]:

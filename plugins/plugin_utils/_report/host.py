@@ -11,6 +11,7 @@ from ...module_utils._usage.places import worst_place
 from .._model import (
     ApplyResult,
     Change,
+    Gateway,
     HostOutcome,
     HostReport,
     Level,
@@ -52,7 +53,7 @@ def pools_before(host: HostReport) -> list[Pool]:
 class Host:
     """Takes in one result after the other. aliases: how error messages may call the host.
 
-    odd: what was wrong with a result that could not be used.
+    odd: what was wrong with a result that could not be used. gateway: as the inventory says, of a host that was lost.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Host:
     error: str | None = None
     unreachable: bool = False
     odd: str | None = None
+    gateway: Gateway | None = None
 
     def on_usage(self, usage: Usage) -> None:
         """After a change, the last usage counts; before it too, unless it tells the same of fewer destinations."""

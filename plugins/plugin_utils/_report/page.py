@@ -31,7 +31,8 @@ from ...module_utils._common.text import (
 )
 from ...module_utils._usage.places import places, worst_place
 from ...module_utils._usage.words import at_services, notable, reason, scope, told_places, verdict
-from .._model import Change, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
+from .._model import Change, GatewayGroup, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
+from .._text.gateways import told_of
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
     format_answer,
@@ -98,11 +99,26 @@ def view(report: Report) -> View:
         "findings": summary["findings"],
         "destinations": summary["destinations"][:DESTINATIONS],
         "more_destinations": max(0, len(summary["destinations"]) - DESTINATIONS),
+        "gateways": [_gateway(group) for group in summary["gateways"]],
         "waves": summary["waves"],
         "with_states": _acted(summary),
         "rows": rows,
         "left_out": format_hosts(len(hosts) - len(rows)) if len(hosts) > len(rows) else "",
         "without_details": sum(1 for row in rows if not row["details"]),
+    }
+
+
+def _gateway(group: GatewayGroup) -> View:
+    shown = group["destinations"][:DESTINATIONS]
+    return {
+        "name": group["gateway"]["name"],
+        "level": group["level"],
+        "about": told_of(group),
+        "destinations": [
+            {**one, "outlook": format_forecast(one["forecast"]), "arrow": _ARROWS.get(one["trend"] or "", "")}
+            for one in shown
+        ],
+        "more": max(0, group["destinations_found"] - len(shown)),
     }
 
 
@@ -118,6 +134,9 @@ def headline(summary: Summary) -> str:
     if levels["critical"]:
         verb = "is" if levels["critical"] == 1 else "are"
         return f"{format_count(levels['critical'])} {of} {verb} critically short of ports towards a destination"
+    gateway = _short_gateway(summary["gateways"])
+    if gateway:
+        return gateway
     failed = sum(group["hosts"] for group in summary["lost"] if group["state"] == "failed")
     rolled_back = sum(group["hosts"] for group in summary["lost"] if group["state"] == "rolled_back")
     if failed or rolled_back:
@@ -131,6 +150,15 @@ def headline(summary: Summary) -> str:
     if levels["unknown"]:
         return f"The level of {format_count(levels['unknown'])} {of} is unknown; no other is short of ports"
     return f"No host of {format_count(total)} is short of ports" if total != 1 else "The host is not short of ports"
+
+
+def _short_gateway(groups: Sequence[GatewayGroup]) -> str:
+    """No host is to blame alone, and yet connects hang."""
+    worst = groups[0]["destinations"][0] if groups and groups[0]["level"] in ("exhausted", "critical") else None
+    if not worst:
+        return ""
+    name, share = groups[0]["gateway"]["name"], format_percent(worst["saturation"])
+    return f"The NAT gateway {name} has {share} of its ports in use towards {worst['destination']}"
 
 
 def _acted(summary: Summary) -> bool:

@@ -17,7 +17,21 @@ from ...module_utils._common.text import (
     place_name,
     recent_rate,
 )
-from .._model import FindingGroup, HostReport, How, LossGroup, ReasonGroup, Report, SettingGroup, Summary, Usage, User
+from .._model import (
+    FindingGroup,
+    GatewayDestination,
+    GatewayGroup,
+    HostReport,
+    How,
+    LossGroup,
+    ReasonGroup,
+    Report,
+    SettingGroup,
+    Summary,
+    Usage,
+    User,
+)
+from .._text.gateways import is_short, told_of
 from .._text.wording import (
     format_change,
     format_counts,
@@ -60,6 +74,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
         *_counts(summary, any(map(latest_usage, hosts)), report["meta"]["check_mode"], width),
         *_scope(hosts, width),
         *_worst(hosts, width),
+        *_gateways(summary["gateways"], width),
         *_failing(hosts, width),
         *_losses(summary["lost"], width),
         *_groups("Not curable by sysctls", summary["not_curable"], width),
@@ -127,6 +142,35 @@ def _worst_row(host: HostReport, column: int) -> Sequence[object]:
     towards, trend = format_destination(pool), pool["trend"] or ""
     level = host["level"] + (_KERNEL_SAYS if level_from(pool) == "kernel" else "")
     return name, level, towards, share, rate, trend, format_forecast(pool["forecast"])
+
+
+def _gateways(groups: Sequence[GatewayGroup], width: int) -> list[Line]:
+    """What no host sees by itself. It is inferred, and says what it leaves out."""
+    if not groups:
+        return []
+    head = Line("NAT gateways, inferred from the sockets of the hosts behind them")
+    every = [(group["gateway"]["name"], one) for group in groups for one in group["destinations"] if is_short(one)]
+    every.sort(key=lambda pair: (LEVELS.index(pair[1]["level"]), -pair[1]["saturation"]))
+    lines = [Line(""), head]
+    if every:
+        rows: list[Sequence[object]] = [("gateway", "level", "towards", "held", "closed/s", "forecast", "most by")]
+        rows += [_gateway_row(name, one, width // 5) for name, one in every[:WORST_SHOWN]]
+        texts = [cut_end(line, width) for line in table(rows, left=(0, 1, 2, 5, 6))]
+        tones = [NORMAL, *(_TONES.get(one["level"], NORMAL) for _name, one in every)]
+        lines += map(Line, texts, tones)
+    if len(every) > WORST_SHOWN:
+        lines.append(Line(f"  and {len(every) - WORST_SHOWN} more"))
+    for group in groups[:GROUPS_SHOWN]:
+        lines += [line for text in told_of(group) for line in _paragraph(text, width, 2)]
+    return lines + _and_more(groups, "gateway")
+
+
+def _gateway_row(name: str, one: GatewayDestination, column: int) -> Sequence[object]:
+    first = one["shares"][0] if one["shares"] else None
+    most = f"{cut_end(first['host'], column)} ({format_percent(first['share'])})" if first else ""
+    where = f"{name}, {one['host']}" if one["host"] else name
+    held, rate = format_percent(one["saturation"]), format_number(one["rate"])
+    return cut_end(where, column), one["level"], one["destination"], held, rate, format_forecast(one["forecast"]), most
 
 
 def _failing(hosts: Sequence[HostReport], width: int) -> list[Line]:

@@ -356,7 +356,7 @@ def test_numbers(value: float, text: str) -> None:
 )
 def test_headline(levels: dict[str, int], sentence: str) -> None:
     counts = {level: levels.get(level, 0) for level in ("exhausted", "critical", "warning", "ok", "unknown")}
-    assert headline({"levels": counts, "hosts": sum(counts.values()), "lost": []}) == sentence
+    assert headline({"levels": counts, "hosts": sum(counts.values()), "lost": [], "gateways": []}) == sentence
 
 
 @pytest.mark.parametrize(
@@ -372,4 +372,4 @@ def test_headline_says_what_went_wrong(failed: int, rolled_back: int, sentence: 
     counts = {"exhausted": 0, "critical": 0, "warning": 1, "ok": 13, "unknown": 0}
     states = {"failed": failed, "rolled_back": rolled_back, "unreachable": 1}
     lost = [{"state": state, "hosts": hosts} for state, hosts in states.items() if hosts]
-    assert headline({"levels": counts, "hosts": 14, "lost": lost}) == sentence
+    assert headline({"levels": counts, "hosts": 14, "lost": lost, "gateways": []}) == sentence

@@ -12,6 +12,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.tcp import (
     CLOSE,
     LISTEN,
+    SYN_SENT,
     TIME_WAIT,
     Destination,
     fold,
@@ -25,6 +26,7 @@ class Socket(NamedTuple):
     port: int
     destination: Destination
     left_ms: int
+    resent: int
 
 
 def sockets(batch: bytes, length: int) -> Iterator[Socket]:
@@ -35,9 +37,8 @@ def sockets(batch: bytes, length: int) -> Iterator[Socket]:
         size = 4 if message["idiag_family"] == socket.AF_INET else 16
         source, address = (fold(message[name][:size]) for name in ("idiag_src", "idiag_dst"))
         destination = source, address, socket.ntohs(message["idiag_dport"])
-        yield Socket(
-            message["idiag_state"], socket.ntohs(message["idiag_sport"]), destination, message["idiag_expires"]
-        )
+        state, port = message["idiag_state"], socket.ntohs(message["idiag_sport"])
+        yield Socket(state, port, destination, message["idiag_expires"], message["idiag_retrans"])
 
 
 def count(batches: Iterable[tuple[bytes, int]], clients: PortSet) -> SocketTable:
@@ -52,6 +53,8 @@ def count(batches: Iterable[tuple[bytes, int]], clients: PortSet) -> SocketTable
             table.time_wait.add(one.destination, [one.port * 256 + min(one.left_ms >> 8, 255)])
         else:
             table.add_live(one.destination, one.state, one.port)
+            if one.state == SYN_SENT and one.resent:
+                table.syn_resent[one.destination] += 1
     return table
 
 
