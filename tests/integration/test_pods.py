@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
 from . import cri
-from .test_namespaces import EXHAUSTED, alone, observe
+from .inside import in_child
+from .test_namespaces import EXHAUSTED, alone, become_nobody, observe
 
 RANGE = {"net.ipv4.ip_local_port_range": "20000 20099"}
 PROGRAM = ["/bin/busybox", "chroot", "/machine", os.path.realpath(sys.executable), "-c"]
@@ -56,5 +57,18 @@ def two_pods(unpacked: Path, uids: Path) -> None:
             assert [(one["namespace"]["owner"]["name"], one["level"]) for one in others] == [("shop/db-0", "ok")]
             for name in ("shop/web-1", dead.uid):
                 assert observe(namespaces=[name])["namespaces"][0]["level"] == "exhausted"
+            code, text = in_child(as_nobody)
+            assert not code, text
 
     body()
+
+
+def as_nobody() -> None:
+    """Names are not told either, as files of containerd are root's; but nothing is called well."""
+    become_nobody()
+    usage = observe(namespaces=["all"])
+    assert (usage["level"], usage["own_level"], usage["namespaces_observed"]) == ("unknown", "ok", 2)
+    assert {one["level"] for one in usage["namespaces"]} == {"unknown"}
+    assert {one["namespace"]["owner"]["kind"] for one in usage["namespaces"]} == {"pod"}
+    assert max(one["blocked_at_most"] for one in usage["namespaces"]) >= 200
+    assert {"what": "namespaces", "number": 2, "why": "not_allowed"} in usage["not_observed"]

@@ -6,7 +6,7 @@ An idle one costs its counters; only what those do not prove to be well is read 
 namespaces does not multiply the one dump that a loaded one takes.
 """
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._common.errors import Error, NamespaceError
 from .._kernel import namespaces
@@ -23,7 +23,7 @@ Within = Callable[[Known, Optional[int]], Usage]
 
 
 class Found(NamedTuple):
-    """usages: of those that were observed, the worst first. refused: how many only root may observe."""
+    """usages: of those that were observed, the worst first. refused: how many at least only root may observe."""
 
     usages: List[Usage]
     refused: int
@@ -35,16 +35,25 @@ def observe_others(chosen: Iterable[Known], within: Within, outside: Callable[[s
     One that ends meanwhile is passed over.
     """
     usages: List[Usage] = []
-    refused = 0
+    refused: List[Known] = []
     for one in chosen:
         try:
             usage, is_refused = _observe(one, within, outside, proc)
         except NamespaceError as error:
-            refused += not error.ended
+            if not error.ended:
+                refused.append(one)
             continue
-        refused += is_refused
+        if is_refused:
+            refused.append(one)
         usages.append(usage)
-    return Found(sorted(usages, key=_badness), refused)
+    return Found(sorted(usages, key=_badness), at_least(refused))
+
+
+def at_least(known: Sequence[Known]) -> int:
+    """How many these are. One that is mounted may be that of processes which do not tell theirs, too."""
+    mounted = sum(one.namespace.pid is None for one in known)
+    hidden = sum(one.namespace.inode is None for one in known)
+    return len(known) - min(mounted, hidden)
 
 
 def _observe(one: Known, within: Within, outside: Callable[[str], Usage], proc: str) -> Tuple[Usage, bool]:

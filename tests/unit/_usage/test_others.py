@@ -103,5 +103,8 @@ def test_one_that_may_not_be_entered_is_observed_from_outside(monkeypatch: pytes
     assert [one["namespace"]["inode"] for one in found.usages] == [12]
     assert found.usages[0]["namespace"]["cookie"] is None
     assert found.refused == 2
+    hidden = WEB._replace(namespace=WEB.namespace._replace(inode=None))
+    found = observed(monkeypatch, {BLUE: refused, hidden: refused}, outside=usage("unknown"))
+    assert found.refused == 1  # it may be the same
     ended = observed(monkeypatch, {WEB: refused}, outside=FileNotFoundError())
     assert ended == others.Found([], 0)
