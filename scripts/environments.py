@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+# Python compiles what it imports, which is a small part of what is installed.
+PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile")
 
 
 class EnvironmentFailedError(Exception):

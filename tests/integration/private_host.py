@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,22 @@ class Host:
         playbook.write_text(json.dumps([play]))
         arguments = ["--inventory=localhost,", "--connection=local", *options]
         return Run(self.run(sys.executable, "-m", "ansible", "playbook", str(playbook), *arguments, check=False))
+
+    def refusals(self, plays: Sequence[dict[str, Any]], cases: Sequence[dict[str, object]]) -> list[str]:
+        """Why plays fail for each case, empty where they do not. A case is variables of a host of the inventory, and
+        all of these are this host, so that one run shows what many would.
+        """
+        names = [f"case{number}" for number in range(len(cases))]
+        inventory, playbook = self.home / "cases.json", self.home / "play.yml"
+        every = {"hosts": dict(zip(names, cases, strict=True)), "vars": {"ansible_connection": "local"}}
+        inventory.write_text(json.dumps({"all": every}))
+        playbook.write_text(json.dumps(plays))
+        command = [sys.executable, "-m", "ansible", "playbook", str(playbook), f"--inventory={inventory}"]
+        text, decoder = Run(self.run(*command, check=False)).text, json.JSONDecoder()
+        said = dict.fromkeys(names, "")
+        for failed in re.finditer(r"^fatal: \[(\w+)]: FAILED! => ", text, re.MULTILINE):
+            said[failed[1]] = decoder.raw_decode(text, failed.end())[0]["msg"]
+        return [*said.values()]
 
     def python(self) -> Path:
         """An interpreter for ansible_python_interpreter: modules run on this host, whoever started them."""

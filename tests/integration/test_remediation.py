@@ -112,26 +112,26 @@ def test_nothing_to_set(host: Host) -> None:
     assert is_untouched(host)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"policy": {"tcp_tw_reuse": True}}, "policy: tcp_tw_reuse"),
-        ({"policy": {"tcp_tw_reuse": 1, "hands_off": 1}}, "hands_off is not a part of the policy"),
-        ({"policy": "wide"}, "policy"),
-        ({"on_error": "shrug"}, "on_error"),
-        ({"on_conflict": "shrug"}, "on_conflict"),
-        ({"template": "theirs.conf.j2"}, "theirs.conf.j2"),
-        ({"lock_timeout": "soon", "policy": dict.fromkeys(NAMES, "leave")}, "lock_timeout"),
-        ({"pathh": str(DROPIN)}, "pathh"),
-        ({"lock_timeout": True}, "lock_timeout must be a number"),
-    ],
-    ids=str,
+BAD_INPUT: tuple[tuple[dict[str, object], str], ...] = (
+    ({"policy": {"tcp_tw_reuse": True}}, "policy: tcp_tw_reuse"),
+    ({"policy": {"tcp_tw_reuse": 1, "hands_off": 1}}, "hands_off is not a part of the policy"),
+    ({"policy": "wide"}, "policy"),
+    ({"on_error": "shrug"}, "on_error"),
+    ({"on_conflict": "shrug"}, "on_conflict"),
+    ({"template": "theirs.conf.j2"}, "theirs.conf.j2"),
+    ({"lock_timeout": "soon", "policy": dict.fromkeys(NAMES, "leave")}, "lock_timeout"),
+    ({"pathh": str(DROPIN)}, "pathh"),
+    ({"lock_timeout": True}, "lock_timeout must be a number"),
 )
-def test_bad_input_is_refused_by_name(host: Host, arguments: dict[str, object], words: str) -> None:
-    run, registered = remediate(host, **arguments)
-    assert run.failed
-    assert registered is None
-    assert run.said(words), run.text
+
+
+def test_bad_input_is_refused_by_name(host: Host) -> None:
+    tasks = []
+    for number, (arguments, _words) in enumerate(BAD_INPUT):
+        task = {"netops.ephemeral_ports.remediation": {"template": "ours.conf.j2", **arguments}}
+        tasks.append({**task, "when": f"inventory_hostname == 'case{number}'", "vars": {"whose": "ours"}})
+    said = host.refusals([{"hosts": "all", "gather_facts": False, "tasks": tasks}], [{} for _case in BAD_INPUT])
+    assert [case for case, why in zip(BAD_INPUT, said, strict=True) if case[1] not in why] == [], said
     assert is_untouched(host)
 
 
@@ -171,20 +171,19 @@ def test_a_host_that_cannot_be_reached_is_unreachable(host: Host) -> None:
     assert "unreachable=1" in run.text
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "words"),
-    [
-        ("tcp_tw_reuse", "7", "tcp_tw_reuse: '7' is not one of"),
-        ("on_conflict", "shrug", "value of on_conflict must be one of"),
-        ("path", "/etc/sysctl.d/without-suffix", "path must be absolute and end in .conf"),
-        ("lock_timeout", "soon", "lock_timeout"),
-        ("trial", "perhaps", "trial"),
-    ],
+BAD_VARIABLES = (
+    ("tcp_tw_reuse", "7", "tcp_tw_reuse: '7' is not one of"),
+    ("on_conflict", "shrug", "value of on_conflict must be one of"),
+    ("path", "/etc/sysctl.d/without-suffix", "path must be absolute and end in .conf"),
+    ("lock_timeout", "soon", "lock_timeout"),
+    ("trial", "perhaps", "trial"),
 )
-def test_the_playbook_which_leaves_the_checks_to_the_action(host: Host, variable: str, value: str, words: str) -> None:
-    given = ["-e", f"timewait_remediate_{variable}={value}", "-e", "ephemeral_ports_become=false"]
-    command = ["playbook", "netops.ephemeral_ports.remediate", "-i", "localhost,", "-c", "local", *given]
-    run = Run(host.run(sys.executable, "-m", "ansible", *command, check=False))
-    assert run.failed
-    assert run.said(words), run.text
+
+
+def test_the_playbook_which_leaves_the_checks_to_the_action(host: Host) -> None:
+    cases = []
+    for name, value, _words in BAD_VARIABLES:
+        cases.append({f"timewait_remediate_{name}": value, "ephemeral_ports_become": False})
+    said = host.refusals([{"ansible.builtin.import_playbook": "netops.ephemeral_ports.remediate"}], cases)
+    assert [case for case, why in zip(BAD_VARIABLES, said, strict=True) if case[2] not in why] == [], said
     assert is_untouched(host)

@@ -284,7 +284,7 @@ def test_bad_limits_are_refused_before_anything_is_changed(fleet: Fleet, option:
 
 def test_sizes_of_waves_that_ansible_would_take_for_the_whole_fleet_are_refused(fleet: Fleet) -> None:
     before = {name: state_of(host) for name, host in fleet.hosts.items()}
-    for waves in (0, "0", [0], -1, [], "200%", "abc", None, "1,2", [1, True]):
+    for waves in (0, [], "200%", [1, True]):
         run = fleet.roll_out(ephemeral_ports_waves=waves)
         assert run.code == 2, waves
         assert run.text.count("fatal: ") == 1

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ..cores import python_with
+from ..cores import own_core, python_with
 from ..private_host import ROOT, Host, private_host
 
 HERE = Path(__file__).resolve().parent
@@ -47,12 +47,20 @@ FORGIVE = {"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.me
 
 
 class Setting(NamedTuple):
-    """How a controller is set up. few: with only those ways for which it can matter."""
+    """How a controller is set up. few: with only those ways for which it can matter.
+
+    All playbooks only once: what ansible-core does with an answer does not depend on the playbook, and what the others
+    do differently themselves does not depend on ansible-core.
+    """
 
     core: str
     inject: bool = True
     cache: bool = False
     few: bool = True
+
+    @property
+    def playbooks(self) -> Sequence[str]:
+        return FEW_PLAYBOOKS if self.few or self.core != own_core() else PLAYBOOKS
 
     def __str__(self) -> str:
         inject, cache = "injected" if self.inject else "not-injected", "cached" if self.cache else "not-cached"
@@ -138,7 +146,7 @@ def play_everything(home: Path, setting: Setting, cast: Cast) -> Outcome:
         if setting.cache:
             _play(home, python, environment, before)
             before = [START]
-        _play(home, python, environment, [*before, *_site(PLAYBOOKS if not setting.few else FEW_PLAYBOOKS)])
+        _play(home, python, environment, [*before, *_site(setting.playbooks)])
     return Outcome(home)
 
 
