@@ -349,15 +349,22 @@ pools:
     - One for each destination, of the kind V(connect), and one for each local address from which clients connect after
       they called bind() with port 0, of the kind V(bind).
     - One of the kind V(udp) where there are so many UDP sockets that they may be near the level V(warning).
+    - Those of the kind V(snat) are of NAT, the ports that this host gives to connections whose source address it
+      translates. There is one for each translated address, destination, protocol, zone and range that ports are given
+      from, as far as there are so many entries of connection tracking that one may be near a level, or with
+      O(detail=full) or a O(destination). It takes root to read them. They are V(warning) from 50%, and V(critical) from
+      75%, or before that where searches for a port begin to fail.
   type: list
   elements: dict
   returned: success
   contains:
     kind:
-      description: Who takes ports out of it, V(connect), V(bind) or V(udp).
+      description: Who takes ports out of it, V(connect), V(bind), V(udp), or V(snat) for NAT.
       type: str
     source:
-      description: The local address, null for a O(destination) that no socket belongs to, and for UDP.
+      description:
+        - The local address, null for a O(destination) that no socket belongs to, and for UDP. Of NAT, the address that
+          sources are translated to.
       type: str
     address:
       description: The remote address, null where a port is chosen before there is a destination.
@@ -373,10 +380,11 @@ pools:
     blocked:
       description:
         - Local ports that a new connection to this destination could not take now. For bind(), ports with any socket of
-          this source, whatever its state and destination. For UDP, ports that any UDP socket has.
+          this source, whatever its state and destination. For UDP, ports that any UDP socket has. For NAT, those that
+          were given, to connections that are closed too.
       type: int
     time_wait:
-      description: Connections in TIME_WAIT.
+      description: Connections in TIME_WAIT. Of NAT by UDP, those of one exchange.
       type: int
     reusable:
       description: Those of them whose port can be reused already, and so is not blocked.
@@ -385,7 +393,9 @@ pools:
       description: Connections in any other state.
       type: int
     states:
-      description: Those of them by state, as C(CLOSE_WAIT) or C(SYN_SENT). States that none is in are missing.
+      description:
+        - Those of them by state, as C(CLOSE_WAIT) or C(SYN_SENT). States that none is in are missing. Of NAT, as
+          conntrack(8) names them.
       type: dict
     live_by:
       description:
@@ -453,6 +463,17 @@ pools:
           the data are thin they are the earliest and the latest time (two standard errors), the latest null where it
           may never be.
       type: dict
+    nat:
+      description:
+        - What only a pool of the kind V(snat) has, null for others.
+        - C(ports) are those that NAT chooses from. C(by_rule) tells whether a rule of nftables or iptables says so;
+          otherwise these are the ports of plain masquerade, as where such a rule may not be read. C(addresses) is how
+          many addresses the rule translates to, null where it is not known, and C(flags) are V(random), V(fully-random)
+          and V(persistent).
+        - C(search_fails) is how likely the kernel, which tries 248 ports at most, finds none for a connection whose own
+          port is taken. C(dropped) counts connections that were dropped while entries were read, C(idle) open ones of
+          which nothing was heard for two hours.
+      type: dict
   sample:
     - kind: connect
       source: 192.0.2.1
@@ -483,6 +504,7 @@ pools:
         critical_between: null
         seconds_to_exhausted: null
         exhausted_between: null
+      nat: null
 outside:
   description:
     - What the host has beyond its NAT gateway, over all its own addresses. Null without O(behind_nat), and where
@@ -614,7 +636,8 @@ not_observed:
     what:
       description:
         - V(sockets), one by one; V(udp); V(destinations) that the kernel was not asked about although it would have
-          told more than the count; V(namespaces), other network namespaces of this host.
+          told more than the count; V(nat), entries of connection tracking; V(namespaces), other network namespaces of
+          this host.
       type: str
     number:
       description: How many. Null where it is not known. Of namespaces it is the least, unless C(why) is V(elsewhere).

@@ -28,7 +28,7 @@ Ports = Annotated[list[int], AtMost(65_536)]
 
 Level = Literal["exhausted", "critical", "warning", "ok", "unknown"]
 Severity = Literal["critical", "warning", "info"]
-PoolKind = Literal["connect", "bind", "udp"]
+PoolKind = Literal["connect", "bind", "udp", "snat"]
 Method = Literal["netlink", "procfs", "sockstat"]
 State = Literal["failed", "rolled_back", "unreachable", "changed", "would_change", "pending", "unchanged", "observed"]
 How = Literal["changed", "rolled_back", "would_change", "planned"]
@@ -168,6 +168,24 @@ class LiveBy(TypedDict):
     live: int
 
 
+class Translation(TypedDict):
+    """What a pool of the kind snat has besides. ports: that NAT chooses from, by_rule: whether a rule says so.
+
+    addresses: of that rule, None where it is not known. search_fails: how likely the kernel finds no port for a
+    connection whose own is taken. dropped: connections, while the table was read. idle: open for hours without a word.
+    """
+
+    protocol: Literal["tcp", "udp"]
+    zone: int
+    ports: str
+    by_rule: bool
+    addresses: int | None
+    flags: list[Literal["random", "fully-random", "persistent"]]
+    search_fails: float
+    dropped: int
+    idle: int
+
+
 class Pool(TypedDict):
     """A number of ports that one kind of use can take, and how far it is used up.
 
@@ -198,6 +216,7 @@ class Pool(TypedDict):
     rate: Rate
     trend: Literal["rising", "steady", "falling"] | None
     forecast: Forecast
+    nat: Translation | None
 
 
 class Owner(TypedDict):
@@ -228,7 +247,7 @@ class Namespace(TypedDict):
 class NotObserved(TypedDict):
     """Something that a level says nothing about. number: None where it is not known, else at least so many."""
 
-    what: Literal["sockets", "udp", "destinations", "namespaces"]
+    what: Literal["sockets", "udp", "destinations", "nat", "namespaces"]
     number: int | None
     why: Literal["counters", "elsewhere", "time", "not_allowed", "not_supported"]
 

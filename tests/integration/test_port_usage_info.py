@@ -59,6 +59,7 @@ print(json.dumps([outcome, observe(method="{method}")]))
         "time_wait_seconds": 60.0,
         "saturation": 1.0,
         "level": "exhausted",
+        "nat": None,
     }
     assert rate["last_60s"] == 8.3
     assert rate["last_1s"] <= 10 * rate["last_10s"] <= 500

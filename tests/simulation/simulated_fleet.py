@@ -21,6 +21,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.por
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import pools as usage_pools
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.nat import Nat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import Thresholds
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.plan import make_plan
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
@@ -144,7 +145,7 @@ def at_scale(recorded: Mapping[str, Any], chance: random.Random, share: float) -
     usage["pools"].sort(key=lambda one: -one["saturation"])
     usage["level"] = usage["pools"][0]["level"] if usage["pools"] else "ok"
     current = (usage["kernel"], usage["sysctls"], PortRange(32768, 60999), PortSet(), PORTS, usage["pools"])
-    usage["findings"] = findings.find(Evidence(*current, listening=(), overflows=0, conntrack=None, recycle_lines=[]))
+    usage["findings"] = findings.find(Evidence(*current, listening=(), overflows=0, nat=Nat(None), recycle_lines=[]))
     return usage
 
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features, keys, netlink, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 
 ROOT = Path(__file__).parent / "recordings"
@@ -48,7 +48,7 @@ class Playback(inet_diag.SockDiag):
         if self.stretch:
             wanted = [longer(message) if index % self.stretch == 0 else message for index, message in enumerate(wanted)]
         for start in range(0, len(wanted), CHUNK):
-            yield from inet_diag.split(b"".join(wanted[start : start + CHUNK]))
+            yield from netlink.split(b"".join(wanted[start : start + CHUNK]), inet_diag.ALIKE)
 
 
 def messages(data: bytes) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_files
 SOURCES = sorted(path.relative_to(HOST_CODE).as_posix() for path in HOST_CODE.rglob("*.py"))
 DEFAULTS = {name: spec.get("default") for name, spec in ARGUMENTS.items()}
 # Bytes, with what base64 adds. More needs a reason: each host gets it for each observation.
-MOST = 82_000
+MOST = 105_000
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,9 @@
 import math
 from typing import Any, List, Mapping, Optional, Sequence
 
+# The ports that NAT chooses from where no rule says otherwise.
+_PLAIN_NAT = "1024-65535"
+
 
 def format_endpoint(address: str, port: int) -> str:
     """ADDRESS:PORT or [IPV6]:PORT."""
@@ -15,7 +18,15 @@ def format_destination(pool: Mapping[str, Any]) -> str:
     """The endpoint of a pool, or of whatever else has address and port; of a pool without a destination, its kind."""
     if pool["address"] is None:
         return f"any ({pool['kind']})"
-    return format_endpoint(str(pool["address"]), pool["port"])
+    endpoint, nat = format_endpoint(str(pool["address"]), pool["port"]), pool.get("nat")
+    return endpoint if nat is None else f"{endpoint} behind {pool['source']}{_format_nat(nat)}"
+
+
+def _format_nat(nat: Mapping[str, Any]) -> str:
+    """What else tells pools of NAT apart, as far as it is not as usual."""
+    parts = [nat["protocol"]] * (nat["protocol"] != "tcp")
+    parts += [f"zone {nat['zone']}"] * (nat["zone"] != 0) + [f"ports {nat['ports']}"] * (nat["ports"] != _PLAIN_NAT)
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def place_name(namespace: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ from . import sysctl
 
 PROC = "/proc"
 
+_COUNT, _LIMIT = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
+
 # Connections opened and how opening them failed; what was sent again; TIME_WAIT and early reuse; what PAWS dropped.
 COUNTERS = (
     "ActiveOpens",
@@ -69,24 +71,35 @@ def read_counters(proc: str = PROC) -> Dict[str, int]:
 
 
 def read_conntrack(proc: str = PROC) -> Optional[Conntrack]:
-    """None where connections are not tracked in this network namespace."""
+    """None where connections are not tracked in this network namespace.
+
+    Of another one, by its /proc/PID, no sysctl can be read; the statistics tell what they can.
+    """
     root = os.path.join(proc, "sys")
-    count, limit = (sysctl.read(f"net.netfilter.nf_conntrack_{name}", root) for name in ("count", "max"))
-    if count is None or limit is None:
+    count = sysctl.read(_COUNT, root)
+    if count is None and os.path.isdir(root):
         return None
     try:
         with open(os.path.join(proc, "net/stat/nf_conntrack"), encoding="ascii") as lines:
             failures = parse_conntrack(lines.read())
     except OSError:  # the statistics can be left out of a kernel
         failures = {}
-    return Conntrack(int(count), int(limit), failures.get("insert_failed", 0), failures.get("drop", 0))
+    limit = sysctl.read(_LIMIT, root)
+    if count is None and not failures:
+        return None
+    entries = int(count) if count is not None else failures.get("entries", 0)
+    return Conntrack(entries, int(limit or 0), failures.get("insert_failed", 0), failures.get("drop", 0))
 
 
 def parse_conntrack(text: str) -> Dict[str, int]:
-    """/proc/net/stat/nf_conntrack: a head, then hexadecimal numbers, one line per CPU. Returns the sums."""
+    """/proc/net/stat/nf_conntrack: a head, then hexadecimal numbers, one line per CPU. Returns the sums.
+
+    The number of entries is the same in each line.
+    """
     head, *rows = text.splitlines() or [""]
     columns = zip(*(row.split() for row in rows))
-    return {name: sum(int(number, 16) for number in numbers) for name, numbers in zip(head.split(), columns)}
+    found = {name: [int(number, 16) for number in numbers] for name, numbers in zip(head.split(), columns)}
+    return {name: numbers[0] if name == "entries" else sum(numbers) for name, numbers in found.items()}
 
 
 def read_uptime(proc: str = PROC) -> float:

@@ -35,6 +35,14 @@ def shows_bound(text: str) -> bool:
     return parse_version(text) >= _SHOWS_BOUND
 
 
+# Since commit 4589725502871 NAT takes the port of a closed connection where it finds no other.
+_NAT_EVICTS = (6, 5, 0)
+
+
+def nat_evicts(text: str) -> bool:
+    return parse_version(text) >= _NAT_EVICTS
+
+
 def release(root: str = sysctl.PROC_SYS) -> str:
     return sysctl.read("kernel.osrelease", root) or os.uname().release
 

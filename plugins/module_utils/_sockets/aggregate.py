@@ -17,6 +17,7 @@ import sys
 from typing import Any, Callable, DefaultDict, Iterable, Iterator, List, Tuple
 
 from .._common.errors import SockDiagError
+from .._kernel.netlink import count_same
 from .._kernel.ports import MAX_PORT, PortSet
 from .._kernel.tcp import CLOSE, LISTEN, SYN_SENT, TIME_WAIT, Destination, fold
 from .socket_table import MAX_TICK, PORT_HIGH, PORT_LOW, RECORD, RECORD_SIZE, TICK, TICK_SHIFT, SocketTable
@@ -157,12 +158,6 @@ class Aggregator:
             family, port, key = _SOCKET.unpack_from(batch, offset)
             if self._is_client[port]:
                 yield _destination(family, key), socket.ntohs(port)
-
-
-def count_same(column: bytes) -> int:
-    """How many bytes at the start are the same. All are as a rule, which is quick to see."""
-    first = column[:1]
-    return len(column) if column == first * len(column) else len(column) - len(column.lstrip(first))
 
 
 @functools.lru_cache(maxsize=16)

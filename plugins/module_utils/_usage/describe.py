@@ -3,22 +3,28 @@
 """Pools, ports and sockets as port_usage_info returns them. Pure."""
 
 import ipaddress
+import socket
 from typing import Any, Dict, List, Optional
 
 from .._kernel.ports import PortRange, PortSet, range_ports, usable_ports
 from .._kernel.tcp import STATES
+from .._nat.choice import FULLY_RANDOM, PERSISTENT, RANDOM
 from .._sockets.probe import Answer
 from .._sockets.socket_table import SocketTable
 from . import forecast
 from .options import Thresholds
-from .pools import EXHAUSTED, Pool
+from .pools import EXHAUSTED, SNAT_THRESHOLDS, Pool, Translation
+
+# As nft names them.
+_FLAGS = (("random", RANDOM), ("fully-random", FULLY_RANDOM), ("persistent", PERSISTENT))
 
 
 def describe_pool(pool: Pool, thresholds: Thresholds, live_by: Optional[List[Dict[str, Any]]] = None) -> Dict[str, Any]:
     """One of the pools of a usage. live_by: whose the live sockets are, if that was asked."""
     source, address, port = pool.key
     waiting, level = pool.waiting, pool.level(thresholds)
-    foretold = forecast.forecast(waiting, _not_waiting(pool), pool.usable, thresholds.critical, level == EXHAUSTED)
+    critical = SNAT_THRESHOLDS.critical if pool.nat else thresholds.critical
+    foretold = forecast.forecast(waiting, _not_waiting(pool), pool.usable, critical, level == EXHAUSTED)
     return {
         "kind": pool.kind,
         "source": source and str(ipaddress.ip_address(source)),
@@ -41,6 +47,22 @@ def describe_pool(pool: Pool, thresholds: Thresholds, live_by: Optional[List[Dic
         "rate": {f"last_{seconds}s": round(waiting.closed_per_second(seconds * 1000), 1) for seconds in (1, 10, 60)},
         "trend": _trend(pool, level, foretold.rate),
         "forecast": foretold._asdict(),
+        "nat": pool.nat and _describe_nat(pool.nat),
+    }
+
+
+def _describe_nat(nat: Translation) -> Dict[str, Any]:
+    low, high, flags, addresses, by_rule = nat.ports
+    return {
+        "protocol": "udp" if nat.protocol == socket.IPPROTO_UDP else "tcp",
+        "zone": nat.zone,
+        "ports": f"{low}-{high}",
+        "by_rule": by_rule,
+        "addresses": addresses or None,
+        "flags": [name for name, bit in _FLAGS if flags & bit],
+        "search_fails": round(nat.search_fails, 6),
+        "dropped": nat.dropped,
+        "idle": nat.idle,
     }
 
 

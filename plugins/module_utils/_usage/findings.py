@@ -6,20 +6,20 @@ docs/findings.md describes each identifier; a function here yields those of one 
 """
 
 from types import MappingProxyType
-from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._common.text import format_destination, format_forecast_time, format_percent
+from .._common.text import format_destination, format_endpoint, format_forecast_time, format_percent
 from .._kernel import keys
-from .._kernel.counters import Conntrack
 from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import PortRange, PortSet, left_out, parse_ports, range_ports
+from .._sockets.inet_diag import Unanswered
 from .._sockets.probe import ADDRESS, ROUTE
+from .finding import CRITICAL, INFO, SEVERITIES, WARNING, Finding, make_finding
+from .nat import Nat
+from .nat_findings import find_of_nat
 from .pools import BIND, CONNECT, SURE, UDP, Doubt, Pool
 from .slow_half import slow_half
 from .stuck import LIVE_SHARE, SHARE, most_stuck, worth_a_word
-
-SEVERITIES = ("critical", "warning", "info")
-CRITICAL, WARNING, INFO = SEVERITIES
 
 # Where an exhausted destination blocks less of the usable ports than this share, others hold the rest.
 _MOST_SHARE = 0.9
@@ -35,6 +35,9 @@ _SYNS_AGAIN = 100
 _SYNS_AGAIN_SHARE = 0.02
 # So many that hang towards one destination at this moment are more than a lost packet.
 _RESENT = 3
+# So many that wait for an answer now, and have sent their SYN again.
+_SYNS_AGAIN_NOW = 5
+_MOST_UNANSWERED = 5
 _CONNTRACK_SHARE = 0.8
 # The default of tcp_fin_timeout, which has nothing to do with TIME_WAIT.
 _FIN_TIMEOUT = 60
@@ -51,8 +54,6 @@ _DO_NOT_BIND = (
     "(about twofold), tcp_tw_reuse does not."
 )
 
-Finding = Dict[str, Any]
-
 
 class Evidence(NamedTuple):
     """All that findings are drawn from; kernel, sysctls, pools and port_lines as port_usage_info returns them.
@@ -60,6 +61,7 @@ class Evidence(NamedTuple):
     listening: local ports of listeners. overflows: TCPTimeWaitOverflow. recycle_lines: file and number of lines that
     set tcp_tw_recycle. computed: the same pools, before they were described. counted: by the kernel
     since boot. gateway: the NAT gateway that the host is behind, as the inventory says.
+    unanswered: destinations that SYNs were sent to without an answer, the most of them first, where pools do not tell.
     """
 
     kernel: Mapping[str, Any]
@@ -70,7 +72,7 @@ class Evidence(NamedTuple):
     pools: Sequence[Mapping[str, Any]]
     listening: Collection[int]
     overflows: int
-    conntrack: Optional[Conntrack]
+    nat: Nat
     recycle_lines: Sequence[Tuple[str, int]]
     computed: Sequence[Pool] = ()
     doubt: Doubt = SURE
@@ -78,6 +80,7 @@ class Evidence(NamedTuple):
     counted: Mapping[str, int] = MappingProxyType({})
     port_lines: Sequence[Mapping[str, Any]] = ()
     gateway: Optional[str] = None
+    unanswered: Sequence[Unanswered] = ()
 
     @property
     def two_pass(self) -> bool:
@@ -102,19 +105,6 @@ def find(given: Evidence) -> List[Finding]:
     return sorted(found, key=lambda one: SEVERITIES.index(one["severity"]))
 
 
-def _finding(
-    identifier: str, severity: str, summary: str, remedy: str, destination: Optional[str] = None, **evidence: object
-) -> Finding:
-    return {
-        "id": identifier,
-        "severity": severity,
-        "summary": summary,
-        "remedy": remedy,
-        "destination": destination,
-        "evidence": evidence,
-    }
-
-
 def _usable(given: Evidence) -> Iterator[Finding]:
     if not given.usable:
         summary = f"Every port of {given.port_range} is reserved or held: no outgoing connection gets one (errno 99)."
@@ -123,7 +113,7 @@ def _usable(given: Evidence) -> Iterator[Finding]:
                 f"All ports of {given.port_range} but one are reserved or held, and as its size is odd a search can "
                 "pass over that one: connect() then fails with errno 99."
             )
-        yield _finding(
+        yield make_finding(
             "no-usable-port",
             CRITICAL,
             summary,
@@ -142,16 +132,16 @@ def _destinations(given: Evidence) -> Iterator[Finding]:
             evidence["search_us"] = _search_us(one)
         if level == "exhausted":
             summary = f"No local port is left towards {name}: connect() fails with errno 99 (EADDRNOTAVAIL)."
-            yield _finding("destination-exhausted", CRITICAL, summary, _remedy(given, one), name, **evidence)
+            yield make_finding("destination-exhausted", CRITICAL, summary, _remedy(given, one), name, **evidence)
         elif level == "critical":
             summary = f"{_blocked(one)}{slow_half(one, given.port_range, given.two_pass)}"
-            yield _finding("destination-critical", CRITICAL, summary, _remedy(given, one), name, **evidence)
+            yield make_finding("destination-critical", CRITICAL, summary, _remedy(given, one), name, **evidence)
         elif level == "warning":
-            yield _finding("destination-warning", WARNING, _blocked(one), _remedy(given, one), name, **evidence)
+            yield make_finding("destination-warning", WARNING, _blocked(one), _remedy(given, one), name, **evidence)
         elif seconds is not None:
             time = format_forecast_time(seconds, one["forecast"]["critical_between"])
             summary = f"{_at_the_rate(one['forecast'])} {name} will be critical in {time}."
-            yield _finding("destination-forecast", WARNING, summary, _remedy(given, one), name, **evidence)
+            yield make_finding("destination-forecast", WARNING, summary, _remedy(given, one), name, **evidence)
 
 
 def _at_the_rate(forecast: Mapping[str, Any]) -> str:
@@ -195,7 +185,7 @@ def _reuse(given: Evidence) -> Iterator[Finding]:
     if not value:
         return
     if given.value(keys.TIMESTAMPS) == "0":
-        yield _finding(
+        yield make_finding(
             "reuse-without-timestamps",
             WARNING,
             "tcp_tw_reuse does nothing, because tcp_timestamps is 0.",
@@ -204,7 +194,7 @@ def _reuse(given: Evidence) -> Iterator[Finding]:
             tcp_timestamps=0,
         )
     elif value == 2 and 2 not in given.kernel["tcp_tw_reuse"]["modes"]:
-        yield _finding(
+        yield make_finding(
             "reuse-two-means-one",
             INFO,
             "tcp_tw_reuse is 2, which this kernel takes for 1: it is on for all destinations.",
@@ -220,7 +210,7 @@ def _reuse(given: Evidence) -> Iterator[Finding]:
         ]
         if missed:
             worst = format_destination(missed[0])
-            yield _finding(
+            yield make_finding(
                 "reuse-loopback-only",
                 WARNING,
                 f"tcp_tw_reuse is 2, which covers 127.0.0.0/8 and ::1 only, not {worst}.",
@@ -240,7 +230,7 @@ def _reuse_fails(given: Evidence) -> Iterator[Finding]:
         return  # whatever the peers have: bind-before-connect names the cause
     for pool, one in zip(given.computed, given.pools):
         if pool.reuse_fails:
-            yield _finding(
+            yield make_finding(
                 "reuse-fails",
                 CRITICAL if one["level"] in ("exhausted", "critical") else WARNING,
                 f"tcp_tw_reuse is on, and yet {one['time_wait']} ports towards {format_destination(one)} stay in "
@@ -261,7 +251,7 @@ def _not_for_want_of_a_port(given: Evidence) -> Iterator[Finding]:
         if said["lacks"] == ADDRESS:
             is_off = ":" in one["address"] and given.ipv6_off
             why = "IPv6 is switched off" if is_off else "this host has no address to connect from"
-            yield _finding(
+            yield make_finding(
                 "no-source-address",
                 WARNING,
                 f"connect() to {name} fails with errno {said['errno']}, but not for want of a port: {why}.",
@@ -272,7 +262,7 @@ def _not_for_want_of_a_port(given: Evidence) -> Iterator[Finding]:
                 errno=said["errno"],
             )
         elif said["lacks"] == ROUTE:
-            yield _finding(
+            yield make_finding(
                 "no-route",
                 WARNING,
                 f"connect() to {name} fails with errno {said['errno']}, but not for want of a port: there is no route.",
@@ -302,7 +292,7 @@ def _bind_before_connect(given: Evidence) -> Iterator[Finding]:
         )
     else:
         return
-    yield _finding(
+    yield make_finding(
         "bind-before-connect",
         CRITICAL if doubt.held or short else WARNING,
         summary,
@@ -321,7 +311,7 @@ def _udp(given: Evidence) -> Iterator[Finding]:
         summary = f"UDP sockets have {format_percent(one['saturation'])} of the local ports."
         if one["level"] == "exhausted":
             summary = "No local UDP port is left: sendto() and connect() fail with errno 11 (EAGAIN), bind() with 98."
-        yield _finding(
+        yield make_finding(
             "udp-ports",
             WARNING if one["level"] == "warning" else CRITICAL,
             summary,
@@ -337,7 +327,7 @@ def _udp(given: Evidence) -> Iterator[Finding]:
 def _stuck(given: Evidence) -> Iterator[Finding]:
     for one in given.destinations:
         for stuck, number in worth_a_word(one, given.usable, _in_trouble(one)):
-            yield _finding(
+            yield make_finding(
                 stuck.id,
                 WARNING,
                 f"{number} connections to {format_destination(one)} {stuck.what}.",
@@ -355,7 +345,7 @@ def _unanswered(given: Evidence) -> Iterator[Finding]:
         if number < _RESENT or waiting >= given.usable * SHARE:  # or it is told as syn-sent-unanswered
             continue
         who = f"the NAT gateway {given.gateway}" if given.gateway else "a NAT gateway"
-        yield _finding(
+        yield make_finding(
             "syn-resent",
             WARNING,
             f"{number} connections to {name} hang: they have sent their SYN again, and nobody answers. No local port "
@@ -370,30 +360,59 @@ def _unanswered(given: Evidence) -> Iterator[Finding]:
         )
 
 
+def may_be_unanswered(counted: Mapping[str, int]) -> bool:
+    """Whether so many SYNs were sent again that those that wait for an answer now are worth reading."""
+    opened, again = _sent_again(counted)
+    return again >= max(_SYNS_AGAIN_NOW, opened * _SYNS_AGAIN_SHARE)
+
+
+def _sent_again(counted: Mapping[str, int]) -> Tuple[int, int]:
+    """Connections opened, and of how many of them the SYN was sent again at most.
+
+    Answers to SYNs are counted as sent again too, but no timeout is.
+    """
+    opened = counted.get("ActiveOpens", 0)
+    return opened, min(counted.get("TCPSynRetrans", 0), counted.get("TCPTimeouts", 0), opened)
+
+
 def _syns_sent_again(given: Evidence) -> Iterator[Finding]:
-    """Answers to SYNs are counted as sent again too, but no timeout is: there were at most so many connections."""
-    opened = given.counted.get("ActiveOpens", 0)
-    again = min(given.counted.get("TCPSynRetrans", 0), given.counted.get("TCPTimeouts", 0), opened)
-    if again < max(_SYNS_AGAIN, opened * _SYNS_AGAIN_SHARE):
+    opened, again = _sent_again(given.counted)
+    worst = max(given.unanswered, key=lambda one: one.again, default=None)
+    now = sum(one.again for one in given.unanswered)
+    if now < _SYNS_AGAIN_NOW and again < max(_SYNS_AGAIN, opened * _SYNS_AGAIN_SHARE):
         return
-    waiting = sum(one["states"].get("SYN_SENT", 0) for one in given.destinations)
-    yield _finding(
+    waiting = sum(one.number for one in given.unanswered)
+    waiting = waiting or sum(one["states"].get("SYN_SENT", 0) for one in given.destinations)
+    summary = (
+        f"Up to {again} of {opened} connections opened since boot had to send their SYN again "
+        f"({format_percent(again / max(1, opened))})"
+    )
+    summary += f", and {waiting} wait for an answer now." if waiting else "."
+    name = None
+    if worst and worst.again:
+        name = format_endpoint(worst.address, worst.port)
+        summary += f" {worst.again} of them have sent it to {name} more than once."
+        if not any(one["level"] in ("exhausted", "critical") for one in given.destinations):
+            summary += " No local port is missing."
+    yield make_finding(
         "syn-retransmissions",
         WARNING if waiting else INFO,
-        f"Up to {again} of {opened} connections opened since boot had to send their SYN again "
-        f"({format_percent(again / opened)})" + (f", and {waiting} wait for an answer now." if waiting else "."),
-        "Where the number still grows, find out who drops them: NAT without a free port, a full connection tracking "
-        "table or a firewall is usual. Such a connect takes seconds or times out, it never fails with errno 99.",
+        summary,
+        "Where the number still grows, find out who drops them: NAT without a free port (observe the host or gateway "
+        "that translates), a full connection tracking table or a firewall is usual. Such a connect takes 1, 3 or 7 "
+        "seconds, or times out; it never fails with errno 99.",
+        name,
         opened=opened,
         sent_again=again,
         waiting=waiting,
+        unanswered=[one._asdict() for one in given.unanswered[:_MOST_UNANSWERED]],
     )
 
 
 def _buckets(given: Evidence) -> Iterator[Finding]:
     buckets = given.number(keys.MAX_TW_BUCKETS)
     if given.overflows:
-        yield _finding(
+        yield make_finding(
             "time-wait-overflow",
             INFO,
             f"{given.overflows} connections since boot skipped TIME_WAIT, because tcp_max_tw_buckets was reached.",
@@ -402,7 +421,7 @@ def _buckets(given: Evidence) -> Iterator[Finding]:
             tcp_max_tw_buckets=buckets,
         )
     if buckets is not None and (buckets < _SMALL_TW_BUCKETS or _is_odd_choice(buckets)):
-        yield _finding(
+        yield make_finding(
             "tw-buckets-lowered",
             WARNING,
             f"tcp_max_tw_buckets is {buckets}, which is not a kernel default.",
@@ -417,7 +436,7 @@ def _is_odd_choice(buckets: int) -> bool:
 
 def _range_size(given: Evidence) -> Iterator[Finding]:
     if left_out(given.port_range, given.two_pass):
-        yield _finding(
+        yield make_finding(
             "odd-range",
             INFO,
             f"The port range {given.port_range} has an odd size, so one port of it is left out.",
@@ -430,7 +449,7 @@ def _range_size(given: Evidence) -> Iterator[Finding]:
 def _unreserved_listeners(given: Evidence) -> Iterator[Finding]:
     exposed = (PortSet.of(given.listening) & range_ports(given.port_range)) - given.reserved
     if exposed:
-        yield _finding(
+        yield make_finding(
             "listener-in-range",
             WARNING,
             f"Services listen on {exposed}, where outgoing connections may take the port while a service restarts.",
@@ -442,7 +461,7 @@ def _unreserved_listeners(given: Evidence) -> Iterator[Finding]:
 def _refused_reservations(given: Evidence) -> Iterator[Finding]:
     for line in given.port_lines:
         if line["refused"] and line["key"] == keys.RESERVED_PORTS and parse_ports(line["means"]) - given.reserved:
-            yield _finding(
+            yield make_finding(
                 "reservation-refused",
                 WARNING,
                 f"The kernel refuses the line {line['file']}:{line['line']}, meant to reserve {line['means']}.",
@@ -456,7 +475,7 @@ def _refused_reservations(given: Evidence) -> Iterator[Finding]:
 def _recycle(given: Evidence) -> Iterator[Finding]:
     value = given.number(keys.TW_RECYCLE)
     if value:
-        yield _finding(
+        yield make_finding(
             "recycle-on",
             CRITICAL,
             f"tcp_tw_recycle is {value}: this host silently drops connections of clients behind NAT.",
@@ -466,7 +485,7 @@ def _recycle(given: Evidence) -> Iterator[Finding]:
     if tuple(given.kernel["version"]) < RECYCLE_REMOVED:
         return
     for file, line in given.recycle_lines:
-        yield _finding(
+        yield make_finding(
             "recycle-line-stale",
             INFO,
             f"{file}:{line} sets tcp_tw_recycle, which this kernel does not have.",
@@ -477,13 +496,13 @@ def _recycle(given: Evidence) -> Iterator[Finding]:
 
 
 def _conntrack(given: Evidence) -> Iterator[Finding]:
-    table = given.conntrack
+    table = given.nat.conntrack
     if table is None:
         return
     # What NAT finds no port for is counted in both.
     dropped = max(0, table.drop - table.insert_failed)
     if table.limit and table.entries >= table.limit * _CONNTRACK_SHARE:  # 0 is no limit
-        yield _finding(
+        yield make_finding(
             "conntrack-near-limit",
             WARNING,
             f"The connection tracking table holds {table.entries} of at most {table.limit} entries"
@@ -492,7 +511,7 @@ def _conntrack(given: Evidence) -> Iterator[Finding]:
             **table._asdict(),
         )
     elif dropped:
-        yield _finding(
+        yield make_finding(
             "conntrack-drops",
             INFO,
             f"Since boot, connection tracking dropped {dropped} packets, as it does where its table is full.",
@@ -500,21 +519,16 @@ def _conntrack(given: Evidence) -> Iterator[Finding]:
             "99: this is not a port shortage.",
             **table._asdict(),
         )
-    if table.insert_failed:
-        yield _finding(
-            "nat-failures",
-            INFO,
-            f"Since boot, connection tracking could not insert {table.insert_failed} connections: no free port or "
-            "address for NAT, or two packets clashed.",
-            "Such connects hang, they never fail with errno 99. If the numbers grow, give NAT more addresses.",
-            **table._asdict(),
-        )
+
+
+def _translations(given: Evidence) -> Iterator[Finding]:
+    yield from find_of_nat(given.nat, given.pools)
 
 
 def _fin_timeout(given: Evidence) -> Iterator[Finding]:
     seconds = given.number(keys.FIN_TIMEOUT)
     if seconds is not None and seconds < _FIN_TIMEOUT:
-        yield _finding(
+        yield make_finding(
             "fin-timeout-lowered",
             INFO,
             f"tcp_fin_timeout is {seconds} s; that does not shorten TIME_WAIT, which lasts "
@@ -541,5 +555,6 @@ _RULES: Tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _refused_reservations,
     _recycle,
     _conntrack,
+    _translations,
     _fin_timeout,
 )

@@ -15,7 +15,8 @@ COUNTERS, ELSEWHERE, TIME, NOT_ALLOWED = "counters", "elsewhere", "time", "not_a
 class Observed(NamedTuple):
     """What was. sockets: whether they were read. probe: whether the kernel was asked. unasked: destinations that it was
     not asked about although it would have told more. others: the network namespaces beside this one. udp: whether its
-    sockets were counted, at least, where the kernel counts them.
+    sockets were counted, at least, where the kernel counts them. nat: entries of connection tracking that only root may
+    read, of which some may be of NAT.
     """
 
     sockets: bool
@@ -23,6 +24,7 @@ class Observed(NamedTuple):
     unasked: int
     others: Others
     udp: bool
+    nat: int = 0
 
 
 def not_observed(given: Observed, sockstat: Mapping[str, Mapping[str, int]]) -> List[Dict[str, Any]]:
@@ -44,6 +46,8 @@ def _each(given: Observed, sockstat: Mapping[str, Mapping[str, int]]) -> Iterato
         yield _Item("udp", udp_sockets(sockstat) or None, COUNTERS)
     if given.unasked:
         yield _Item("destinations", given.unasked, TIME if given.probe == "asked" else given.probe)
+    if given.nat:
+        yield _Item("nat", given.nat, NOT_ALLOWED)
     number, untold, unread = given.others
     if untold or unread:
         yield _Item("namespaces", number, NOT_ALLOWED if untold else TIME)

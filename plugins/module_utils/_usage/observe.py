@@ -13,6 +13,7 @@ from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, client_ports, left
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, known, probe, procfs
+from .._sockets.inet_diag import Unanswered
 from .._sockets.live import Key
 from .._sockets.probe import Answer, NotAllowedError
 from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
@@ -23,6 +24,7 @@ from .claims.find import find_claims, find_redirected
 from .describe import describe_pool, describe_ports, describe_sockets
 from .files import NO_FILES, Files, describe_line, observe_files
 from .findings import Evidence
+from .nat import observe_nat
 from .not_observed import Observed, not_observed
 from .options import ScanOptions
 from .outside import describe_outside
@@ -186,10 +188,12 @@ def observe_namespace(
         if options.probe != "never" and of_udp.is_near(options.thresholds):
             asked, answer = "asked" if asked == "not_needed" else asked, probe.dry_udp_bind()
         found = [of_udp._replace(answer=answer), *found]
+    translated = observe_nat(options, host.release, proc, is_own=not assumed)
+    found = [*found, *translated.pools]
     found = pools.by_level((pools.with_doubt(pool, doubt) for pool in found), options.thresholds)
     found = found[: options.max_pools]
     named = _live_by(found, options, port_range, reserved, table, host) if table and method == "netlink" else {}
-    described = [describe_pool(pool, options.thresholds, named.get(pool.key)) for pool in found]
+    described = [describe_pool(pool, options.thresholds, None if pool.nat else named.get(pool.key)) for pool in found]
     start, version = sysctls[keys.UNPRIVILEGED_PORT_START], features.parse_version(host.release)
     port_lines = [describe_line(key, line, start, version) for key, line in files.port_lines]
     evidence = Evidence(
@@ -205,10 +209,11 @@ def observe_namespace(
         listening=table.listening if table else _listening_ports(options.method, proc),
         overflows=counted.get("TCPTimeWaitOverflow", 0),
         counted=counted,
-        conntrack=counters.read_conntrack(proc),
+        nat=translated,
         recycle_lines=files.recycle_lines,
         port_lines=port_lines,
         gateway=options.behind and options.behind.gateway,
+        unanswered=() if table or assumed else _unanswered(options.method, counted),
     )
     return {
         "kind": "usage",
@@ -235,7 +240,7 @@ def observe_namespace(
         "method": method,
         "complete": table.complete if table and method == "netlink" else None,
         "not_observed": not_observed(
-            Observed(table is not None, asked, unasked, elsewhere, not options.only), sockstat
+            Observed(table is not None, asked, unasked, elsewhere, not options.only, translated.unread), sockstat
         ),
     }
 
@@ -249,7 +254,7 @@ def _live_by(
     host: Host,
 ) -> Dict[Key, List[Dict[str, Any]]]:
     """Whose live sockets are, of pools that are not ok, and of those of a destination that is asked for by name."""
-    live = [pool for pool in found if pool.live and pool.kind != pools.UDP]
+    live = [pool for pool in found if pool.live and pool.kind not in (pools.UDP, pools.SNAT)]
     wanted = [pool.key for pool in live if options.only or pool.level(options.thresholds) != pools.OK]
     clients = client_ports(port_range, reserved) - PortSet.of(table.listening | table.bound)
     return live_by.find(wanted[:_MOST_ASKED], clients, host.search)
@@ -321,6 +326,13 @@ def _unseen(sockstat: Mapping[str, Mapping[str, int]], table: SocketTable) -> in
 def _at_services(table: SocketTable) -> int:
     """Sockets in TIME_WAIT that block no port: those on ports that connect() does not choose."""
     return table.states[TIME_WAIT] - sum(map(table.time_wait.count, table.time_wait))
+
+
+def _unanswered(method: str, counted: Mapping[str, int]) -> Sequence[Unanswered]:
+    if method != "procfs" and findings.may_be_unanswered(counted):
+        with contextlib.suppress(SockDiagError):
+            return inet_diag.read_unanswered()
+    return ()
 
 
 def _listening_ports(method: str, proc: str) -> Set[int]:

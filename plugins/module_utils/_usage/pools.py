@@ -4,7 +4,8 @@
 
 A pool of the kind connect belongs to a source address, destination address and destination port: that is what a local
 port of a connect() without bind() has to be unique for. One of the kind bind belongs to a source address alone: bind()
-to port 0 chooses before there is a destination.
+to port 0 chooses before there is a destination. One of the kind snat is shared by all for whom this host translates
+source addresses.
 """
 
 import collections
@@ -14,6 +15,7 @@ from typing import AbstractSet, Counter, Iterable, List, Mapping, NamedTuple, Op
 from .._kernel.ports import MAX_PORT, PortRange, PortSet, is_of_second_half, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
+from .._nat.choice import Ports
 from .._sockets.live import Key
 from .._sockets.probe import PORT, Answer, Question
 from .._sockets.socket_table import SocketTable
@@ -21,13 +23,17 @@ from .binders import CHURN, Binders
 from .options import Only, Thresholds
 from .waiting import Waiting, lowest_blocking_tick
 
-CONNECT, BIND, UDP = "connect", "bind", "udp"
+CONNECT, BIND, UDP, SNAT = "connect", "bind", "udp", "snat"
 
 LEVELS = ("exhausted", "critical", "warning", "unknown", "ok")
 EXHAUSTED, CRITICAL, WARNING, UNKNOWN, OK = LEVELS
 
 # The kernel is asked from this share of the level warning on.
 NEAR = 0.9
+# Of a pool of the kind snat, whatever the options say: searches begin to fail where half of the ports are taken.
+SNAT_THRESHOLDS = Thresholds(0.5, 0.75)
+# How likely a search fails where that is worth a warning, and where it is critical.
+_SOMETIMES, _OFTEN = 1e-4, 1e-2
 # Clients that call bind() are worth a pool once they chose this share of the usable ports.
 _BOUND_SHARE = 0.1
 # By how much numbers of sockets have to differ before anything is concluded from that.
@@ -57,6 +63,32 @@ SURE = Doubt(sockets=0, bound=0, more=False, held=None, spare=0)
 UNSURE = Doubt(sockets=0, bound=0, more=True, held=None, spare=MAX_PORT)
 
 
+class Translation(NamedTuple):
+    """What only a pool of the kind snat has. ports: that NAT chooses from.
+
+    search_fails: how likely it is that no port is found for a connection whose own is taken: the kernel tries some 250
+    at most. full: whether none is left. dropped: connections, while the table was read. idle: that are open, and of
+    which nothing was heard for hours.
+    """
+
+    protocol: int
+    zone: int
+    ports: Ports
+    search_fails: float
+    full: bool
+    dropped: int
+    idle: int
+
+    def level(self, saturation: float) -> str:
+        """Connections are dropped before all ports are taken, so that whoever waits for that is late."""
+        counted = level_of(saturation, SNAT_THRESHOLDS)
+        if self.full or (self.dropped and counted != OK):
+            return EXHAUSTED
+        if counted in (EXHAUSTED, CRITICAL) or self.search_fails >= _OFTEN:
+            return CRITICAL
+        return WARNING if counted == WARNING or self.search_fails >= _SOMETIMES else OK
+
+
 class Pool(NamedTuple):
     """usable: ports that can be taken at all. live: those that connections have; states: how many in each state.
     waiting: closed ones that the kernel still knows. answer: what the kernel says, if it was asked. doubt: why what was
@@ -79,6 +111,7 @@ class Pool(NamedTuple):
     taken: Optional[int] = None
     held: int = 0
     syn_resent: int = 0
+    nat: Optional[Translation] = None
 
     @property
     def question(self) -> Question:
@@ -113,6 +146,8 @@ class Pool(NamedTuple):
 
     def level(self, thresholds: Thresholds) -> str:
         """As the kernel says where it was asked, and as counted where not."""
+        if self.nat:
+            return self.nat.level(self.saturation)
         counted = level_of(self.saturation, thresholds)
         if self.doubt.held or (self.answer and self.answer.lacks == PORT):
             return EXHAUSTED
@@ -289,7 +324,13 @@ def level_of(saturation: float, thresholds: Thresholds) -> str:
 
 
 def worst_level(pools: Sequence[Pool], usable: int, doubt: Doubt, thresholds: Thresholds) -> str:
-    """The level of the first of the pools, which are sorted. Where no port is usable, no connect() succeeds."""
+    """That of the worst of the pools, which are sorted. Where no port is usable, no connect() succeeds."""
+    local = _level_of_local([pool for pool in pools if pool.kind != SNAT], usable, doubt, thresholds)
+    return min([local, *(pool.level(thresholds) for pool in pools[:1])], key=LEVELS.index)
+
+
+def _level_of_local(pools: Sequence[Pool], usable: int, doubt: Doubt, thresholds: Thresholds) -> str:
+    """Of the ports of this host's own connections."""
     if doubt.held or not usable + doubt.spare:
         return EXHAUSTED
     if pools:

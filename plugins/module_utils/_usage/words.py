@@ -24,7 +24,7 @@ from .places import places, worst_place
 from .slow_half import slow_half
 
 if TYPE_CHECKING:
-    from ...plugin_utils._model import Finding, NotObserved, Pool, Usage
+    from ...plugin_utils._model import Finding, NotObserved, Pool, Translation, Usage
 
 DESTINATIONS_SHOWN = 5
 NAMESPACES_SHOWN = 10
@@ -39,6 +39,8 @@ _CHANGE, _SMALL_CHANGE = 1.25, 2.0
 
 # Findings about the current load of a destination: verdict and table are about nothing else.
 TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination-warning", "udp-ports")
+# Those about ports that this host gives to others: no sysctl of this collection helps.
+_OF_NAT = ("snat-exhausted", "snat-critical", "snat-warning")
 
 _WHERE_SET = "where it is made, as by --sysctl of podman and docker or securityContext.sysctls of a pod"
 
@@ -127,6 +129,7 @@ def _not_observed(one: "NotObserved") -> str:
         "sockets": "its sockets one by one",
         "udp": f"UDP ({format_some(number, 'socket')})" if number else "UDP",
         "destinations": f"what the kernel says of {format_some(number, 'destination')}{why_not}",
+        "nat": f"the ports of NAT{why_not}; {number} connections are tracked",
         "namespaces": f"{least}{format_some(number, 'other network namespace')} of this host"
         if number
         else f"other network namespaces of this host, if there are any{why_not}",
@@ -155,6 +158,9 @@ def _verdict(usage: "Usage") -> str:
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
     worst = pools[0]
     use, number = format_use(worst), f"{worst['blocked']} of {worst['usable']}"
+    if worst["nat"]:
+        what = "connections are dropped, " if level == "exhausted" else ""
+        return f"{level.upper()}: {what}NAT has given {number} ports {use} ({format_percent(worst['saturation'])})."
     if level == "unknown":
         return f"UNKNOWN: whether a local port is left {use} cannot be counted, and the kernel was not asked."
     if level != "exhausted":
@@ -231,7 +237,7 @@ def none_closed(pool: "Pool") -> str:
 
 def notable(usage: "Usage") -> "List[Finding]":
     """The findings that neither verdict nor table have told already."""
-    return [finding for finding in usage["findings"] if finding["id"] not in TOLD_BY_VERDICT]
+    return [finding for finding in usage["findings"] if finding["id"] not in (*TOLD_BY_VERDICT, *_OF_NAT)]
 
 
 def pool_table(pools: "Sequence[Pool]") -> List[str]:
@@ -271,6 +277,8 @@ def reason(usage: "Usage", worst: "Pool") -> str:
             f"Clients there call bind() before connect(). A port that is chosen so serves one connection: "
             f"{worst['live']} have not ended, {worst['time_wait']} are in TIME_WAIT, where none is reused.{slow}"
         )
+    if worst["nat"]:
+        return _reason_of_nat(worst, worst["nat"])
     if worst["kind"] == "udp" and not worst["usable"]:
         return "Every port of the range is reserved, for UDP as well."
     if worst["kind"] == "udp":
@@ -292,6 +300,19 @@ def reason(usage: "Usage", worst: "Pool") -> str:
     return f"{hold_time}, so one destination takes at most {rate}.{slow}"
 
 
+def _reason_of_nat(worst: "Pool", nat: "Translation") -> str:
+    """Who shares these ports, and what they allow for."""
+    states = ", ".join(f"{number} {state}" for state, number in Counter(worst["states"]).most_common()) or "none"
+    whose = "the rule names them" if nat["by_rule"] else "no rule that can be read says otherwise"
+    rate = f"{format_at_most(worst['usable'] / max(worst['hold_seconds'], 0.001))} new connections per second"
+    return (
+        f"Everybody behind this host shares the ports {nat['ports']} of {worst['source']} ({whose}): {worst['live']} "
+        f"have not ended ({states}), {worst['time_wait']} are closed and hold their port for "
+        f"{worst['hold_seconds']:g} s, so one destination takes at most {rate}. The search for a port is not "
+        "exhaustive: it fails before all are taken."
+    )
+
+
 def next_steps(usage: "Usage") -> List[str]:
     if usage["level"] == "unknown":
         hidden = usage["sysctls"].get(PORT_RANGE) is None
@@ -299,6 +320,9 @@ def next_steps(usage: "Usage") -> List[str]:
         return labelled("Next", _ASK[asked]) if asked in _ASK else []
     of_binders = bool(usage["pools"]) and usage["pools"][0]["kind"] == "bind"
     remedies = [one["remedy"] for one in usage["findings"] if of_binders and one["id"] == "bind-before-connect"]
+    of_nat = bool(usage["pools"]) and usage["pools"][0]["nat"] is not None
+    if of_nat and usage["level"] != "ok":
+        return labelled("Next", next((one["remedy"] for one in usage["findings"] if one["id"] in _OF_NAT), ""))
     remedies += [one["remedy"] for one in usage["findings"] if one["id"] in TOLD_BY_VERDICT]
     name = place_name(usage["namespace"])
     if remedies and name:
@@ -314,4 +338,4 @@ def format_use(pool: "Pool") -> str:
     """What the ports of a pool are for."""
     if pool["kind"] == "bind":
         return f"for bind() to {pool['source']}"
-    return f"towards {format_destination(pool)}" if pool["kind"] == "connect" else "for UDP"
+    return "for UDP" if pool["kind"] == "udp" else f"towards {format_destination(pool)}"

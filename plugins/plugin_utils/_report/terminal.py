@@ -55,7 +55,7 @@ SHORT = ("exhausted", "critical", "warning")
 _TONES = {"exhausted": BAD, "critical": BAD, "failed": BAD, "unreachable": BAD, "warning": POOR, "info": NORMAL}
 # Behind a level that is the kernel's.
 _KERNEL_SAYS = "*"
-_UNSEEN = {"namespaces": "other network namespaces", "udp": "UDP"}
+_UNSEEN = {"namespaces": "other network namespaces", "udp": "UDP", "nat": "NAT"}
 _HOWS: tuple[How, ...] = ("changed", "rolled_back", "would_change", "planned")
 
 

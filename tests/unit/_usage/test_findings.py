@@ -13,9 +13,10 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import features
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import Conntrack
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import ports_in_force
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings, stuck
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import findings, nat_findings, stuck
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.describe import describe_pool
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.nat import Nat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, Pool
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
@@ -47,7 +48,7 @@ def find(
         pools=pools,
         listening=(),
         overflows=0,
-        conntrack=conntrack,
+        nat=Nat(conntrack),
         counted=counted or {},
         recycle_lines=recycle_lines,
         port_lines=port_lines,
@@ -151,7 +152,8 @@ def test_syns_sent_again(opened: int, syns: int, timeouts: int, waiting: int, se
     found = find("6.18.44", pools=(described({"SYN_SENT": waiting}),), counted=counted)
     assert [one["severity"] for one in found.values()] == ([severity] if severity else [])
     if severity:
-        assert found["syn-retransmissions"]["evidence"] == {"opened": 5000, "sent_again": 100, "waiting": waiting}
+        evidence = {"opened": 5000, "sent_again": 100, "waiting": waiting, "unanswered": []}
+        assert found["syn-retransmissions"]["evidence"] == evidence
         assert "NAT without a free port" in found["syn-retransmissions"]["remedy"]
 
 
@@ -199,12 +201,12 @@ def test_states_from_a_tenth_of_the_ports_on(states: dict[str, int], identifiers
 
 
 def test_every_finding_is_documented_and_provoked() -> None:
-    source = Path(findings.__file__).read_text()
+    source = "".join(Path(module.__file__).read_text() for module in (findings, nat_findings))
     identifiers = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source)) | {kind.id for kind in stuck.KINDS}
     assert len(identifiers) >= 18
     of_fleets = set(re.findall(r'"(nat-gateway-[a-z]+)"', Path(gateways.__file__).read_text()))
     documented = set(re.findall(r"^## ([a-z0-9-]+)$", (ROOT / "docs/findings.md").read_text(), re.MULTILINE))
     assert documented == identifiers | of_fleets
-    provoked = ("test_findings.py", "test_field_cases.py", "test_nat_fleet.py")
+    provoked = ("test_findings.py", "test_field_cases.py", "test_nat.py", "test_nat_fleet.py")
     tests = "".join((ROOT / "tests/integration" / name).read_text() for name in provoked) + Path(__file__).read_text()
     assert [one for one in sorted(identifiers) if f'"{one}"' not in tests] == []

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._nat import xtables
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.claims import legacy_rules
 
 
@@ -38,15 +39,18 @@ OTHER = part("comment", bytes(256))
     ],
 )
 def test_translated(matches: bytes, target: str, ports: str) -> None:
-    assert str(legacy_rules.translated(matches, part(target, bytes(24)))) == ports
+    for layout in xtables.LAYOUTS:
+        head = bytes(layout.size)
+        rule = head + matches + part(target, bytes(24))
+        assert str(legacy_rules.translated(rule, len(head + matches), layout)) == ports
 
 
 @given(st.binary(max_size=400))
 def test_whatever_comes(rubbish: bytes) -> None:
-    for family in legacy_rules._FAMILIES:
-        for matches, target in legacy_rules._entries(rubbish, family):
+    for layout in xtables.LAYOUTS:
+        for entry, target_at in xtables.entries(rubbish, layout):
             with contextlib.suppress(struct.error):
-                legacy_rules.translated(matches, target)
+                legacy_rules.translated(entry, target_at, layout)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes CAP_NET_RAW")
@@ -57,7 +61,7 @@ def test_a_table_that_is_not_there_is_not_asked_for(tmp_path: Path, monkeypatch:
         asked.append(level)
         return answer
 
-    monkeypatch.setattr(legacy_rules, "_ask", ask)
+    monkeypatch.setattr(xtables, "_ask", ask)
     (tmp_path / "net").mkdir()
     (tmp_path / "net/ip_tables_names").write_text("filter\n")
     assert legacy_rules.find(str(tmp_path)) == (legacy_rules.PortSet(), False)

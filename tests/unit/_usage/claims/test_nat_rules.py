@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortSet
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._nat import nft
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.claims import nat_rules
 
 EQ, NEQ, LTE, GTE = 0, 1, 3, 5
@@ -109,7 +110,12 @@ def test_whatever_comes(rubbish: bytes) -> None:
 
 def test_a_module_is_not_loaded_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(nat_rules, "_dump", lambda _kind: asked.append(True) or [])
+
+    def netlink(_protocol: int) -> object:
+        asked.append(True)
+        raise OSError
+
+    monkeypatch.setattr(nft, "Netlink", netlink)
     (tmp_path / "modules").write_text("nf_conntrack 172032 4 - Live 0x0\n")
     if not Path("/sys/module/nf_tables").exists():
         nat_rules.find(str(tmp_path))
