@@ -40,6 +40,31 @@ options:
     ini:
       - section: callback_fleet_report
         key: directory
+  merge:
+    description:
+      - Reports to merge into this one, those of slices, of AWX, or of hosts that report by themselves. Each is a
+        C(report.json), a directory that has one, a pattern of those, or a file C(HOST.json) with what
+        M(netops.ephemeral_ports.port_usage_info) returned on a host.
+      - Of a host that several tell of, the one counts that was made last. Those hosts, files that cannot be read, and
+        hosts of the inventory that are in none of them are named.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: ephemeral_ports_merge
+    env:
+      - name: EPHEMERAL_PORTS_MERGE
+  earlier:
+    description:
+      - Reports of earlier days, given as those of O(merge). The report then tells what has changed since the last day,
+        which levels, findings and hosts, and which destinations are fuller each day.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: ephemeral_ports_earlier
+    env:
+      - name: EPHEMERAL_PORTS_EARLIER
 requirements:
   - C(netops.ephemeral_ports.fleet_report) in C(callbacks_enabled), for playbooks other than those of this collection
 seealso:
@@ -60,6 +85,11 @@ EXAMPLES = r"""
 # The playbooks of the collection need nothing but the directory:
 #
 # ansible-playbook netops.ephemeral_ports.diagnose -i inventory -e ephemeral_ports_report=~/reports/ports
+
+# One report over those of slices, compared with earlier ones:
+#
+# ansible-playbook netops.ephemeral_ports.report -i inventory -e ephemeral_ports_report=~/reports/today \
+#   -e '{"ephemeral_ports_merge": ["slices/*"], "ephemeral_ports_earlier": ["~/reports/2026-*"]}'
 """
 
 import sys
@@ -79,8 +109,11 @@ from ansible.template import Templar
 from ..plugin_utils import _gateway, _preload
 from ..plugin_utils._model import Gateway, Meta, Report
 from ..plugin_utils._report.collect import Fleet, is_ours
+from ..plugin_utils._report.days import compare
+from ..plugin_utils._report.earlier import find
 from ..plugin_utils._report.files import write_report
 from ..plugin_utils._report.group import make_report
+from ..plugin_utils._report.merge import Merging
 from ..plugin_utils._report.terminal import BAD, GOOD, NORMAL, POOR, summary_lines
 from ..plugin_utils._task_result import reason_alone, reason_given
 from ..plugin_utils._version import collection_version
@@ -94,6 +127,7 @@ if TYPE_CHECKING:
 
 COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLE = "ephemeral_ports_report"
+LISTS = ("ephemeral_ports_merge", "ephemeral_ports_earlier")
 TITLE = "EPHEMERAL PORTS"
 # Stdout callbacks of ansible-core for people. What derives from one of them is for people, too.
 PACKAGES = ("ansible.plugins.callback", "ansible_collections.ansible.builtin.plugins.callback")
@@ -113,6 +147,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._started = _now()
         self._playbooks: list[str] = []
         self._directory: object = None
+        self._merge: list[Path] = []
+        self._earlier: list[Path] = []
         self._play: Play | None = None
         self._lost: dict[str, Any] = {}
         self._for_people = _is_for_people(C.DEFAULT_STDOUT_CALLBACK)
@@ -145,11 +181,19 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         if self._fleet.has_gateways():
             for name in self._fleet.lost():
                 self._fleet.hosts[name].gateway = self._gateway_of(name)
-        if not self._fleet.hosts:
+        merging = Merging()
+        for path in self._merge:
+            merging.take(path)
+        merging.take_run(self._fleet.hosts.values(), _now())
+        if not merging.hosts and not merging.files:
             return
-        if len(self._fleet.hosts) == 1 and not self._directory:
+        if len(merging.hosts) == 1 and not self._directory:
             return
-        report = make_report(self._fleet.hosts, self._meta())
+        report = make_report(merging.hosts, self._meta())
+        if self._merge:
+            report["merged"] = merging.told(self._expected())
+        if self._earlier:
+            report["days"] = compare(report["hosts"], self._earlier)
         self._print_summary(report)
         if self._directory:
             self._write(report, self._directory)
@@ -169,11 +213,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         """As ansible-core does it for itself from 2.21 on: documented variables are values of options."""
         manager = play.get_variable_manager()
         variables = manager.get_vars(play=play) if manager else {}
-        chosen = {}
-        if variables.get(VARIABLE):
-            chosen[VARIABLE] = Templar(loader=play.get_loader(), variables=variables).template(variables[VARIABLE])
-        self.set_options(var_options=chosen)
+        templar = Templar(loader=play.get_loader(), variables=variables)
+        named = [name for name in (VARIABLE, *LISTS) if variables.get(name)]
+        self.set_options(var_options={name: templar.template(variables[name]) for name in named})
+        self._merge, self._earlier = (find(self.get_option(name) or []) for name in ("merge", "earlier"))
         return self.get_option("directory")
+
+    def _expected(self) -> list[str]:
+        """Hosts of the inventory, of which each should be in one of the merged reports."""
+        manager = self._play.get_variable_manager() if self._play else None
+        groups = manager.get_vars(play=self._play).get("groups", {}) if manager else {}
+        return [name for name in groups.get("all", []) if name not in ("localhost", "127.0.0.1")]
 
     def _gateway_of(self, name: str) -> Gateway | None:
         """Of a host that did not get so far as to be observed: it is missing in the sum of its gateway."""

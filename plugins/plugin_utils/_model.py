@@ -650,7 +650,10 @@ class Change(ApplyResult):
 
 
 class HostReport(TypedDict):
-    """A host in the report. usage: before a change, usage_after: after one that stands. users: of the last trace."""
+    """A host in the report. usage: before a change, usage_after: after one that stands. users: of the last trace.
+
+    gateway: that the inventory names, of a host that was lost.
+    """
 
     name: str
     state: State
@@ -663,6 +666,7 @@ class HostReport(TypedDict):
     changes: list[Change]
     stress: list[LoadResult]
     outcome: HostOutcome | None
+    gateway: Gateway | None
 
 
 class FindingExample(TypedDict):
@@ -807,10 +811,77 @@ class Meta(TypedDict):
     check_mode: bool
 
 
+class MergedFile(TypedDict):
+    """A report that was taken in. error: why it was not, or not as a whole."""
+
+    path: str
+    hosts: int
+    ended: str | None
+    error: str | None
+
+
+class Clash(TypedDict):
+    """A host of which several reports tell. counts: the one that was made last."""
+
+    host: str
+    files: list[str]
+    counts: str
+
+
+class Merged(TypedDict):
+    """What the report was put together from. missing: hosts of the inventory that are in none of the files."""
+
+    files: list[MergedFile]
+    clashes: list[Clash]
+    missing: list[str]
+
+
+class ChangedLevel(TypedDict):
+    host: str
+    before: Level
+    after: Level
+
+
+class FindingChange(TypedDict):
+    """first_seen: when the first of the earlier reports with it was made, None where it is new."""
+
+    id: str
+    hosts: int
+    names: list[str]
+    first_seen: str | None
+
+
+class Growing(TypedDict):
+    """A destination that is fuller each day, with its saturation on those days and now."""
+
+    host: str
+    destination: str
+    saturations: list[float]
+
+
+class Days(TypedDict):
+    """What has changed since the last of the days of earlier reports."""
+
+    files: list[MergedFile]
+    days: list[str]
+    worse: list[ChangedLevel]
+    better: list[ChangedLevel]
+    new: list[FindingChange]
+    gone: list[FindingChange]
+    growing: list[Growing]
+    appeared: list[str]
+    disappeared: list[str]
+
+
 class Report(TypedDict):
-    """schema counts up where a field is removed or means something else. hosts: by name."""
+    """schema counts up where a field is removed or means something else. hosts: by name.
+
+    merged, days: where other reports were merged, or earlier ones compared.
+    """
 
     schema: int
     meta: Meta
     summary: Summary
+    merged: Merged | None
+    days: Days | None
     hosts: list[HostReport]

@@ -299,3 +299,51 @@ def test_serial_limit_and_rescue(controller: Controller) -> None:
     assert states(controller.report()) == {"web01": "observed", "web02": "observed", "web03": "observed"}
     assert controller.report()["hosts"][1]["error"] is None
     assert controller.report()["summary"]["levels"]["unknown"] == 1
+
+
+def test_slices_side_by_side_are_one_report(controller: Controller, tmp_path: Path) -> None:
+    """By ansible-runner, as AWX runs the slices of a job; then what has changed since."""
+    hosts = {f"web{number:02}": {} for number in range(1, 5)} | {"gone": HOSTS["gone"]}
+    for number, limit in enumerate(("web01,web02", "web03,gone"), 1):
+        private = tmp_path / f"runner{number}"
+        (private / "inventory").mkdir(parents=True)
+        named = {name: {"ansible_connection": "local", **more} for name, more in hosts.items()}
+        (private / "inventory/hosts.json").write_text(json.dumps({"all": {"hosts": named}}))
+        (private / "limit").write_text(limit)
+    source = """
+import sys, threading
+import ansible_runner
+from pathlib import Path
+def run(directory):
+    done = ansible_runner.run(
+        private_data_dir=directory, playbook="netops.ephemeral_ports.diagnose", quiet=True,
+        limit=Path(directory, "limit").read_text(), extravars={"ephemeral_ports_report": directory + "/report"},
+    )
+    assert done.rc in (0, 4), done.stdout.read()
+threads = [threading.Thread(target=run, args=(one,)) for one in sys.argv[1:]]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    environment = {**controller.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    controller.in_namespace(source, *(str(tmp_path / f"runner{one}") for one in (1, 2)), environment=environment)
+
+    together = json.dumps({"ephemeral_ports_merge": [f"{tmp_path}/runner*/report"]})
+    options = ("-e", together, "-e", f"ephemeral_ports_report={controller.reports}")
+    done = controller.play("report", hosts=hosts, options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = controller.report()
+    answered = dict.fromkeys(("web01", "web02", "web03"), "observed")
+    assert states(report) == {"gone": "unreachable", **answered}
+    assert [one["hosts"] for one in report["merged"]["files"]] == [2, 2]
+    assert report["merged"]["missing"] == ["web04"]
+    assert "Put together from 2 reports." in summary(done)
+    assert "1 host of the inventory in no report: web04." in summary(done)
+
+    again = json.dumps({"ephemeral_ports_earlier": [str(controller.reports)]})
+    new = tmp_path / "new"
+    done = controller.play("diagnose", hosts=hosts, options=("-e", again, "-e", f"ephemeral_ports_report={new}"))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert controller.report(new)["days"]["appeared"] == ["web04"]
+
+    done = controller.play("report", hosts=hosts)
+    assert "give the reports as ephemeral_ports_merge" in done.stdout

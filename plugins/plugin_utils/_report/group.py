@@ -48,6 +48,8 @@ def make_report(hosts: Mapping[str, Host], meta: Meta) -> Report:
         "schema": SCHEMA,
         "meta": meta,
         "summary": summarise(ordered),
+        "merged": None,
+        "days": None,
         "hosts": [host.report() for host in ordered],
     }
 

@@ -153,6 +153,7 @@ class Host:
             "changes": self.changes,
             "stress": self.loads,
             "outcome": self.outcome,
+            "gateway": self.gateway,
         }
 
 

@@ -33,6 +33,7 @@ from ...module_utils._usage.places import places, worst_place
 from ...module_utils._usage.words import at_services, notable, reason, scope, told_places, verdict
 from .._model import Change, GatewayGroup, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
 from .._text.gateways import told_of
+from .._text.merged import told_of_days, told_of_merged
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
     format_answer,
@@ -99,6 +100,8 @@ def view(report: Report) -> View:
         "findings": summary["findings"],
         "destinations": summary["destinations"][:DESTINATIONS],
         "more_destinations": max(0, len(summary["destinations"]) - DESTINATIONS),
+        "merged": told_of_merged(report["merged"]) if report["merged"] else [],
+        "changed": told_of_days(report["days"]) if report["days"] else [],
         "gateways": [_gateway(group) for group in summary["gateways"]],
         "waves": summary["waves"],
         "with_states": _acted(summary),

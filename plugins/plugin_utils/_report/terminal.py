@@ -32,6 +32,7 @@ from .._model import (
     User,
 )
 from .._text.gateways import is_short, told_of
+from .._text.merged import told_of_days, told_of_merged
 from .._text.wording import (
     format_change,
     format_counts,
@@ -72,6 +73,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
     summary, hosts = report["summary"], report["hosts"]
     lines = [
         *_counts(summary, any(map(latest_usage, hosts)), report["meta"]["check_mode"], width),
+        *_together(report, width),
         *_scope(hosts, width),
         *_worst(hosts, width),
         *_gateways(summary["gateways"], width),
@@ -95,6 +97,18 @@ def _counts(summary: Summary, observed: bool, check_mode: bool, width: int) -> l
     lost = summary["states"]["failed"] or summary["states"]["unreachable"]
     tone = BAD if lost else _TONES.get(found[0], GOOD) if found else NORMAL
     return [Line(line, tone) for line in wrap(text, width)]
+
+
+def _together(report: Report, width: int) -> list[Line]:
+    """What it was put together from, and what has changed."""
+    merged, days = report["merged"], report["days"]
+    texts = told_of_merged(merged) if merged else []
+    lines = [line for text in texts for line in _paragraph(text, width, 0)]
+    if days:
+        first, *changes = told_of_days(days)
+        lines += [Line(""), *_paragraph(first, width, 0)]
+        lines += [line for text in changes for line in _paragraph(text, width, 2)]
+    return lines
 
 
 def _scope(hosts: Sequence[HostReport], width: int) -> list[Line]:

@@ -32,7 +32,7 @@ def printed(number: int, row: Row) -> str:
 
     ends = f"{endpoint(row.source, row.port)} {endpoint(row.address, row.remote_port)}"
     timer = f"03:{row.left_ms // 10:08X}"
-    return f"{number:4d}: {ends} {row.state:02X} 00000000:00000000 {timer} 00000000     0        0 0 3\n"
+    return f"{number:4d}: {ends} {row.state:02X} 00000000:00000000 {timer} {row.resent:08X}     0        0 0 3\n"
 
 
 @given(st.integers(0, 9999999), st.integers(1, 12), st.data(), PORTS, PORTS, st.integers(0, 6000))
@@ -69,6 +69,18 @@ def test_ten_thousand_rows_and_more(tmp_path: Path) -> None:
     (tmp_path / "net/tcp").write_text(text)
     table = procfs.read_sockets(PortRange(20000, 39999), PortSet(), str(tmp_path))
     assert table.time_wait.count((source, address, 80)) == 12000
+
+
+def test_syns_sent_again_are_counted(tmp_path: Path) -> None:
+    """Of connections that wait, and of no others."""
+    source, address = (socket.inet_aton(text) for text in ("192.0.2.1", "192.0.2.2"))
+    states = [(2, 1), (2, 0), (2, 7), (1, 3), (6, 2)]
+    rows = [Row(state, source, 20000 + number, address, 80, 0, resent) for number, (state, resent) in enumerate(states)]
+    (tmp_path / "net").mkdir()
+    text = "  sl  local_address ...\n" + "".join(printed(number, row) for number, row in enumerate(rows))
+    (tmp_path / "net/tcp").write_text(text)
+    table = procfs.read_sockets(PortRange(20000, 39999), PortSet(), str(tmp_path))
+    assert table.syn_resent == {(source, address, 80): 2}
 
 
 def test_a_damaged_file_is_an_error_not_a_short_count(tmp_path: Path) -> None:

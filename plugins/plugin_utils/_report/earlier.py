@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reports that were written before: of slices, of hosts that report by themselves, of other days.
+
+Files are enough of a history: each has one host a line, is never changed, and is read once, line by line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TextIO
+
+from .._border import NotUnderstoodError, clean, parse
+from .._model import HostReport, Usage
+from .host import Host
+
+SCHEMA = 1
+_HOSTS = '"hosts": ['
+
+
+class UnreadableError(Exception):
+    """A file is no report, or cannot be read; says why."""
+
+
+@dataclass
+class Look:
+    """What a report says of a host. ended: when that report was made, ISO 8601 in UTC."""
+
+    source: str
+    ended: str
+    host: HostReport
+
+
+def find(given: Iterable[str]) -> list[Path]:
+    """Files, from paths of files, of directories with a report.json, and patterns, each once. Absent ones stay."""
+    found: list[Path] = []
+    for text in given:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            found.append(path / "report.json")
+        elif any(sign in path.name for sign in "*?[") or any(sign in str(path.parent) for sign in "*?["):
+            found += sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor) if path.anchor else path)))
+        else:
+            found.append(path)
+    files = (one / "report.json" if one.is_dir() else one for one in found)
+    return list(dict.fromkeys(files))
+
+
+def read(path: Path) -> Iterator[Look]:
+    """A report.json, or what port_usage_info returned on one host, named by the file. Raises UnreadableError."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from _read(path, file)
+    except OSError as error:
+        raise UnreadableError(str(error.strerror or error)) from error
+    except (NotUnderstoodError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"it is no report: {clean(str(error), 200)}") from error
+
+
+def _read(path: Path, file: TextIO) -> Iterator[Look]:
+    head: dict[str, Any] = {}
+    for number, line in enumerate(file):
+        if line.rstrip() == _HOSTS:
+            ended = _ended(head)
+            yield from (_look(path, ended, json.loads(one)) for one in _lines(file))
+            return
+        name, _colon, value = line.rstrip("\n,").partition(": ")
+        if number and not line.startswith('"'):  # not as this collection writes it
+            break
+        if name in ('"schema"', '"meta"'):
+            head[name.strip('"')] = json.loads(value)
+    file.seek(0)
+    yield from _read_whole(path, json.load(file))
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """A report that was cut off is no report, but what comes before that was read already."""
+    for line in file:
+        text = line.strip().rstrip(",")
+        if text == "]":
+            return
+        if text:
+            yield text
+    raise ValueError("it ends within its hosts")
+
+
+def _read_whole(path: Path, value: object) -> Iterator[Look]:
+    """As other programs write it."""
+    if not isinstance(value, Mapping):
+        raise NotUnderstoodError("expected a dictionary")
+    if value.get("kind") == "usage":
+        modified = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+        host = Host(path.stem)
+        host.on_usage(parse(Usage, value))
+        yield Look(str(path), modified, host.report())
+        return
+    ended = _ended(value)
+    hosts = value.get("hosts")
+    if not isinstance(hosts, list):
+        raise NotUnderstoodError("hosts are missing")
+    for one in hosts:
+        yield _look(path, ended, one)
+
+
+def _ended(head: Mapping[str, Any]) -> str:
+    if head.get("schema") != SCHEMA:
+        raise NotUnderstoodError(f"its schema is {head.get('schema')!r}, not {SCHEMA}")
+    meta = head.get("meta")
+    ended = datetime.fromisoformat(str(meta.get("ended") if isinstance(meta, Mapping) else None))
+    return ended.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def _look(path: Path, ended: str, value: object) -> Look:
+    """Reports of versions before the field gateway have none."""
+    whole = {"gateway": None, **value} if isinstance(value, Mapping) else value
+    return Look(str(path), ended, parse(HostReport, whole))
+
+
+def host_of(report: HostReport) -> Host:
+    """As if it had just been heard of."""
+    return Host(
+        report["name"],
+        usage=report["usage"],
+        usage_after=report["usage_after"],
+        users=report["users"],
+        plan=report["plan"],
+        changes=report["changes"],
+        loads=report["stress"],
+        outcome=report["outcome"],
+        error=report["error"],
+        unreachable=report["state"] == "unreachable",
+        gateway=report["gateway"],
+    )
