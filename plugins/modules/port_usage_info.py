@@ -626,6 +626,14 @@ journal:
     keys:
       net.ipv4.tcp_tw_reuse: {before: "2", applied: "1"}
     asked: 8080,30000-32767
+other_dropins:
+  description:
+    - What M(netops.ephemeral_ports.sysctl_dropin) has set by other files than O(path), as in RV(journal), so that a
+      plan can tell how many ports there were before. Empty unless O(detail=full), and for everybody but root.
+  type: list
+  elements: dict
+  returned: success
+  sample: []
 not_observed:
   description:
     - What RV(level) says nothing about.

@@ -353,6 +353,7 @@ class Usage(NamespaceUsage):
     reserved_in_files: LongText
     port_lines: list[PortLine]
     gateway: Gateway | None
+    other_dropins: list[AppliedBefore]
     uptime: float
     namespaces: list[NamespaceUsage]
     namespaces_observed: int

@@ -17,6 +17,8 @@ import pytest
 from jinja2 import Environment
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import parse_ports, parse_range
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import run as usage_run
+from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.outcome import broken_promises
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.plan import make_plan
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.policy import PolicyError
@@ -24,11 +26,13 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._template i
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
 from .conftest import RELEASES
-from .dropin import DROPIN, RANGE, RESERVED, get, present
+from .dropin import DROPIN, RANGE, RESERVED, STATE, get, present
 from .inside import ROOT, private
 from .network import Network, connect_for_real, observed
 
 HOST = "198.18.0.1"
+SECOND = DROPIN.with_name("99-zz-second.conf")
+OPTIONS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
 LOW, HIGH = 32768, 60999
 WIDE = "10240 65535"
 TEMPLATE = ROOT / "roles/timewait_remediate/templates/99-zz-ephemeral-ports.conf.j2"
@@ -288,6 +292,24 @@ def test_a_slip_that_leaves_no_port() -> None:
         network.listen(HOST, 443)
         assert connect_for_real((HOST, 443)) == 0
     assert get(RANGE) == f"{LOW} {HIGH}"
+
+
+@private
+def test_a_second_dropin_reserves_a_port_that_the_first_has_opened() -> None:
+    """There are more ports than before this collection, so nothing has to be accepted."""
+    with Network(LOW, HIGH, HOST):
+        Remediated()
+        state_dir = str(STATE)
+        usage = usage_run.run({**OPTIONS, "detail": "full", "path": str(SECOND), "state_dir": state_dir}, False)
+        assert [(one["path"], sorted(one["keys"])) for one in usage["other_dropins"]] == [
+            (str(DROPIN), sorted(usage["other_dropins"][0]["keys"]))
+        ]
+        plan: Any = make_plan(usage, {"reserve": [40000]}, str(SECOND))
+        content = "".join(f"{one['key']} = {one['wanted']}\n" for one in plan["dropin"])
+        present(content, path=str(SECOND), on_conflict="warn")
+        assert (get(RANGE), get(RESERVED)) == (WIDE, "40000")
+        own = usage_run.run({**OPTIONS, "detail": "full", "path": str(DROPIN), "state_dir": state_dir}, False)
+        assert [one["path"] for one in own["other_dropins"]] == [str(SECOND)]
 
 
 @private

@@ -10,7 +10,7 @@ from .._kernel import sysctl
 from .._sockets.known import Known
 from . import durable_file, namespace_journal
 from .durable_file import FileState
-from .journal import History, Snapshot, journal_path, load_journal
+from .journal import History, Snapshot, journal_path, load_journal, load_journals
 from .namespace_journal import Entry
 
 
@@ -76,6 +76,16 @@ def find_applied(path: str, state_dir: str) -> Optional[Applied]:
     return Applied(
         target, origin.values, applied.values, journal.history.asked, _text(origin.file), _text(applied.file) or ""
     )
+
+
+def find_other_dropins(path: str, state_dir: str) -> List[Dict[str, Any]]:
+    """What this collection has set by other drop-ins, in the order in which a loader reads them."""
+    target = os.path.realpath(path)
+    return [
+        {"path": dropin, "keys": _keys(history.origin.values, history.applied.values), "asked": history.asked}
+        for dropin, history in ((one, journal.history) for one, (_path, journal) in load_journals(state_dir).items())
+        if history and dropin != target
+    ]
 
 
 def _interrupted(target: str, history: Optional[History], pending: Snapshot) -> Applied:

@@ -36,7 +36,7 @@ _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 # One observation asks the kernel about so many destinations at most.
 _MOST_ASKED = 10
 # What a network namespace has in common with the others.
-_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "gateway", "uptime")
+_OF_HOST = ("kind", "kernel", "reserved_in_files", "port_lines", "gateway", "other_dropins", "uptime")
 # Nobody has to be told whose the network namespace of the module is.
 _NOT_NEEDED = dict.fromkeys(("cookie", "name", "owner", "pid", "program"))
 # What a new network namespace has, and what is assumed of one whose sysctls cannot be read. That no port is reused
@@ -228,6 +228,7 @@ def observe_namespace(
         "claims": None,
         "journal": None,
         "gateway": None,
+        "other_dropins": [],
         "listening_ports": table and _listening(table, proc),
         "sockets": table and describe_sockets(table),
         "time_wait_at_services": table and _at_services(table),

@@ -14,4 +14,6 @@ def run(options: Dict[str, Any], _check: bool) -> Dict[str, Any]:
     if options["detail"] != "full":
         return observe.observe(checked)
     found = applied.find_applied(options["path"], options["state_dir"])
-    return observe.observe(checked, applied=found, elsewhere=applied.find_elsewhere(options["state_dir"]))
+    usage = observe.observe(checked, applied=found, elsewhere=applied.find_elsewhere(options["state_dir"]))
+    usage["other_dropins"] = applied.find_other_dropins(options["path"], options["state_dir"])
+    return usage

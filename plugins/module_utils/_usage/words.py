@@ -203,7 +203,7 @@ def outlook(worst: "Pool") -> str:
         trend += f", {format_number(forecast['rate'])} now"
     rate = f"{format_number(recent)} connections/s closed over the last {seconds} s{trend}"
     if worst["level"] == "exhausted":
-        return f"{rate}. Attempts that fail are not closed, so that no rate shows how many are wanted."
+        return f"{rate}. Attempts that fail leave nothing to count, so more may be wanted than this rate."
     critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
     at_that = "if this goes on," if slope else "at that rate"
     if exhausted:

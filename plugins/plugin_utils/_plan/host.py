@@ -28,14 +28,16 @@ from .._model import AppliedKey, Claim, PortLine
 class Host:
     """What decides of a usage.
 
-    port_range, reserved: what is in force. own: what this collection has set, and what it was before. asked: reserved
-    ports that it was asked for by name. tcp: ports of listeners. udp: ports of UDP services; udp_clients: those that a
-    client seems to have. lines: of sysctl files other than our drop-in.
+    port_range, reserved: what is in force. own: what this collection has set by this drop-in, and what it was before;
+    others_of_ours: the same of its other drop-ins. asked: reserved ports that it was asked for by name. tcp: ports of
+    listeners. udp: ports of UDP services; udp_clients: those that a client seems to have. lines: of sysctl files other
+    than our drop-in.
     """
 
     kernel: Mapping[str, Any]
     sysctls: Mapping[str, str | None]
     own: Mapping[str, AppliedKey]
+    others_of_ours: tuple[Mapping[str, AppliedKey], ...]
     asked: PortSet
     port_range: PortRange
     reserved: PortSet
@@ -64,13 +66,15 @@ class Host:
         return self.sysctls[f"net.ipv4.{name}"]
 
     def before(self, key: str) -> str | None:
-        """The value as it would be without us: what somebody else has set since is not ours."""
-        current, own = self.sysctls[key], self.own.get(key)
-        if current is None or own is None:
-            return current
-        if key == RESERVED_PORTS:
-            return without_ours(own["before"], own["applied"], current)
-        return sysctl.with_blanks(own["before"]) if sysctl.same(key, current, own["applied"]) else current
+        """The value as it would be without this drop-in: what somebody else has set since is not ours."""
+        return _before(key, self.sysctls[key], self.own.get(key))
+
+    def usable_without_us(self) -> int:
+        """As many ports as there would be without any drop-in of this collection."""
+        without = {key: self.before(key) for key in (PORT_RANGE, RESERVED_PORTS)}
+        for other in reversed(self.others_of_ours):
+            without = {key: _before(key, value, other.get(key)) for key, value in without.items()}
+        return self.usable(without)
 
     def usable(self, sysctls: Mapping[str, str | None]) -> int:
         """Ports that connect() could take with these values."""
@@ -97,6 +101,7 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
             kernel=usage["kernel"],
             sysctls=sysctls,
             own=journal.get("keys", {}),
+            others_of_ours=tuple(one["keys"] for one in usage["other_dropins"]),
             asked=parse_ports(journal.get("asked", "")),
             port_range=port_range,
             reserved=reserved,
@@ -110,3 +115,11 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the input is not a result of netops.ephemeral_ports.port_usage_info: {error}") from error
+
+
+def _before(key: str, current: str | None, own: AppliedKey | None) -> str | None:
+    if current is None or own is None:
+        return current
+    if key == RESERVED_PORTS:
+        return without_ours(own["before"], own["applied"], current)
+    return sysctl.with_blanks(own["before"]) if sysctl.same(key, current, own["applied"]) else current

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS
+from ...module_utils._kernel.keys import PORT_RANGE
 from ...module_utils._kernel.ports import (
     FIRST_UNPRIVILEGED,
     KERNEL_RANGE,
@@ -107,7 +107,7 @@ def count(host: Host, widened: Decision, reserved: Decision) -> Decision:
 
 def check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: Decision, found: Found) -> None:
     """Ports that were found are not missed by anybody; those that a slip names may be all that there are."""
-    before, after = _usable_before(host), _usable(host, widened, reserved)
+    before, after = host.usable_without_us(), _usable(host, widened, reserved)
     lists = {"reserve": wish.reserve, "ip_local_reserved_ports": wish.ip_local_reserved_ports}
     new = range_ports(parse_range(widened.result or "")) - host.reserved_before
     named = {name: ports for name, ports in lists.items() if isinstance(ports, PortSet) and ports & new}
@@ -120,12 +120,6 @@ def check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: De
     if not named and found.reasons:
         advice = f"{found.whose(found.ports)}; name in do_not_reserve those that connections may take"
     raise PolicyError(f"{name}: {ports} leaves {left} of {widened.result}, and there are {before} today; {advice}")
-
-
-def _usable_before(host: Host) -> int:
-    """As many as there would be without us."""
-    without = {key: host.before(key) for key in (PORT_RANGE, RESERVED_PORTS)}
-    return host.usable(without)
 
 
 def _usable(host: Host, *decisions: Decision) -> int:

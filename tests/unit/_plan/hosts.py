@@ -39,6 +39,7 @@ def usage(
     udp_clients: Any = (),
     own: Any = None,
     asked: str = "",
+    others_of_ours: Any = (),
     **changes: str | None,
 ) -> dict[str, Any]:
     sysctls = {f"net.ipv4.{name}": value for name, value in {**DEFAULTS, **changes}.items()}
@@ -50,6 +51,7 @@ def usage(
         "port_lines": list(lines),
         "claims": list(claims),
         "journal": own and journal(own, asked),
+        "other_dropins": [journal(one, "") for one in others_of_ours],
     }
 
 

@@ -86,6 +86,9 @@ CASES: list[Case] = [
     ("all of our ports not named", {"ip_local_reserved_ports": "8080", "asked": "8080",
      "own": {"ip_local_reserved_ports": ("", "8080")}}, {},
      "ip_local_reserved_ports", None, "release", "Nobody asks for 8080 any more"),
+    ("named by a second drop-in of ours", {"ip_local_port_range": "10240 65535",
+     "others_of_ours": [{"ip_local_port_range": ("32768 60999", "10240 65535")}]}, {"reserve": [40000]},
+     "ip_local_reserved_ports", "40000", "set", "You named 40000"),
 ]  # fmt: skip
 
 

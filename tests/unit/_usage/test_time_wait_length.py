@@ -172,4 +172,4 @@ def test_a_client_that_keeps_failing_has_not_ended(tmp_path: Path) -> None:
     (pool,) = usage["pools"]
     assert (pool["level"], pool["rate"]["last_10s"], pool["trend"]) == ("exhausted", 0.0, None)
     assert pool["forecast"]["saturation"] >= 1
-    assert "Attempts that fail are not closed, so that no rate shows how many are wanted." in said(usage)
+    assert "Attempts that fail leave nothing to count, so more may be wanted than this rate." in said(usage)
