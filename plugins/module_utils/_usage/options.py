@@ -74,6 +74,7 @@ def check_thresholds(warning: float, critical: float) -> Thresholds:
 
 def parse_only(text: str) -> Only:
     """Read "ADDRESS", "ADDRESS:PORT" or "[IPV6]:PORT". Raises OptionError."""
+    _refuse_two_meanings(text)
     match = _ADDRESS_AND_PORT.match(text)
     address, port = (match.group(1) or match.group(2), match.group(3)) if match else (text, None)
     try:
@@ -84,3 +85,14 @@ def parse_only(text: str) -> Only:
     except ValueError as error:
         wanted = "ADDRESS, ADDRESS:PORT or [IPV6]:PORT with a literal address"
         raise OptionError(f"destination {text!r} is not {wanted}") from error
+
+
+def _refuse_two_meanings(text: str) -> None:
+    """2001:db8::1:80 is an address, and is what one writes who forgets the brackets of an address with a port."""
+    address, _colon, last = text.rpartition(":")
+    try:
+        ipaddress.IPv6Address(text), ipaddress.IPv6Address(address)
+    except ValueError:
+        return
+    if last.isdecimal():
+        raise OptionError(f"destination {text!r} can mean two: write [{text}], or [{address}]:{last} with a port")

@@ -11,7 +11,7 @@ from typing import Any
 from ...module_utils._dropin.journal import DROPIN
 from ...module_utils._dropin.ownership import without_ours
 from ...module_utils._kernel import features, keys, sysctl
-from ...module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS
+from ...module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS, TIMESTAMPS, TW_RECYCLE, TW_REUSE
 from ...module_utils._kernel.ports import (
     FIRST_UNPRIVILEGED,
     PortRange,
@@ -95,6 +95,7 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
         raise ValueError("the services of this host were not observed; call port_usage_info with detail: full")
     try:
         sysctls = usage["sysctls"]
+        _check_numbers(sysctls)
         port_range, reserved = ports_in_force(sysctls)
         services, lines, journal = usage["listening_ports"], usage["port_lines"], usage.get("journal") or {}
         return Host(
@@ -115,6 +116,14 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the input is not a result of netops.ephemeral_ports.port_usage_info: {error}") from error
+
+
+def _check_numbers(sysctls: Mapping[str, str | None]) -> None:
+    """What stands in the drop-in as it was read."""
+    for key in (TIMESTAMPS, TW_REUSE, TW_RECYCLE):
+        value = sysctls[key]
+        if value is not None and not value.isdecimal():
+            raise ValueError(f"{key} is {value!r} on this host, and no number")
 
 
 def _before(key: str, current: str | None, own: AppliedKey | None) -> str | None:

@@ -15,3 +15,11 @@ from .hosts import usage
 def test_input_must_be_a_usage(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not a result of netops"):
         make_plan(wrong, {})
+
+
+@pytest.mark.parametrize("name", ["tcp_timestamps", "tcp_tw_reuse", "tcp_tw_recycle"])
+@pytest.mark.parametrize("value", ["1\nkernel.panic = 1", "", "yes", "-1"])
+def test_what_a_host_calls_a_number_is_one(name: str, value: str) -> None:
+    """It would stand in the drop-in as it was read."""
+    with pytest.raises(ValueError, match=f"{name} is .* on this host, and no number"):
+        make_plan(usage(**{name: value}), {})

@@ -35,3 +35,12 @@ def test_destination_option(text: str, expected: Only) -> None:
 def test_wrong_destination_option(text: str) -> None:
     with pytest.raises(OptionError, match="is not ADDRESS, ADDRESS:PORT or"):
         parse_only(text)
+
+
+def test_an_address_that_ends_like_a_port() -> None:
+    with pytest.raises(OptionError, match=r"can mean two: write \[2001:db8::1:80\], or \[2001:db8::1\]:80 with a port"):
+        parse_only("2001:db8::1:80")
+    whole = Only(socket.inet_pton(socket.AF_INET6, "2001:db8::1:80"), None)
+    assert parse_only("[2001:db8::1:80]") == whole
+    assert parse_only("2001:db8:0:0:0:0:1:80") == whole
+    assert parse_only("2001:db8::1:a") == Only(socket.inet_pton(socket.AF_INET6, "2001:db8::1:a"), None)
