@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# In the container of `ansible-test units` ansible-galaxy builds nothing; build/ is made by make.
+pytestmark = pytest.mark.skipif(not (ROOT / "build").exists(), reason="ansible-galaxy does not build here")
+
 # What the tarball may hold, by the first part of the path. The collection works with PARTS alone.
 PARTS = {"meta", "playbooks", "plugins", "roles"}
 USED = PARTS | {"CHANGELOG.md", "COPYING", "LICENSES", "README.md", "SECURITY.md", "changelogs", "docs"}

@@ -54,6 +54,7 @@ def copy_room(room: str, target: Path, right: str = "", wrong: str = "") -> None
     )
 
 
+@pytest.mark.skipif(not (ROOT / "build").exists(), reason="mypy finds the collection below build/, which make sets up")
 def test_misspelt_keys_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     for number, (room, right, wrong, _key, _kind) in enumerate(PLANTED):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...module_utils._kernel.ports import PortRange, PortSet, parse_ports, range_ports, union
+from ...module_utils._kernel.ports import PortSet, parse_ports, range_ports, union
 from .._border import clean
 from .._model import Claim, PortLine
 from .host import Host
@@ -38,9 +38,12 @@ class Found:
         return "; ".join(words.format(ports & some) for ports, words in reasons if ports & some)
 
 
-def find_others(host: Host, wish: Policy, after: PortRange) -> Found:
-    """In today's range, a UDP socket that is not connected is most likely a client that waits for an answer."""
-    reach, today = range_ports(after), range_ports(host.port_range)
+def find_others(host: Host, wish: Policy, reach: PortSet) -> Found:
+    """reach: what connect() can take after the plan, but for reservations.
+
+    In today's range, a UDP socket that is not connected is most likely a client that waits for an answer.
+    """
+    today = range_ports(host.port_range)
     reached = range_ports(host.range_before) | host.reserved_before
     every = [
         (host.tcp | (host.udp - today), "{} belong to services that listen"),

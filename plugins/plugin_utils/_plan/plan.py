@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils._dropin.journal import DROPIN
-from ...module_utils._kernel.ports import parse_range
 from ...module_utils._kernel.time_wait import reuse_in_force
 from .._model import Plan, SustainableRate
 from .decision import Decision
 from .host import Host, read_usage
 from .others import find_others
 from .policy import read_policy
-from .port_range import check_what_is_left, count, plan_range, refuse_to_cover
+from .port_range import check_what_is_left, count, plan_range, reach, refuse_to_cover
 from .reserved import plan_reserved
 from .time_wait import plan_recycle, plan_reuse, plan_timestamps
 
@@ -31,7 +30,7 @@ def make_plan(usage: Mapping[str, Any], policy: Mapping[str, Any], dropin: str =
     """
     host, wish = read_usage(usage, dropin), read_policy(policy)
     widened = plan_range(host, wish)
-    found = find_others(host, wish, parse_range(widened.result or ""))
+    found = find_others(host, wish, reach(host, widened))
     reserved = plan_reserved(host, wish, found)
     widened = refuse_to_cover(host, widened, reserved, found)
     check_what_is_left(host, wish, widened, reserved, found)

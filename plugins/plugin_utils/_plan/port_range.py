@@ -54,8 +54,21 @@ def plan_range(host: Host, wish: Policy) -> Decision:
 
 def _range_of_a_file(host: Host) -> PortLine | None:
     """The last line by which somebody else chose another range than the kernel's own."""
+    line = _last_line(host)
+    return line if line and parse_range(line["means"] or "") not in _KERNEL_RANGES else None
+
+
+def _last_line(host: Host) -> PortLine | None:
     lines = [line for line in host.lines if line["key"] == PORT_RANGE and line["means"] and not line["refused"]]
-    return lines[-1] if lines and parse_range(lines[-1]["means"] or "") not in _KERNEL_RANGES else None
+    return lines[-1] if lines else None
+
+
+def reach(host: Host, widened: Decision) -> PortSet:
+    """The ports of the range after the plan; where it is ours no more, also those that a file may have chosen since."""
+    ports, line = range_ports(parse_range(widened.result or "")), _last_line(host)
+    if line and widened.wanted is None and PORT_RANGE in host.own:
+        ports |= range_ports(parse_range(line["means"] or ""))
+    return ports
 
 
 def _fixed_range(key: str, host: Host, wanted: PortRange) -> Decision:

@@ -10,6 +10,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.polic
 
 from .hosts import (
     NODE_PORTS,
+    NOMAD,
     PORTS_OF_OURS,
     REFUSED,
     Case,
@@ -86,6 +87,9 @@ CASES: list[Case] = [
     ("all of our ports not named", {"ip_local_reserved_ports": "8080", "asked": "8080",
      "own": {"ip_local_reserved_ports": ("", "8080")}}, {},
      "ip_local_reserved_ports", None, "release", "Nobody asks for 8080 any more"),
+    ("in a range that a file chose since ours", {"tcp": [49500], "lines": [NOMAD],
+     "own": {"ip_local_port_range": ("32768 47000", "32768 47000")}, "ip_local_port_range": "32768 47000"}, {},
+     "ip_local_reserved_ports", "49500", "set", "49500 belong to services"),
     ("named by a second drop-in of ours", {"ip_local_port_range": "10240 65535",
      "others_of_ours": [{"ip_local_port_range": ("32768 60999", "10240 65535")}]}, {"reserve": [40000]},
      "ip_local_reserved_ports", "40000", "set", "You named 40000"),
