@@ -456,8 +456,8 @@ def test_a_result_of_another_shape_is_refused_by_name() -> None:
         (
             {},
             (
-                "50 connections/s closed over the last 10 s, rising. Attempts that fail are not closed, so that no "
-                "rate shows how many are wanted."
+                "50 connections/s closed over the last 10 s, rising. Attempts that fail leave nothing to count, "
+                "so more may be wanted than this rate."
             ),
         ),
         (
