@@ -5,6 +5,7 @@
 import array
 import collections
 import itertools
+import re
 import sys
 from typing import Counter, Dict, Iterable, Iterator, Optional, Set, Tuple
 
@@ -23,6 +24,9 @@ TICK, PORT_LOW, PORT_HIGH = (0, 1, 2) if sys.byteorder == "little" else (3, 2, 1
 RECORD = "I"
 RECORD_SIZE = 4
 _PORT_SHIFT = 8
+_WANTED = re.compile(b"\1")
+# To find one of so many costs as much as to read them all.
+_RARE = 6
 
 
 def record(port: int, tick: int) -> int:
@@ -70,13 +74,21 @@ class TimeWaitExpiries:
         most = max((max(ticks) for ticks in every if ticks), default=None)
         return 0 if most is None else (most << self.shift) + (1 << self.shift - 1)
 
-    def histogram(self, destination: Destination) -> Counter[int]:
-        """Sockets of a destination per tick left, counted anew."""
-        return collections.Counter(self._column(destination, TICK))
+    def histogram(self, *destinations: Destination) -> Counter[int]:
+        """Sockets of these destinations per tick left, counted anew."""
+        return collections.Counter(b"".join(self._column(one, TICK) for one in destinations))
 
-    def ports(self, destination: Destination) -> Iterable[int]:
+    def ports(self, destination: Destination, pages: Optional[bytes] = None) -> Iterable[int]:
+        """The local port of each. pages: by the high byte of a port, whether it is wanted, and 1 if so; some more may
+        come along.
+        """
         raw = self._raw(destination)
-        return memoryview(raw[1:] + raw[:1]).cast("H")[::2]
+        ports = memoryview(raw[1:] + raw[:1]).cast("H")[::2]
+        if pages:
+            wanted = raw[PORT_HIGH::RECORD_SIZE].translate(pages)
+            if wanted.count(1) * _RARE < len(wanted):
+                return (ports[found.start()] for found in _WANTED.finditer(wanted))
+        return ports
 
     def ticks(self, destination: Destination) -> bytes:
         """What each has left."""
@@ -85,6 +97,9 @@ class TimeWaitExpiries:
     def low_bytes(self, destination: Destination) -> bytes:
         """The low byte of each local port."""
         return self._column(destination, PORT_LOW)
+
+    def high_bytes(self, destination: Destination) -> bytes:
+        return self._column(destination, PORT_HIGH)
 
     def _column(self, destination: Destination, number: int) -> bytes:
         return self._raw(destination)[number::RECORD_SIZE]
@@ -133,27 +148,39 @@ class SocketTable:
         """Sockets of a destination in any state."""
         return self.live[destination] + self.time_wait.count(destination)
 
-    def ports(self, destination: Destination) -> Iterable[int]:
-        """The local port of each of them."""
-        return itertools.chain(self.live_ports.get(destination, ()), self.time_wait.ports(destination))
+    def ports(self, destination: Destination, pages: Optional[bytes] = None) -> Iterable[int]:
+        """The local port of each of them; pages as above."""
+        return itertools.chain(self.live_ports.get(destination, ()), self.time_wait.ports(destination, pages))
+
+    def spread(self, destination: Destination) -> int:
+        """From the lowest to the highest of them there are so many ports at least."""
+        ports = self.live_ports.get(destination, ())
+        high = self.time_wait.high_bytes(destination) + bytes(port >> 8 for port in ports)
+        lowest = next(page for page in range(256) if page in high)
+        highest = next(page for page in range(255, -1, -1) if page in high)
+        return max(1, (highest - lowest - 1) * 256 + 2)
 
     def count_odd(self, destination: Destination) -> int:
         """How many of them have an odd local port."""
-        odd = self.time_wait.low_bytes(destination).translate(_PARITY).count(1)
+        odd = len(self.time_wait.low_bytes(destination).translate(None, _EVEN))
         return odd + sum(port & 1 for port in self.live_ports.get(destination, ()))
 
-    def count_recent(self, destination: Destination, least: int) -> Tuple[int, int]:
-        """Of those that are live, or have at least so many ticks left of TIME_WAIT: all, and those of an odd port."""
-        live = self.live_ports.get(destination, ())
-        is_recent = self.time_wait.ticks(destination).translate(bytes(tick >= least for tick in range(MAX_TICK + 1)))
-        is_odd = self.time_wait.low_bytes(destination).translate(_PARITY)
+    def count_recent(self, destination: Destination, least: int) -> int:
+        """How many of them are live, or have at least so many ticks left of TIME_WAIT."""
+        return self.live[destination] + self.time_wait.count(destination, least)
+
+    def has_recent(self, destination: Destination, least: int, odd: int) -> bool:
+        """Whether any of those has an odd local port, or an even one."""
+        is_recent = self.time_wait.ticks(destination).translate((bytes(least) + _ALL_FLAGGED)[: MAX_TICK + 1])
+        is_wanted = self.time_wait.low_bytes(destination).translate(_IS_ODD if odd else _IS_EVEN)
         # As one number each, since a loop in Python would take as long as all else.
-        both = int.from_bytes(is_recent, "big") & int.from_bytes(is_odd, "big")
-        odd = both.to_bytes(len(is_odd), "big").count(1)
-        return len(live) + is_recent.count(1), sum(port & 1 for port in live) + odd
+        both = int.from_bytes(is_recent, "big") & int.from_bytes(is_wanted, "big")
+        return both != 0 or any(port & 1 == odd for port in self.live_ports.get(destination, ()))
 
     def destinations(self) -> Set[Destination]:
         return set(self.live) | set(self.time_wait)
 
 
-_PARITY = bytes(byte & 1 for byte in range(256))
+_IS_ODD, _IS_EVEN = (bytes(byte & 1 == odd for byte in range(256)) for odd in (1, 0))
+_EVEN = bytes(range(0, 256, 2))
+_ALL_FLAGGED = b"\1" * (MAX_TICK + 1)

@@ -8,9 +8,10 @@ kernels have no halves: there, that no port is shared although so many destinati
 """
 
 import collections
-from typing import Collection, DefaultDict, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import DefaultDict, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._kernel.ports import PortRange, PortSet, client_ports, second_half
+from .._kernel.port_flags import PortFlags
+from .._kernel.ports import MAX_PORT, PortRange, PortSet, client_ports, second_half
 from .._kernel.tcp import Destination
 from .._kernel.time_wait import TIME_WAIT_MS
 from .._sockets.socket_table import SocketTable
@@ -36,15 +37,29 @@ _TOLD_FROM = 100
 _BY_CHANCE = 0.001
 
 
+class Source(NamedTuple):
+    """An address whose clients call bind(). ports: those of its sockets that may be theirs; chosen: how many of them
+    are. others: its destinations beside those.
+    """
+
+    ports: PortFlags
+    chosen: int
+    others: Sequence[Destination] = ()
+
+    def every_port(self, table: SocketTable) -> PortFlags:
+        """Those of all its sockets."""
+        return _union(table, self.others, start=self.ports) if self.others else self.ports
+
+
 class Binders(NamedTuple):
     """sockets: of all destinations, in any state. ports: chosen by bind(), as far as can be told. sources: those that
-    chose them, with the ports of all their sockets, and how many were chosen so. second_left: ports of the second half
-    that no socket has, at least.
+    chose them. second_left: ports of the second half that no socket has; at least, and not told apart where so few may
+    come, go or be passed over.
     """
 
     sockets: int
-    ports: Set[int]
-    sources: Dict[bytes, Tuple[Set[int], int]]
+    ports: PortFlags
+    sources: Dict[bytes, Source]
     second_left: int
 
 
@@ -77,32 +92,32 @@ def find_binders(
         return _without_halves(table, len(clients))
     second = second_half(port_range, clients)
     counts = {one: (table.count(one), _count_second(table, one, port_range)) for one in table.destinations()}
+    sockets = sum(number for number, _second in counts.values())
     least = max(0, lasts_ms - _RECENT_MS) >> table.time_wait.shift
     halves = _Halves(len(clients) - second, second)
     groups = [
         one for one in _groups(counts, halves.first) if _begins_with_second(table, one, least, halves, port_range)
     ]
     groups = _without_led_on(table, groups, len(clients), second, port_range)
-    by_source = {
-        source: _union((table.ports(one) for group in found for one in group.destinations), len(clients))
-        for source, found in _by_source(groups).items()
-    }
+    by_source = {source: _of_groups(table, found, len(clients)) for source, found in _by_source(groups).items()}
     suspects = _merged(by_source.values())
-    of_second = _of_second(suspects, port_range)
+    of_second = suspects.every_second(port_range.low + 1)
     chosen = _chosen(table, groups, suspects, of_second, len(of_second) >= second * _NEARLY)
     told = {one for group in groups for one in group.destinations}
-    others = _by_source(_Group(one[0], [one], 0, 0) for one in counts if one[0] in by_source and one not in told)
-    sources = {}
-    for source, ports in by_source.items():
-        number = len(ports) if ports is chosen else len(ports & chosen)
-        more = [table.ports(one) for group in others.get(source, ()) for one in group.destinations]
-        sources[source] = (ports.union(*more) if more else ports), number
-    return Binders(
-        sum(number for number, _second in counts.values()),
-        chosen,
-        sources,
-        _left(table, counts, second, of_second, port_range),
-    )
+    others: DefaultDict[bytes, List[Destination]] = collections.defaultdict(list)
+    for one in counts:
+        if one[0] in by_source and one not in told:
+            others[one[0]].append(one)
+    sources = {
+        source: Source(ports, len(ports if ports is chosen else ports & chosen), others[source])
+        for source, ports in by_source.items()
+    }
+    seconds = {one: number for one, (_all, number) in counts.items() if number}
+    left = second - sum(seconds.values())
+    if left <= second * (1 - _NEARLY):
+        free = PortFlags.of(clients).every_second(port_range.low + 1)
+        left = _left(table, seconds, free, of_second, sockets // CHURN)
+    return Binders(sockets, chosen, sources, left)
 
 
 def _groups(counts: Mapping[Destination, Tuple[int, int]], first: int) -> Iterator[_Group]:
@@ -128,15 +143,13 @@ def _begins_with_second(table: SocketTable, group: _Group, least: int, halves: _
     free ports by seconds, so that near the limit of a client that calls connect() the first half is used up only now
     and then; but it is never clearly less used than the second.
     """
-    recent, second = 0, 0
-    for one in group.destinations:
-        number, odd = table.count_recent(one, least)
-        recent, second = recent + number, second + (number - odd if port_range.low % 2 else odd)
-    if recent in (0, group.sockets):
-        return True
     first_used = (group.sockets - group.second) / max(1, halves.first)
     second_used = group.second / max(1, halves.second)
-    return second > 0 and (first_used < _MOSTLY or second_used >= first_used * _CLEARLY)
+    if first_used < _MOSTLY or second_used >= first_used * _CLEARLY:
+        parity = (port_range.low + 1) % 2
+        if any(table.has_recent(one, least, parity) for one in group.destinations):
+            return True
+    return sum(table.count_recent(one, least) for one in group.destinations) in (0, group.sockets)
 
 
 def _without_led_on(
@@ -144,14 +157,13 @@ def _without_led_on(
 ) -> List[_Group]:
     """Without those that connect() led into the second half, as programs with ports of their own hold the first."""
     led_on: List[_Group] = []
-    own: Set[int] = set()
+    own = PortFlags()
     for group in sorted((one for one in groups if one.is_even and one.sockets >= most * _LARGE), key=_size):
-        first_left = most - second - len(own - _of_second(own, port_range))
+        first_left = most - second - len(own.every_second(port_range.low))
         if own and group.sockets - group.second >= first_left * _NEARLY:
             led_on.append(group)
-            continue
-        ports = _union(map(table.ports, group.destinations), most)
-        own |= ports if _are_close(ports) else set()
+        elif _are_close(table, group):
+            own = _union(table, group.destinations, start=own)
     return [group for group in groups if group not in led_on] if led_on else groups
 
 
@@ -159,8 +171,12 @@ def _size(group: _Group) -> int:
     return group.sockets
 
 
-def _are_close(ports: Set[int]) -> bool:
-    return len(ports) >= (max(ports) - min(ports) + 1) * _DENSE
+def _are_close(table: SocketTable, group: _Group) -> bool:
+    """Whether its ports lie close together. Most are told by the first of the tests, which costs little."""
+    if len(group.destinations) == 1 and group.sockets < table.spread(group.destinations[0]) * _DENSE:
+        return False
+    ports = _union(table, group.destinations)
+    return len(ports) >= ports.spread() * _DENSE
 
 
 def _by_source(groups: Iterable[_Group]) -> Dict[bytes, List[_Group]]:
@@ -171,42 +187,38 @@ def _by_source(groups: Iterable[_Group]) -> Dict[bytes, List[_Group]]:
 
 
 def _chosen(
-    table: SocketTable, groups: Sequence[_Group], suspects: Set[int], of_second: Set[int], is_second_full: bool
-) -> Set[int]:
+    table: SocketTable, groups: Sequence[_Group], suspects: PortFlags, of_second: PortFlags, is_second_full: bool
+) -> PortFlags:
     """Those of the second half, and those of groups that were led into the first: the second is full, or they were
     chosen by hand.
     """
     even = [group for group in groups if group.is_even]
     if is_second_full and len(even) == len(groups):
         return suspects
-    found = [of_second]
-    for group in even:
-        ports = set().union(*map(table.ports, group.destinations))
-        if is_second_full or (group.sockets >= _FEW and _are_close(ports)):
-            found.append(ports)
-    return _merged(found)
+    found = [group for group in even if is_second_full or (group.sockets >= _FEW and _are_close(table, group))]
+    return _union(table, (one for group in found for one in group.destinations), start=of_second)
 
 
-def _left(
-    table: SocketTable,
-    counts: Mapping[Destination, Tuple[int, int]],
-    second: int,
-    used: Set[int],
-    port_range: PortRange,
-) -> int:
-    """Ports of the second half that no socket has. They are counted only where they may be none."""
-    by_count = second - sum(number for _all, number in counts.values())
-    if by_count > second * (1 - _NEARLY):
-        return by_count
-    for one in sorted(counts, key=lambda one: -counts[one][1]):
-        if len(used) >= second or not counts[one][1]:
+def _left(table: SocketTable, seconds: Mapping[Destination, int], free: PortFlags, used: PortFlags, few: int) -> int:
+    """Ports of the second half that no socket has. seconds: how many each destination has of it, free: all of it.
+
+    few: so many are as good as none.
+    """
+    free = free - used
+    left, read = len(free), 0
+    pages: Optional[bytes] = None
+    for one in sorted(seconds, key=seconds.__getitem__, reverse=True):
+        if left <= few:
             break
-        used = used | _of_second(set(table.ports(one)), port_range)
-    return max(0, second - len(used))
+        free.discard(table.ports(one, pages))
+        read += seconds[one]
+        if read * 2 >= left:  # it may be much less by now
+            left, read, pages = len(free), 0, free.pages()
+    return len(free)
 
 
 def _without_halves(table: SocketTable, number: int) -> Binders:
-    sources, chosen, sockets = {}, set(), 0
+    sources, sockets = {}, 0
     of_source: DefaultDict[bytes, List[Destination]] = collections.defaultdict(list)
     for one in table.destinations():
         of_source[one[0]].append(one)
@@ -215,11 +227,10 @@ def _without_halves(table: SocketTable, number: int) -> Binders:
         sockets += sum(counts)
         if sum(counts) < _TOLD_FROM or _chance_not_to_share(counts, number) > _BY_CHANCE:
             continue
-        ports = _union(map(table.ports, found), number)
+        ports = _union(table, found, number)
         if len(ports) >= sum(counts) * _NEARLY:
-            sources[source] = ports, len(ports)
-            chosen |= ports
-    return Binders(sockets, chosen, sources, 0)
+            sources[source] = Source(ports, len(ports))
+    return Binders(sockets, _merged(source.ports for source in sources.values()), sources, 0)
 
 
 def _chance_not_to_share(counts: Iterable[int], number: int) -> float:
@@ -237,20 +248,33 @@ def _count_second(table: SocketTable, destination: Destination, port_range: Port
     return table.count(destination) - odd if port_range.low % 2 else odd
 
 
-def _of_second(ports: Set[int], port_range: PortRange) -> Set[int]:
-    return ports.intersection(range(port_range.low + 1, port_range.high + 1, 2))
+def _of_groups(table: SocketTable, groups: Iterable[_Group], most: int) -> PortFlags:
+    return _union(table, (one for group in groups for one in group.destinations), most)
 
 
-def _union(every: Iterable[Iterable[int]], most: int) -> Set[int]:
-    """All ports. There are so many at most: once they are found, the rest need not be read."""
-    found: Set[int] = set()
-    for ports in every:
-        if len(found) >= most:
-            break
-        found.update(ports)
+def _union(
+    table: SocketTable,
+    destinations: Iterable[Destination],
+    most: int = MAX_PORT,
+    start: Optional[PortFlags] = None,
+) -> PortFlags:
+    """All ports of their sockets. There are so many at most: once they are found, the rest need not be read."""
+    found = start.copy() if start else PortFlags()
+    left, read = most - len(found), 0
+    for one in destinations:
+        found.add(table.ports(one))
+        read += table.count(one)
+        if read >= left:
+            left, read = most - len(found), 0
+            if left <= 0:
+                break
     return found
 
 
-def _merged(sets: Collection[Set[int]]) -> Set[int]:
-    """All of them. Large sets are slow to copy, and as a rule there is one."""
-    return next(iter(sets)) if len(sets) == 1 else set().union(*sets)
+def _merged(sets: Iterable[PortFlags]) -> PortFlags:
+    """All of them; as a rule there is one."""
+    every = iter(sets)
+    found = next(every, PortFlags())
+    for ports in every:
+        found = found | ports
+    return found

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What becomes of a pool, as the ages of its sockets in TIME_WAIT tell. Pure."""
 
+import itertools
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .trend import Rate, trend
@@ -130,14 +131,14 @@ def _ends(waiting: Waiting) -> _Ends:
         left = [waiting.younger(max(0, age)) for age in range(waiting.hold_ms, -step_ms, -step_ms)]
         return _Ends(0, left[0], {step: before - after for step, (before, after) in enumerate(zip(left, left[1:]))})
     ends: Dict[int, float] = {}
+    half = waiting.tick_ms // 2 + late_ms
     for tick, number in waiting.ticks.items():
         if tick:
-            first = last = (tick << waiting.shift) + waiting.tick_ms // 2 + late_ms
-        else:
-            first, last = 0, waiting.tick_ms + late_ms
-        steps = range(first // step_ms, last // step_ms + 1)
-        for step in steps:
-            ends[step] = ends.get(step, 0.0) + number / len(steps)
+            step = ((tick << waiting.shift) + half) // step_ms
+            ends[step] = ends.get(step, 0.0) + number
+    overdue = range((waiting.tick_ms + late_ms) // step_ms + 1)
+    for step in overdue:
+        ends[step] = ends.get(step, 0.0) + waiting.ticks.get(0, 0) / len(overdue)
     return _Ends(late_ms, sum(ends.values()), ends)
 
 
@@ -147,14 +148,15 @@ def _course(waiting: Waiting, ends: _Ends, live: int, rate: Rate, seen: float) -
     hold = (waiting.hold_ms + ends.late_ms) / 1000
     reach = seen * _REACH if rate.slope else 0.0
     steps = int((max(hold, reach) + step) / step) + 1
+    turn = min(steps, int(reach / step + 0.5))  # from there on the rate stays
+    each = [max(0.0, rate.now + rate.slope * ((index + 0.5) * step)) * step for index in range(turn)]
+    each += [max(0.0, rate.now + rate.slope * reach) * step] * (steps - turn)
+    closed = [0.0, *itertools.accumulate(each)]  # by so many steps from now on
+    free = itertools.accumulate(ends.ends.get(index, 0.0) for index in range(steps))
+    blocked = [live + ends.blocked]
+    blocked += [live + (ends.blocked - gone) + new for gone, new in zip(free, closed[1:])]
     held = hold / step
-    closed = [0.0]  # by so many steps from now on
-    blocked, left = [live + ends.blocked], ends.blocked
-    for index in range(1, steps + 1):
-        time = min((index - 0.5) * step, reach)
-        closed.append(closed[-1] + max(0.0, rate.now + rate.slope * time) * step)
-        left -= ends.ends.get(index - 1, 0.0)
-        over, whole = max(0.0, index - held), int(max(0.0, index - held))
-        ended = closed[whole] + (closed[whole + 1] - closed[whole]) * (over - whole)
-        blocked.append(live + left + closed[-1] - ended)
+    for index in range(int(held) + 1, steps + 1):
+        whole = int(index - held)
+        blocked[index] -= closed[whole] + (closed[whole + 1] - closed[whole]) * (index - held - whole)
     return _Course(step, blocked)

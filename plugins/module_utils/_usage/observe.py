@@ -4,11 +4,12 @@
 
 import contextlib
 from types import MappingProxyType
-from typing import AbstractSet, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._common.errors import SockDiagError, UnsupportedError
 from .._dropin.applied import NOWHERE, Applied, Elsewhere
 from .._kernel import counters, features, keys, namespaces, sysctl
+from .._kernel.port_flags import PortFlags
 from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, client_ports, left_out, ports_in_force
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
@@ -275,7 +276,7 @@ def _listening(table: SocketTable, proc: str) -> Dict[str, List[int]]:
     return {"tcp": sorted(table.listening), "udp": sorted(services), "udp_clients": sorted(clients)}
 
 
-def _pools(options: ScanOptions, table: SocketTable, usable: int, reuse: Reuse, held: AbstractSet[int]) -> List[Pool]:
+def _pools(options: ScanOptions, table: SocketTable, usable: int, reuse: Reuse, held: PortFlags) -> List[Pool]:
     """Those with the most blocked ports; for a named destination without sockets too."""
     found = [
         pools.connect_pool(one, table, usable, reuse, held)

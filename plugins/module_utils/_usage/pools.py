@@ -10,8 +10,9 @@ source addresses.
 
 import collections
 import heapq
-from typing import AbstractSet, Counter, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Counter, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .._kernel.port_flags import PortFlags
 from .._kernel.ports import MAX_PORT, PortRange, PortSet, is_of_second_half, usable_ports
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
@@ -163,7 +164,7 @@ class Pool(NamedTuple):
 
 
 def connect_pool(
-    destination: Destination, table: SocketTable, usable: int, reuse: Reuse, held: AbstractSet[int] = frozenset()
+    destination: Destination, table: SocketTable, usable: int, reuse: Reuse, held: Optional[PortFlags] = None
 ) -> Pool:
     """held: ports that bind() chose. Those that sockets of this destination have are not missing to it."""
     waiting = waiting_of(destination, table, reuse)
@@ -173,8 +174,7 @@ def connect_pool(
     pool = pool._replace(syn_resent=table.syn_resent[destination])
     if (reuse.never_seen or reuse.hidden) and _looks_unused(pool):
         pool = _without_reuse(pool)
-    own = len(held & set(table.ports(destination))) if held else 0
-    return _with_held(pool, len(held) - own)
+    return _with_held(pool, len(held) - held.among(table.ports(destination))) if held else pool
 
 
 def _with_held(pool: Pool, held: int) -> Pool:
@@ -187,25 +187,26 @@ def bind_pools(
 ) -> List[Pool]:
     """Those of sources whose clients call bind() before connect(), the most used first."""
     found = []
-    for source, (ports, chosen) in binders.sources.items():
-        held = set().union(*(table.holders.get(address, ()) for address in (source, *_ANY)))
+    for address, source in binders.sources.items():
+        held = set().union(*(table.holders.get(one, ()) for one in (address, *_ANY)))
         usable = usable_ports(port_range, reserved | PortSet.of(held), two_pass)
-        if chosen >= max(1, usable * _BOUND_SHARE):
-            found.append(_bind_pool(source, usable, len(ports) - len(held & ports), table, reuse))
+        if source.chosen >= max(1, usable * _BOUND_SHARE):
+            ports = source.every_port(table)
+            found.append(_bind_pool(address, usable, len(ports) - ports.among(held), table, reuse))
     return sorted(found, key=lambda pool: (-pool.blocked, pool.source))
 
 
 def _bind_pool(source: bytes, usable: int, taken: int, table: SocketTable, reuse: Reuse) -> Pool:
     """For bind() a port is taken whatever the state of the sockets that have it: nothing is reused."""
     destinations = [one for one in table.destinations() if one[0] == source]
-    ticks: Counter[int] = collections.Counter()
-    states: Counter[str] = collections.Counter()
-    for one in destinations:
-        ticks.update(table.time_wait.histogram(one))
-        states.update({name: table.live_states[one, number] for number, name in STATES.items()})
+    ticks = table.time_wait.histogram(*destinations)
+    states: Counter[int] = collections.Counter()
+    for (destination, state), number in table.live_states.items():
+        states[state] += number * (destination[0] == source)
     lasts_ms = reuse.lasts_ms()
     waiting = Waiting(ticks, lasts_ms, lasts_ms, table.time_wait.shift)
-    return Pool(BIND, (source, None, None), usable, sum(states.values()), dict(+states), waiting, taken=taken)
+    named = {name: states[number] for number, name in STATES.items() if states[number]}
+    return Pool(BIND, (source, None, None), usable, sum(named.values()), named, waiting, taken=taken)
 
 
 def waiting_of(destination: Destination, table: SocketTable, reuse: Reuse) -> Waiting:

@@ -48,7 +48,7 @@ class Waiting(NamedTuple):
     def blocking(self) -> int:
         """Those whose port may not be reused yet."""
         least = lowest_blocking_tick(self.hold_ms, self.lasts_ms, self.shift)
-        return sum(number for tick, number in self.ticks.items() if tick >= least)
+        return sum(number for tick, number in self.ticks.items() if tick >= least) if least else self.number
 
     @property
     def longest_left_ms(self) -> Optional[int]:
@@ -61,8 +61,11 @@ class Waiting(NamedTuple):
         return max((sum(self.ticks.get(tick + more, 0) for more in range(width)) for tick in self.ticks), default=0)
 
     def younger(self, age_ms: int) -> float:
-        """How many were closed within so long, ticks counted in proportion."""
-        return sum(number * self._share_younger(tick, age_ms) for tick, number in self.ticks.items())
+        """How many were closed within so long, a tick that is partly older in proportion."""
+        edge = self.lasts_ms - age_ms >> self.shift
+        last = self.lasts_ms >> self.shift
+        partly = sum(self.ticks.get(tick, 0) * self._share_younger(tick, age_ms) for tick in (edge, edge + 1))
+        return partly + sum(number for tick, number in self.ticks.items() if edge + 1 < tick <= last)
 
     def closed_per_second(self, window_ms: int) -> float:
         """Connections closed per second within the last window_ms, or within all the time that is known."""

@@ -31,6 +31,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.ag
     Aggregator,
 )
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.socket_table import (
+    SocketTable,
     TimeWaitExpiries,
     record,
 )
@@ -125,3 +126,33 @@ def test_expiries_are_counted_alike_with_and_without_a_histogram(sockets: list[t
     assert expiries.count(destination) == len(ticks) == sum(histogram.values())
     assert expiries.count(destination, lowest_blocking_tick(hold_ms)) == Waiting(histogram, hold_ms).blocking
     assert expiries.count((b"", b"", 81)) == 0
+
+
+@given(st.sets(st.integers(1, 65535), min_size=1, max_size=60), st.integers(0, 255), st.sampled_from([0, 1, 20]))
+def test_ports_of_some_pages(ports: set[int], page: int, live: int) -> None:
+    """None that is wanted is missing; and what is left out is not wanted."""
+    destination = (b"", b"", 80)
+    table = SocketTable()
+    for number, port in enumerate(sorted(ports)):
+        if number < live:
+            table.add_live(destination, 1, port)
+        else:
+            table.time_wait.add(destination, [record(port, 7)])
+    wanted = bytes(one == page for one in range(256))
+    found = set(table.ports(destination, wanted))
+    assert {port for port in ports if port >> 8 == page} <= found <= ports
+    assert set(table.ports(destination, bytes(256))) == set(table.live_ports.get(destination, ()))
+    assert table.spread(destination) <= max(ports) - min(ports) + 1 < table.spread(destination) + 512
+
+
+@given(st.lists(st.tuples(st.integers(1, 65535), st.integers(0, 255))), st.integers(0, 260), st.sampled_from([0, 1]))
+def test_recent_sockets(sockets: list[tuple[int, int]], least: int, odd: int) -> None:
+    destination = (b"", b"", 80)
+    table = SocketTable()
+    table.time_wait.add(destination, [record(*one) for one in sockets])
+    recent = [port for port, tick in sockets if tick >= least]
+    assert table.count_recent(destination, least) == len(recent)
+    assert table.has_recent(destination, least, odd) == any(port % 2 == odd for port in recent)
+    table.add_live(destination, 1, 7)
+    assert table.count_recent(destination, least) == len(recent) + 1
+    assert table.has_recent(destination, least, 1)

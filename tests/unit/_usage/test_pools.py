@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.port_flags import PortFlags
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.ports import PortRange, PortSet
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.time_wait import Reuse
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.probe import ADDRESS, PORT, Answer
@@ -153,7 +154,7 @@ def test_when_ports_may_be_reused_is_not_certain_enough_for_exhausted() -> None:
     ],
 )
 def test_doubt(sockets: int, second_left: int, unseen: int, more: bool) -> None:
-    doubt = pools.how_sure(Binders(sockets, set(range(7)), {}, second_left), RANGE.size, unseen, 0)
+    doubt = pools.how_sure(Binders(sockets, PortFlags(range(7)), {}, second_left), RANGE.size, unseen, 0)
     assert doubt == (sockets, 7, more, None, 0)
 
 
@@ -161,7 +162,7 @@ def test_ports_of_binders_are_missing_to_others_but_not_to_themselves() -> None:
     found = table()
     for port in range(40001, 40400, 2):
         found.add_live((HOST, PEER, 443), ESTABLISHED, port)
-    held = set(range(40001, 40600, 2))
+    held = PortFlags(range(40001, 40600, 2))
     own = pools.connect_pool((HOST, PEER, 443), found, RANGE.size, REUSE, held)
     other = pools.connect_pool((HOST, PEER, 444), found, RANGE.size, REUSE, held)
     assert (own.usable, own.blocked, other.usable, other.blocked) == (900, 200, 700, 0)
