@@ -53,6 +53,7 @@ options:
   warning_threshold:
     description:
       - Saturation (more than 0, at most 1) from which on a destination is at level V(warning).
+      - The pool of UDP is at V(warning) from 0.8 on, or from here on if that is more.
     type: float
     default: 0.4
   critical_threshold:
@@ -60,6 +61,7 @@ options:
       - Saturation from which on a destination is at level V(critical). At half of the ports the kernel has used up
         those that it tries first, and connect() becomes hundreds of times slower;
         see RV(kernel.two_pass_port_search).
+      - UDP has no such half. Its pool is V(critical) from 0.9 on, or from here on if that is more.
     type: float
     default: 0.5
   probe:

@@ -397,7 +397,7 @@ def test_all_ports_are_reserved() -> None:
     assert "close UDP sockets" not in said(usage)
 
 
-@pytest.mark.parametrize(("share", "level"), [(0.3, "ok"), (0.45, "warning"), (0.6, "critical"), (1.0, "exhausted")])
+@pytest.mark.parametrize(("share", "level"), [(0.6, "ok"), (0.85, "warning"), (0.95, "critical"), (1.0, "exhausted")])
 @pytest.mark.parametrize("detail", ["auto", "full"])
 @private
 def test_udp_sockets_use_up_the_range(detail: str, share: float, level: str) -> None:

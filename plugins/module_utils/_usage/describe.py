@@ -13,7 +13,7 @@ from .._sockets.probe import Answer
 from .._sockets.socket_table import SocketTable
 from . import forecast
 from .options import Thresholds
-from .pools import EXHAUSTED, SNAT_THRESHOLDS, Pool, Translation
+from .pools import EXHAUSTED, Pool, Translation
 
 # As nft names them.
 _FLAGS = (("random", RANDOM), ("fully-random", FULLY_RANDOM), ("persistent", PERSISTENT))
@@ -23,7 +23,7 @@ def describe_pool(pool: Pool, thresholds: Thresholds, live_by: Optional[List[Dic
     """One of the pools of a usage. live_by: whose the live sockets are, if that was asked."""
     source, address, port = pool.key
     waiting, level = pool.waiting, pool.level(thresholds)
-    critical = SNAT_THRESHOLDS.critical if pool.nat else thresholds.critical
+    critical = pool.limits(thresholds).critical
     foretold = forecast.forecast(waiting, _not_waiting(pool), pool.usable, critical, level == EXHAUSTED)
     return {
         "kind": pool.kind,

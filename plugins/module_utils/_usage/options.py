@@ -14,6 +14,8 @@ from .networks import Behind, check_behind
 # A result has to stay small: it goes through the controller's one main process.
 MAX_POOLS = 1000
 
+_UDP_WARNING, _UDP_CRITICAL = 0.8, 0.9
+
 _ADDRESS_AND_PORT = re.compile(r"(?:\[([^]]*)]|([^:]*))(?::([0-9]+))?\Z")
 
 
@@ -22,6 +24,11 @@ class Thresholds(NamedTuple):
 
     warning: float
     critical: float
+
+    @property
+    def of_udp(self) -> "Thresholds":
+        """Its search tries all ports alike, so that half of them are as good as none; from these on it gets long."""
+        return Thresholds(max(self.warning, _UDP_WARNING), max(self.critical, _UDP_CRITICAL))
 
 
 class Only(NamedTuple):

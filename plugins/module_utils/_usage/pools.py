@@ -149,7 +149,7 @@ class Pool(NamedTuple):
         """As the kernel says where it was asked, and as counted where not."""
         if self.nat:
             return self.nat.level(self.saturation)
-        counted = level_of(self.saturation, thresholds)
+        counted = level_of(self.saturation, self.limits(thresholds))
         if self.doubt.held or (self.answer and self.answer.lacks == PORT):
             return EXHAUSTED
         if self.answer and not self.answer.errno:
@@ -160,7 +160,12 @@ class Pool(NamedTuple):
 
     def is_near(self, thresholds: Thresholds) -> bool:
         """Whether it is worth to ask the kernel: at warning or nearly so, whatever is thought to be reusable."""
-        return self.in_use >= self.usable * thresholds.warning * NEAR
+        return self.in_use >= self.usable * self.limits(thresholds).warning * NEAR
+
+    def limits(self, thresholds: Thresholds) -> Thresholds:
+        if self.nat:
+            return SNAT_THRESHOLDS
+        return thresholds.of_udp if self.kind == UDP else thresholds
 
 
 def connect_pool(

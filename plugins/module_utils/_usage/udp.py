@@ -21,7 +21,7 @@ _NONE_WAITING = Waiting({}, 1)
 
 def may_be_near(sockstat: Sockstat, port_range: PortRange, reserved: PortSet, thresholds: Thresholds) -> bool:
     """Whether there are so many UDP sockets that the pool may be near the level warning."""
-    return udp_sockets(sockstat) >= len(client_ports(port_range, reserved)) * thresholds.warning * NEAR
+    return udp_sockets(sockstat) >= len(client_ports(port_range, reserved)) * thresholds.of_udp.warning * NEAR
 
 
 def udp_pool(states: Mapping[int, Mapping[int, int]], port_range: PortRange, reserved: PortSet) -> Pool:

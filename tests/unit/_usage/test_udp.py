@@ -27,7 +27,7 @@ def row(address: str, port: int, state: int) -> str:
     return f"   1: {address}:{port:04X} {'0' * len(address)}:0000 {state:02X} 0:0 00:00000000 00000000 0 0 7 2 0 0\n"
 
 
-@pytest.mark.parametrize(("number", "number6", "near"), [(35, 0, False), (36, 0, True), (20, 16, True), (0, 0, False)])
+@pytest.mark.parametrize(("number", "number6", "near"), [(71, 0, False), (72, 0, True), (40, 32, True), (0, 0, False)])
 def test_sockets_are_read_where_there_are_many(number: int, number6: int, near: bool) -> None:
     sockstat = {"UDP": {"inuse": number, "mem": 900}, "UDP6": {"inuse": number6}}
     assert udp.may_be_near(sockstat, RANGE, RESERVED, THRESHOLDS) is near
@@ -55,9 +55,9 @@ def test_a_port_counts_once_whoever_shares_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("taken", "answer", "level"),
     [
-        (30, None, "ok"),
-        (45, None, "warning"),
-        (60, None, "critical"),
+        (60, None, "ok"),
+        (85, None, "warning"),
+        (95, None, "critical"),
         (100, None, "exhausted"),
         (100, Answer(0, None, bytes(4), 40000, 3.0, 3), "critical"),
         (97, Answer(errno.EADDRINUSE, PORT, None, None, 9.0, 1), "exhausted"),
@@ -70,3 +70,11 @@ def test_the_level(taken: int, answer: Answer | None, level: str) -> None:
     assert (described["level"], described["blocked"], described["reusable"]) == (level, taken, 0)
     assert (described["source"], described["address"], described["port"]) == (None, None, None)
     assert described["rate"] == {"last_1s": 0.0, "last_10s": 0.0, "last_60s": 0.0}
+
+
+def test_thresholds_that_leave_more_room_count_for_udp_too() -> None:
+    """Half of the ports means nothing to its search; what a user calls enough does."""
+    pool = udp.udp_pool({port: {7: 1} for port in range(40000, 40096)}, RANGE, RESERVED)
+    assert pool.blocked / pool.usable > 0.9
+    assert pool.level(THRESHOLDS) == "critical"
+    assert pool.level(check_thresholds(0.97, 0.98)) == "ok"
