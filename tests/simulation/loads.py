@@ -48,6 +48,30 @@ LOADS = {
 }
 
 
+# Longer than the minute that ages show: what is seen of the night is nearly level, and says little of the morning.
+DAYS = {
+    f"{low} to {high}": Load(
+        lambda t, low=low, high=high: (low + high) / 2 - (high - low) / 2 * math.cos(2 * math.pi * t / 600),  # type: ignore[misc]
+        0,
+        260,
+        f"a day of 10 minutes, from its night: {low} to {high} per second",
+    )
+    for low, high in ((10, 50), (20, 50), (20, 60))
+}
+
+
+def best_share_good(rate: float, slope: float, seen: float, left: float, net: float) -> float:
+    """How many forecasts can be good at most where connections come at random, on an average.
+
+    Seen for so many seconds, the newest rate and the slope of a Poisson load have variances of 4 * rate / seen and
+    12 * rate / seen**3 at least, and a covariance of 6 * rate / seen**2 (Cramer and Rao, for a line, the rate about
+    level); connections still to come add rate * left. net: blocked ports more each second at the end of the way.
+    """
+    known = 4 * rate / seen * left**2 + 3 * rate / seen**3 * left**4 + 6 * rate / seen**2 * left**3
+    off = math.sqrt(known + (rate + slope * left / 2) * left) / net
+    return math.erf(allowed_error(left) / off / math.sqrt(2))
+
+
 class Past:
     """Connections by the time at which they were closed, in seconds since the load began."""
 

@@ -24,7 +24,10 @@ _UNEVEN = 0.25
 # A slope of so many standard errors is taken for none, one of three times as many nearly as it is.
 _NOISE = 1.5
 # How many standard errors a rate or slope may be off, and how many of a rate beside those of a slope.
-_APART, _TOGETHER = 2.0, 1.5
+_APART, _TOGETHER = 2.5, 2.0
+# A load that goes with the day bends, too slowly for a minute to show: by how much the slope may have changed within
+# that minute, as a share of the rate.
+_BEND = 0.5
 _QUIET_MS = 10000
 
 
@@ -118,11 +121,12 @@ def trend(waiting: Waiting, plain: bool = False) -> Trend:
     def rate(mean: float, slope: float) -> Rate:
         return Rate(max(0.0, mean + slope * back) * per_second, slope * per_second**2)
 
+    bend = _BEND * line.mean * end / bins.length**2 if line.spread else 0.0
     # The two errors have nothing to do with each other; of both at once a part is enough.
     return Trend(
         rate(line.mean, -line.slope * trusted),
-        rate(line.mean + off, -line.slope + _APART * slope_error),
-        rate(line.mean - off, -line.slope - _APART * slope_error),
+        rate(line.mean + off, -line.slope + _APART * slope_error + bend),
+        rate(line.mean - off, -line.slope - _APART * slope_error - bend),
         end / per_second,
     )
 
