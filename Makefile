@@ -19,7 +19,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
-	bench bench-fleet bench-namespaces system clean
+	bench bench-conntrack bench-fleet bench-namespaces system clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ matrix: .venv/test.stamp $(COLLECTION)  ## every ansible-core and managed Python
 
 bench:  ## what asking for sockets costs, side by side (about ten minutes; wants gcc)
 	@$(PYTHON) tests/benchmark/observe.py
+
+bench-conntrack: .venv/test.stamp  ## what it costs to read connection tracking, beside the kernel's own dump (a minute, as root)
+	@PYTHONPATH=scripts .venv/bin/python tests/benchmark/conntrack.py
 
 bench-namespaces:  ## what each network namespace costs, beside nsenter and ss (some minutes, as root; wants gcc)
 	@$(PYTHON) tests/benchmark/namespaces.py

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_counters
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._nat import ctnetlink, procfs, source_rules
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
 from . import router as routers
 from .inside import private
-from .network import observed
+from .network import Network, observed
 from .router import CLIENT6, MORE, SERVER, SERVER6, UDP, WAN, WAN6, many, router, same
 
 PLAIN = 64512
@@ -359,3 +361,22 @@ def test_a_large_range_with_few_entries_is_not_read() -> None:
         one.connect(many(1000))
         assert observed(detail="auto")["level"] == "ok"
     assert asked == []
+
+
+@private
+def test_diagnose_on_a_client_behind_nat() -> None:
+    """Its counters prove that no local port is missing, and its sockets are not read; who does not answer is named."""
+    with Network(40000, 40999, "198.18.0.1") as network:
+        assert network.leave_syn_sent(("198.18.0.1", 443), 20) == 20
+        deadline = time.monotonic() + 30
+        while read_counters()["TCPSynRetrans"] < 19:  # the first one was accepted
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        usage = observed(detail="auto")
+    assert usage["method"] == "sockstat"
+    assert usage["level"] == "ok"
+    found = finding(usage, "syn-retransmissions")
+    assert found["severity"] == "warning"
+    assert found["destination"] == "198.18.0.1:443"
+    assert "19 of them have sent it to 198.18.0.1:443 more than once. No local port is missing." in found["summary"]
+    assert "NAT without a free port" in said(usage)
