@@ -54,6 +54,7 @@ print(json.dumps([outcome, observe(method="{method}")]))
         "live": 0,
         "reusable": 0,
         "states": {},
+        "syn_resent": 0,
         "live_by": None,
         "hold_seconds": 60.0,
         "time_wait_seconds": 60.0,
