@@ -23,8 +23,8 @@ class ActionModule(RemediatingAction):
         variables = task_vars or {}
         self.prepare(variables)
         options = self.read_options(ARGUMENTS, self._task.args)
-        result: Result = dict.fromkeys(("usage", "plan", "applied", "error"))
-        result |= {"kind": "remediation", "changed": False, "check_mode": bool(self._task.check_mode)}
+        result: Result = dict.fromkeys(("usage", "plan", "applied", "namespaces_applied", "error"))
+        result |= {"kind": "remediation", "changed": False, "check_mode": bool(self._task.check_mode), "namespaces": []}
         try:
             self.remediate(result, options, variables)
         except StepFailedError as failure:

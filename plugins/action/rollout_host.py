@@ -12,6 +12,7 @@ from typing import Any, Literal
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.utils.unsafe_proxy import wrap_var
 
+from ..module_utils._sockets.known import OWN
 from ..plugin_utils import _border
 from ..plugin_utils._host_action import Result
 from ..plugin_utils._model import ApplyResult, Plan, StepResult, Usage
@@ -92,6 +93,12 @@ class ActionModule(RemediatingAction):
 
     def _read_remediation(self, given: Mapping[str, Any]) -> Result:
         options = self.read_options(REMEDIATION, _given({**given, "policy": _given(given.get("policy"))}))
+        if any(name != OWN for name in options["namespaces"]):
+            raise AnsibleActionFail(
+                "namespaces: a rollout sets no other network namespaces, for its gate does not judge them, and nothing "
+                "there can be on trial; leave them out (timewait_remediate_namespaces: []), and set them by the "
+                "playbook remediate"
+            )
         return {**options, "template": options["template"] or str(OWN_TEMPLATE), "trial": True}
 
     def _observe(self, turn: Turn) -> None:

@@ -14,6 +14,7 @@ description:
   - Observes the host with M(netops.ephemeral_ports.port_usage_info), decides as
     P(netops.ephemeral_ports.remediation_plan#filter) does, renders a sysctl.d file from a template, and applies it with
     M(netops.ephemeral_ports.sysctl_dropin).
+  - On request it sets running values of other network namespaces too, by M(netops.ephemeral_ports.namespace_sysctls).
   - Costs two module calls, and one task where these steps by themselves take three. The role
     C(netops.ephemeral_ports.timewait_remediate) consists of it.
   - Where the plan sets nothing, nothing is applied, and what an earlier run has set is rolled back.
@@ -27,6 +28,17 @@ options:
         left out is decided from what the host has. It is checked before the host is observed.
     type: dict
     default: {}
+  namespaces:
+    description:
+      - Other network namespaces of the host in which running values are set too, by the same policy, each by a plan of
+        its own. Names as O(netops.ephemeral_ports.port_usage_info#module:namespaces) takes them. A name that none has
+        is an error before anything is changed.
+      - What is set there does not last; RV(namespaces[].lasting_way) says how it would. What an earlier run has set in
+        one that is not named any more is rolled back.
+      - Cannot be used with O(trial).
+    type: list
+    elements: str
+    default: []
   template:
     description:
       - The template of the file, on the controller, found where M(ansible.builtin.template) finds one.
@@ -89,6 +101,7 @@ attributes:
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.sysctl_dropin
+  - module: netops.ephemeral_ports.namespace_sysctls
   - plugin: netops.ephemeral_ports.remediation_plan
     plugin_type: filter
 """
@@ -103,6 +116,11 @@ EXAMPLES = r"""
 # {% for setting in remediation_plan.dropin %}
 # {{ setting.key }} = {{ setting.wanted }}
 # {% endfor %}
+
+- name: Set a container and a pod too, until they are started anew
+  netops.ephemeral_ports.remediation:
+    template: 99-zz-ephemeral-ports.conf.j2
+    namespaces: [podman web, shop/web-1]
 
 - name: Predict the settings with node ports reserved, without an error where another file decides
   netops.ephemeral_ports.remediation:
@@ -136,6 +154,37 @@ applied:
   description: What M(netops.ephemeral_ports.sysctl_dropin) returned.
   type: dict
   returned: success, null where there was nothing to set, or something failed
+namespaces:
+  description: The plan for each of the other network namespaces, O(namespaces).
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    namespace:
+      description: Which one it is, as M(netops.ephemeral_ports.port_usage_info) says it.
+      type: dict
+      sample:
+        own: false
+        inode: 4026532345
+        cookie: 4711
+        name: null
+        owner: {kind: podman, name: web, id: 3f2c1d0e9b8a, container: null}
+        pid: 4242
+        program: nginx
+    plan:
+      description: What P(netops.ephemeral_ports.remediation_plan#filter) decided for it.
+      type: dict
+    lasting_way:
+      description:
+        - Nothing of it lasts. This says where the owner of the namespace sets it for ever, with lines to paste.
+      type: str
+      sample: |-
+        Give them to the container when it is made; they then stay over restarts:
+          docker run --name web --sysctl net.ipv4.tcp_tw_reuse=1 IMAGE
+namespaces_applied:
+  description: What M(netops.ephemeral_ports.namespace_sysctls) returned.
+  type: dict
+  returned: success, null where nothing was to be set there
 check_mode:
   description: Whether this is a prediction.
   type: bool

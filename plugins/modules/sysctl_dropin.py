@@ -226,6 +226,13 @@ late_writers:
   elements: str
   returned: success
   sample: [tuned]
+namespaces_set:
+  description:
+    - In how many other network namespaces M(netops.ephemeral_ports.namespace_sysctls) has set something, by its journal
+      in O(state_dir). This module leaves them alone.
+  type: int
+  returned: success
+  sample: 0
 on_trial:
   description:
     - Whether a change is on trial after this run, by the journal. In check mode, whether one would be after a run

@@ -434,6 +434,14 @@ class Plan(TypedDict):
     sustainable_rate: SustainableRate
 
 
+class NamespacePlan(TypedDict):
+    """The plan for another network namespace. lasting_way: words, and what to paste where; what is applied is lost."""
+
+    namespace: Namespace
+    plan: Plan
+    lasting_way: LongText
+
+
 # --- apply: sysctl_dropin
 
 
@@ -469,6 +477,7 @@ class ApplyResult(TypedDict):
     file: str
     settings: list[KeyResult]
     late_writers: list[str]
+    namespaces_set: int
     on_trial: bool
     recovered: bool
 
@@ -561,7 +570,10 @@ class LoadResult(TypedDict):
 
 
 class Remediation(TypedDict):
-    """Result of the action remediation; None where it did not come that far, or where the plan sets nothing."""
+    """Result of the action remediation; None where it did not come that far, or where the plan sets nothing.
+
+    namespaces, namespaces_applied: of other network namespaces.
+    """
 
     kind: Literal["remediation"]
     changed: bool
@@ -569,6 +581,8 @@ class Remediation(TypedDict):
     usage: Usage | None
     plan: Plan | None
     applied: ApplyResult | None
+    namespaces: list[NamespacePlan]
+    namespaces_applied: NamespaceApplyResult | None
     error: str | None
 
 
@@ -650,10 +664,17 @@ class Change(ApplyResult):
     check_mode: bool
 
 
+class ChangeElsewhere(NamespaceResult):
+    """What was set in another network namespace, or in check mode would have been, and how it would last."""
+
+    lasting_way: LongText
+    check_mode: bool
+
+
 class HostReport(TypedDict):
     """A host in the report. usage: before a change, usage_after: after one that stands. users: of the last trace.
 
-    gateway: that the inventory names, of a host that was lost.
+    elsewhere: the last change of other network namespaces. gateway: that the inventory names, of a host that was lost.
     """
 
     name: str
@@ -665,6 +686,7 @@ class HostReport(TypedDict):
     users: Users | None
     plan: Plan | None
     changes: list[Change]
+    elsewhere: list[ChangeElsewhere]
     stress: list[LoadResult]
     outcome: HostOutcome | None
     gateway: Gateway | None

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +16,11 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..module_utils._common.errors import OptionError
 from ..module_utils._common.shell import refuse_booleans
 from ..module_utils._dropin.journal import DROPIN
+from ..module_utils._sockets.known import OWN
 from . import _border, _template, _transport
 from ._host_action import OUTPUT, Answer, HostAction, Result
-from ._model import ApplyResult, Plan, Usage
+from ._model import ApplyResult, NamespaceApplyResult, Plan, Usage
+from ._plan.elsewhere import broken_elsewhere, plan_elsewhere, refused_elsewhere, wishes
 from ._plan.outcome import broken_promises, refused_wishes, wanted_state
 from ._plan.plan import make_plan
 from ._plan.policy import asked_ports, read_policy
@@ -39,6 +41,7 @@ DROPIN_OPTIONS: Spec = {
 OF_THE_TASK = ("ansible_facts", "diff", "warnings")
 OPTIONS: Spec = {
     "policy": {"type": "dict", "default": {}},
+    "namespaces": {"type": "list", "elements": "str", "default": []},
     "template": {"type": "str"},
     "on_refused": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
     **DROPIN_OPTIONS,
@@ -71,21 +74,37 @@ class RemediatingAction(HostAction):
         return dict(checked.validated_parameters)
 
     def remediate(self, result: Result, options: Result, task_vars: Result) -> None:
-        """Fill usage, plan, applied and changed of the result, step by step. Raises StepFailedError."""
+        """Fill usage, plan, applied and changed of the result, and those of other network namespaces, step by step.
+
+        Nothing is applied before everything is planned. Raises StepFailedError.
+        """
         place = {name: options[name] for name in ("path", "state_dir") if options[name] is not None}
         everything = {"detail": "full", "max_pools": 1, **place}
+        elsewhere = [name for name in options["namespaces"] if name != OWN]
+        if elsewhere and options["trial"]:
+            raise StepFailedError("namespaces: a trial is one of the drop-in alone; other network namespaces have none")
+        if elsewhere:
+            everything["namespaces"] = elsewhere
         usage = result["usage"] = self.ask("port_usage_info", everything, Usage, result, task_vars)
         try:
             plan = result["plan"] = wrap_var(make_plan(usage, options["policy"], options["path"] or DROPIN))
+            plans = result["namespaces"] = wrap_var(plan_elsewhere(usage, options["policy"]) if elsewhere else [])
         except ValueError as error:
             raise StepFailedError(str(error)) from error
-        refused = refused_wishes(plan, options["policy"])
+        refused = [*refused_wishes(plan, options["policy"]), *refused_elsewhere(plans, options["policy"])]
         if refused and options["on_refused"] == "fail":
             raise StepFailedError(f"not changed, because the plan refuses what you chose: {' '.join(refused)}")
         if refused:
             result["warnings"] = _together(result.get("warnings"), [f"refused: {one}" for one in refused])
+        self._apply_here(result, options, task_vars)
+        # A trial is that of the drop-in alone.
+        if plans or (usage["namespaces_set"] and not options["trial"]):
+            self._apply_elsewhere(result, options, task_vars)
+
+    def _apply_here(self, result: Result, options: Result, task_vars: Result) -> None:
+        plan = result["plan"]
         dropin = {name: options[name] for name in DROPIN_OPTIONS if options[name] is not None}
-        state = wanted_state(plan, usage, bool(options["trial"]))
+        state = wanted_state(plan, result["usage"], bool(options["trial"]))
         if state is None:
             return
         if state == "present":
@@ -95,7 +114,21 @@ class RemediatingAction(HostAction):
             "sysctl_dropin", {**dropin, "state": state}, ApplyResult, result, task_vars
         )
         result["changed"] = applied["changed"]
-        broken = broken_promises(plan, applied)
+        self._check_promises(broken_promises(plan, applied["settings"]))
+
+    def _apply_elsewhere(self, result: Result, options: Result, task_vars: Result) -> None:
+        plans = result["namespaces"]
+        known = {name: options[name] for name in ("state_dir", "lock_timeout") if options[name] is not None}
+        wanted = {"namespaces": wishes(plans), "asked_ports": asked_ports(options["policy"])}
+        try:
+            applied = self.ask("namespace_sysctls", {**known, **wanted}, NamespaceApplyResult, result, task_vars)
+        except StepFailedError as error:
+            raise StepFailedError(f"other network namespaces were not changed: {error}", error.of_a_crash) from error
+        result["namespaces_applied"] = applied
+        result["changed"] = result["changed"] or applied["changed"]
+        self._check_promises(broken_elsewhere(plans, applied))
+
+    def _check_promises(self, broken: Sequence[str]) -> None:
         if broken:
             raise StepFailedError(f"what was applied is not what was planned: {'; '.join(broken)}")
 

@@ -114,7 +114,8 @@ def tell(fleet: Fleet, name: str, kind: str, chance: random.Random, remediate: b
 
 def remediation(usage: Result | None, plan: Result | None = None, applied: Result | None = None) -> Result:
     steps = {"usage": usage, "plan": plan, "applied": applied}
-    return {"kind": "remediation", "changed": bool(applied), "check_mode": False, **steps, "error": None}
+    elsewhere: Result = {"namespaces": [], "namespaces_applied": None}
+    return {"kind": "remediation", "changed": bool(applied), "check_mode": False, **steps, **elsewhere, "error": None}
 
 
 def vary(kind: str, chance: random.Random) -> Result:

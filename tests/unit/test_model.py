@@ -28,7 +28,7 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "sysctl_dropin": (_model.ApplyResult,),
 }
 # They have a page of their own, to which the others refer.
-TOLD_ELSEWHERE = (_model.Usage, _model.Plan, _model.ApplyResult)
+TOLD_ELSEWHERE = (_model.Usage, _model.Plan, _model.ApplyResult, _model.NamespaceApplyResult)
 # Of every module, as Ansible's documentation says.
 COMMON = {"changed"}
 NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}

@@ -81,6 +81,7 @@ def test_what_is_not_set_has_the_default_of_timewait_remediate() -> None:
         assert defaults.pop(name) == sysctl_dropin.ARGUMENTS[name]["default"]
     assert (defaults.pop("trial"), defaults.pop("template")) == (False, OWN_TEMPLATE.name)
     del defaults["rollback_keys"]
+    assert defaults.pop("namespaces") == REMEDIATION["namespaces"]["default"]
     assert defaults.pop("on_refused") == REMEDIATION["on_refused"]["default"]
     seconds = defaults.pop("timeout")
     timeout = f"{{{{ timewait_remediate_timeout | default({seconds}) | int({seconds}) }}}}"

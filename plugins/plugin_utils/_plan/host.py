@@ -31,9 +31,10 @@ class Host:
     port_range, reserved: what is in force. own: what this collection has set by this drop-in, and what it was before;
     others_of_ours: the same of its other drop-ins. asked: reserved ports that it was asked for by name. tcp: ports of
     listeners. udp: ports of UDP services; udp_clients: those that a client seems to have. lines: of sysctl files other
-    than our drop-in.
+    than our drop-in. is_elsewhere: it is another network namespace of a host, which no file sets.
     """
 
+    is_elsewhere: bool
     kernel: Mapping[str, Any]
     sysctls: Mapping[str, str | None]
     own: Mapping[str, AppliedKey]
@@ -97,21 +98,23 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
         sysctls = usage["sysctls"]
         _check_numbers(sysctls)
         port_range, reserved = ports_in_force(sysctls)
-        services, lines, journal = usage["listening_ports"], usage["port_lines"], usage.get("journal") or {}
+        services, journal = usage["listening_ports"], usage.get("journal") or {}
+        is_elsewhere = not usage.get("namespace", {"own": True})["own"]
         return Host(
+            is_elsewhere=is_elsewhere,
             kernel=usage["kernel"],
             sysctls=sysctls,
             own=journal.get("keys", {}),
-            others_of_ours=tuple(one["keys"] for one in usage["other_dropins"]),
+            others_of_ours=tuple(one["keys"] for one in usage["other_dropins"] if not is_elsewhere),
             asked=parse_ports(journal.get("asked", "")),
             port_range=port_range,
             reserved=reserved,
-            reserved_in_files=parse_ports(usage["reserved_in_files"]),
+            reserved_in_files=parse_ports("" if is_elsewhere else usage["reserved_in_files"]),
             tcp=PortSet.of(services["tcp"]),
             udp=PortSet.of(services["udp"]),
             udp_clients=PortSet.of(services["udp_clients"]),
             claims=tuple(usage["claims"] or ()),
-            lines=tuple(line for line in lines if line["file"] != dropin),
+            lines=tuple(line for line in usage["port_lines"] if line["file"] != dropin and not is_elsewhere),
             first_port=int(sysctls[keys.UNPRIVILEGED_PORT_START] or FIRST_UNPRIVILEGED),
         )
     except (KeyError, TypeError) as error:

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
 from ...module_utils._kernel import sysctl
-from .._model import ApplyResult, Plan, Usage
+from .._model import KeyResult, NamespaceKeyResult, Plan, Usage
 from .policy import AUTO, LEAVE, Policy, read_policy
 
 
@@ -32,13 +32,13 @@ def refused_wishes(plan: Plan, policy: Mapping[str, Any]) -> list[str]:
     return [f"{one['key'].removeprefix('net.ipv4.')}: {one['reason']}" for one in refused]
 
 
-def broken_promises(plan: Plan, applied: ApplyResult) -> list[str]:
+def broken_promises(plan: Plan, applied: Sequence[KeyResult] | Sequence[NamespaceKeyResult]) -> list[str]:
     """Planned values that were not applied, in words."""
-    results = {one["key"]: one for one in applied["settings"]}
+    results = {one["key"]: one["after"] for one in applied}
     found = []
     for setting in plan["dropin"]:
         key, wanted = setting["key"], setting["wanted"] or ""
-        after = results[key]["after"] if key in results else None
+        after = results.get(key)
         if after is None or not sysctl.same(key, after, wanted):
             found.append(f"{key} is {after or 'not set'}, planned was {wanted or 'empty'}")
     return found

@@ -38,9 +38,9 @@ def plan_range(host: Host, wish: Policy) -> Decision:
     if isinstance(wish.ip_local_port_range, PortRange):
         return _fixed_range(key, host, wish.ip_local_port_range)
     wanted = _widest(host.range_before, host.first_port)
-    chosen = _range_of_a_file(host) if wanted != host.range_before else None
+    chosen = _who_chose(host) if wanted != host.range_before else None
     if chosen is not None:
-        reason = f"{place(chosen)} chose {chosen['means']}, so auto does not widen it"
+        reason = f"{chosen}, so auto does not widen it"
         overrule = f"to overrule, choose ip_local_port_range: {wanted}"
         return not_carried(host, key, current, f"{reason}; {overrule}.")
     if wanted == host.port_range:
@@ -52,10 +52,15 @@ def plan_range(host: Host, wish: Policy) -> Decision:
     return Decision(key, current, str(wanted), "set", f"Ports below {wanted.low} stay free for services.")
 
 
-def _range_of_a_file(host: Host) -> PortLine | None:
-    """The last line by which somebody else chose another range than the kernel's own."""
+def _who_chose(host: Host) -> str | None:
+    """Who chose another range than the kernel's own: the last line of a file, or whoever made a network namespace."""
+    if host.is_elsewhere:
+        is_new = host.range_before in _KERNEL_RANGES
+        return None if is_new else f"Somebody chose {host.range_before} for this network namespace"
     line = _last_line(host)
-    return line if line and parse_range(line["means"] or "") not in _KERNEL_RANGES else None
+    if line is None or parse_range(line["means"] or "") in _KERNEL_RANGES:
+        return None
+    return f"{place(line)} chose {line['means']}"
 
 
 def _last_line(host: Host) -> PortLine | None:

@@ -12,11 +12,29 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._border import NotUnderstoodError, clean, parse
-from .._model import ApplyResult, HostOutcome, LoadResult, Plan, Remediation, StepResult, Usage, Users
+from .._model import (
+    ApplyResult,
+    HostOutcome,
+    LoadResult,
+    NamespaceApplyResult,
+    Plan,
+    Remediation,
+    StepResult,
+    Usage,
+    Users,
+)
 from .host import Host
 
 COLLECTION = "netops.ephemeral_ports"
-ACTIONS = ("port_usage_info", "port_users_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
+ACTIONS = (
+    "port_usage_info",
+    "port_users_info",
+    "sysctl_dropin",
+    "namespace_sysctls",
+    "curl_stress",
+    "remediation",
+    "rollout_host",
+)
 
 _REASON_LENGTH = 2000
 
@@ -111,6 +129,8 @@ class Fleet:
 def _take_remediation(host: Host, result: object, check: bool) -> None:
     remediation = parse(Remediation, result)
     _take_steps(host, remediation["usage"], remediation["plan"], remediation["applied"], check)
+    if remediation["namespaces_applied"]:
+        host.on_elsewhere(remediation["namespaces_applied"], check)
 
 
 def _take_outcome(host: Host, result: object, check: bool) -> None:
@@ -143,6 +163,7 @@ _KINDS: Mapping[str, Take] = {
     "usage": lambda host, result, _check: host.on_usage(parse(Usage, result)),
     "users": lambda host, result, _check: host.on_users(parse(Users, result)),
     "apply": lambda host, result, check: host.on_apply(parse(ApplyResult, result), check),
+    "namespace_apply": lambda host, result, check: host.on_elsewhere(parse(NamespaceApplyResult, result), check),
     "load": lambda host, result, _check: host.on_load(parse(LoadResult, result)),
     "remediation": _take_remediation,
     "outcome": _take_outcome,

@@ -11,11 +11,14 @@ from ...module_utils._usage.places import worst_place
 from .._model import (
     ApplyResult,
     Change,
+    ChangeElsewhere,
     Gateway,
     HostOutcome,
     HostReport,
     Level,
     LoadResult,
+    NamespaceApplyResult,
+    NamespaceResult,
     Plan,
     Pool,
     Severity,
@@ -23,6 +26,7 @@ from .._model import (
     Usage,
     Users,
 )
+from .._plan.lasting import lasting_way, owner_kind, owner_name, to_last
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 STATES: tuple[State, ...] = get_args(State)
@@ -63,6 +67,7 @@ class Host:
     users: Users | None = None
     plan: Plan | None = None
     changes: list[Change] = field(default_factory=list)
+    elsewhere: list[ChangeElsewhere] = field(default_factory=list)
     loads: list[LoadResult] = field(default_factory=list)
     outcome: HostOutcome | None = None
     error: str | None = None
@@ -91,6 +96,11 @@ class Host:
         self.changes.append({**applied, "check_mode": check})
         if applied["changed"] and applied["file"] in ROLLED_BACK and not check:
             self.usage_after = None
+
+    def on_elsewhere(self, applied: NamespaceApplyResult, check: bool) -> None:
+        """Of other network namespaces. That what was set still stands is nothing new."""
+        if applied["changed"] or not any(one["status"] == "changed" for one in self.elsewhere):
+            self.elsewhere = [_change_elsewhere(one, check) for one in applied["namespaces"]]
 
     def on_load(self, load: LoadResult) -> None:
         self.loads.append(load)
@@ -131,14 +141,21 @@ class Host:
         return outcome or self._state_by_changes()
 
     def _state_by_changes(self) -> State:
-        if not self.changes:
-            return "unchanged" if self.plan else "observed"
         effective = [change for change in self.changes if change["changed"]]
         if not effective:
-            return "unchanged"
+            return self._state_elsewhere()
         if effective[-1]["check_mode"]:
             return "would_change"
         return "rolled_back" if effective[-1]["file"] in ROLLED_BACK else "changed"
+
+    def _state_elsewhere(self) -> State:
+        for one in self.elsewhere:
+            if one["status"] == "changed":
+                return "would_change" if one["check_mode"] else "changed"
+        for one in self.elsewhere:
+            if one["status"] == "rolled_back":
+                return "would_change" if one["check_mode"] else "rolled_back"
+        return "unchanged" if self.plan or self.changes or self.elsewhere else "observed"
 
     def report(self) -> HostReport:
         return {
@@ -151,10 +168,19 @@ class Host:
             "users": self.users,
             "plan": self.plan,
             "changes": self.changes,
+            "elsewhere": self.elsewhere,
             "stress": self.loads,
             "outcome": self.outcome,
             "gateway": self.gateway,
         }
+
+
+def _change_elsewhere(one: NamespaceResult, check: bool) -> ChangeElsewhere:
+    namespace = one["namespace"]
+    wanted = {setting["key"]: setting["wanted"] for setting in one["settings"]} if one["status"] != "gone" else {}
+    lasting = to_last(wanted)
+    way = lasting_way(owner_kind(namespace), owner_name(namespace), lasting)
+    return {**one, "lasting_way": way, "check_mode": check}
 
 
 def _tells_less(usage: Usage, before: Usage) -> bool:

@@ -31,7 +31,7 @@ from ...module_utils._common.text import (
 )
 from ...module_utils._usage.places import places, worst_place
 from ...module_utils._usage.words import at_services, notable, reason, scope, told_places, verdict
-from .._model import Change, GatewayGroup, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
+from .._model import Change, ChangeElsewhere, GatewayGroup, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
 from .._text.gateways import told_of
 from .._text.merged import told_of_days, told_of_merged
 from .._text.users import users_of, users_verdict
@@ -184,7 +184,7 @@ def _is_detailed(host: HostReport, index: int, hosts: int) -> bool:
 
 def _has_details(host: HostReport) -> bool:
     usage = latest_usage(host)
-    if is_in_trouble(host) or host["changes"] or host["users"]:
+    if is_in_trouble(host) or host["changes"] or host["elsewhere"] or host["users"]:
         return True
     return bool(usage and any(one["findings"] or one["pools"] for one in places(usage)))
 
@@ -230,6 +230,7 @@ def _details(host: HostReport) -> View:
         "plan": [setting for setting in plan["settings"] if setting["action"] != "unsupported"] if plan else [],
         "rate": plan["sustainable_rate"] if plan else None,
         "changes": [_change(change) for change in host["changes"]],
+        "elsewhere": [_elsewhere(one) for one in host["elsewhere"]],
         "stress": host["stress"],
         "outcome": outcome,
     }
@@ -272,6 +273,16 @@ def _change(change: Change) -> View:
     if change["file"] in ("removed", "restored"):
         title = "Would be rolled back" if change["check_mode"] else "Rolled back"
     return {"title": title if change["changed"] else "Nothing to change", "path": change["path"], "settings": different}
+
+
+def _elsewhere(one: ChangeElsewhere) -> View:
+    different = [setting for setting in one["settings"] if setting["before"] != setting["after"]]
+    if_run = "would be " if one["check_mode"] and one["status"] in ("changed", "rolled_back") else ""
+    return {
+        "title": f"{place_name(one['namespace'])}: {if_run}{format_word(one['status'])}",
+        "settings": different,
+        "lasting_way": one["lasting_way"],
+    }
 
 
 def _has_half(usage: Usage | None) -> bool:

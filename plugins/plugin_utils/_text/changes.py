@@ -5,11 +5,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ...module_utils._common.layout import indented, labelled
-from ...module_utils._common.text import format_at_most
-from .._model import ApplyResult, HostOutcome, Plan, Remediation, Setting, StepResult
+from ...module_utils._common.text import format_at_most, place_name
+from .._model import (
+    ApplyResult,
+    HostOutcome,
+    NamespaceApplyResult,
+    NamespacePlan,
+    NamespaceResult,
+    Plan,
+    Remediation,
+    Setting,
+    StepResult,
+)
 from .wording import format_change
+
+_THE_WAY = "For ever it is set where the namespace is made:"
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
@@ -19,14 +32,54 @@ APPLY_NOTES = {
 
 def describe_remediation(result: Remediation) -> list[str]:
     """Lines for the result of the action remediation: the plan, and what was applied of it."""
-    plan, applied = result["plan"], result["applied"]
+    plan, applied, elsewhere = result["plan"], result["applied"], result["namespaces_applied"]
     lines = describe_plan(plan) if plan else []
     if applied:
-        return lines + describe_apply(applied, result["check_mode"])
-    if plan and not plan["dropin"]:
-        what = "The policy leaves every setting alone."
-        lines += labelled("Note", what)
+        lines += describe_apply(applied, result["check_mode"])
+    elif plan and not plan["dropin"]:
+        lines += labelled("Note", "The policy leaves every setting alone.")
+    for one in result["namespaces"]:
+        first, *rest = describe_plan(one["plan"])
+        lines += [f"In {place_name(one['namespace'])}: {first}", *rest]
+    if elsewhere:
+        lines += describe_elsewhere(elsewhere, result["check_mode"])
+    return lines + describe_lasting(result["namespaces"])
+
+
+def describe_lasting(plans: Sequence[NamespacePlan]) -> list[str]:
+    """That what was set elsewhere is lost, and how it would last."""
+    ways = [one for one in plans if one["lasting_way"]]
+    lines = labelled("Lasts", f"not: what is set in another network namespace ends with it. {_THE_WAY}") if ways else []
+    for one in ways:
+        lines += [f"{place_name(one['namespace'])}:", *(f"  {line}" for line in one["lasting_way"].split("\n"))]
     return lines
+
+
+def describe_elsewhere(result: NamespaceApplyResult, check: bool) -> list[str]:
+    """Lines for the result of namespace_sysctls."""
+    lines: list[str] = []
+    for one in result["namespaces"]:
+        lines.append(f"{_what_became_of(one, check)}.")
+        for setting in one["settings"]:
+            note = APPLY_NOTES.get(setting["status"], "")
+            if note or setting["before"] != setting["after"]:
+                lines.append(f"  {setting['key']}: {format_change(setting['before'], setting['after'])}{note}")
+    if not lines:
+        lines.append("UNCHANGED: nothing was set in other network namespaces, and nothing is to be rolled back.")
+    if result["recovered"]:
+        lines += labelled("Note", "An earlier run was interrupted; what it had changed was rolled back first.")
+    return lines
+
+
+def _what_became_of(one: NamespaceResult, check: bool) -> str:
+    name = place_name(one["namespace"])
+    if one["status"] == "gone":
+        return f"GONE: {name} has ended, and with it what was set there; there is nothing to do"
+    if one["status"] == "rolled_back":
+        return f"{'WOULD ROLL BACK' if check else 'ROLLED BACK'}: {name}"
+    if one["status"] == "unchanged":
+        return f"UNCHANGED: {name} has these values already"
+    return f"WOULD CHANGE: {name}, until it ends" if check else f"CHANGED: {name} (verified), until it ends"
 
 
 def describe_plan(plan: Plan) -> list[str]:

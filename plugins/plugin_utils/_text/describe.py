@@ -15,8 +15,25 @@ from typing import TypeVar
 from ...module_utils._common.layout import one_line
 from ...module_utils._usage.words import describe_usage
 from .._border import clean, parse
-from .._model import ApplyResult, HostOutcome, LoadResult, Plan, Remediation, StepResult, Usage, Users
-from .changes import describe_apply, describe_outcome, describe_plan, describe_remediation, describe_step
+from .._model import (
+    ApplyResult,
+    HostOutcome,
+    LoadResult,
+    NamespaceApplyResult,
+    Plan,
+    Remediation,
+    StepResult,
+    Usage,
+    Users,
+)
+from .changes import (
+    describe_apply,
+    describe_elsewhere,
+    describe_outcome,
+    describe_plan,
+    describe_remediation,
+    describe_step,
+)
 from .load import describe_load
 from .users import describe_users
 
@@ -46,6 +63,7 @@ _KINDS: Mapping[str, Callable[[object, bool], list[str]]] = {
     "users": _typed(Users, lambda users, _check: describe_users(users)),
     "plan": _typed(Plan, lambda plan, _check: describe_plan(plan)),
     "apply": _typed(ApplyResult, describe_apply),
+    "namespace_apply": _typed(NamespaceApplyResult, describe_elsewhere),
     # It says itself whether it is a prediction.
     "remediation": _typed(Remediation, lambda remediation, _check: describe_remediation(remediation)),
     "load": _typed(LoadResult, lambda load, _check: describe_load(load)),

@@ -41,7 +41,15 @@ VOLATILE = {
     "uptime", "counters", "seconds", "rate", "connect_ms", "url", "time_wait", "sockets", "blocked_at_most", "inode",
     "pools", "evidence", "message", "not_observed",
 }  # fmt: skip
-OURS = ("port_usage_info", "port_users_info", "sysctl_dropin", "curl_stress", "remediation", "rollout_host")
+OURS = (
+    "port_usage_info",
+    "port_users_info",
+    "sysctl_dropin",
+    "namespace_sysctls",
+    "curl_stress",
+    "remediation",
+    "rollout_host",
+)
 
 
 @pytest.fixture(scope="session")

@@ -152,3 +152,51 @@ def test_of_each_step_of_a_rollout_what_it_found_is_taken() -> None:
 def test_the_last_outcome_wins() -> None:
     host = only_host(fleet_of(*(("web1", ROLLOUT, outcome(state)) for state in ("pending", "changed"))))
     assert host["outcome"] == outcome("changed")
+
+
+SETTING = {"key": "net.ipv4.tcp_tw_reuse", "wanted": "1", "before": "2", "after": "1", "status": "changed"}
+NAMESPACE = {
+    "own": False,
+    "inode": 7,
+    "cookie": 5,
+    "name": None,
+    "owner": {"kind": "docker", "name": "web", "id": "a", "container": None},
+    "pid": 1,
+    "program": "nginx",
+}
+
+
+def elsewhere(status: str, *settings: Result) -> Result:
+    one = {"namespace": NAMESPACE, "status": status, "settings": list(settings)}
+    changed = status in ("changed", "rolled_back")
+    return {"kind": "namespace_apply", "changed": changed, "recovered": False, "namespaces": [one]}
+
+
+SET, UNSET = elsewhere("changed", SETTING), elsewhere("rolled_back", {**SETTING, "wanted": None, "status": "restored"})
+NAMESPACE_SYSCTLS = "netops.ephemeral_ports.namespace_sysctls"
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "way"),
+    [
+        ([(SET,)], "changed", "docker run --name web --sysctl net.ipv4.tcp_tw_reuse=1 IMAGE"),
+        ([(SET, True)], "would_change", "docker run"),
+        ([(SET,), (elsewhere("unchanged", {**SETTING, "status": "unchanged"}),)], "changed", "docker run"),
+        ([(elsewhere("unchanged", {**SETTING, "status": "unchanged"}),)], "unchanged", "docker run"),
+        ([(SET,), (UNSET,)], "rolled_back", None),
+        ([(elsewhere("gone"),)], "unchanged", None),
+    ],
+)
+def test_what_was_set_in_other_namespaces_and_how_it_would_last(
+    events: list[tuple[Any, ...]], state: str, way: str | None
+) -> None:
+    host = only_host(fleet_of(*(("web1", NAMESPACE_SYSCTLS, *event) for event in events)))
+    (one,) = host["elsewhere"]
+    assert (host["state"], one["namespace"]) == (state, NAMESPACE)
+    assert way in one["lasting_way"] if way else not one["lasting_way"]
+
+
+def test_a_remediation_tells_of_other_namespaces_too() -> None:
+    result = {**remediation(EXHAUSTED, PLAN, CHANGE), "namespaces_applied": SET}
+    host = only_host(fleet_of(("web1", REMEDIATION, result)))
+    assert (host["state"], [one["status"] for one in host["elsewhere"]]) == ("changed", ["changed"])

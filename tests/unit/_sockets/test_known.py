@@ -50,3 +50,9 @@ def test_a_name_that_none_has() -> None:
 def test_what_they_are_called_in_messages() -> None:
     assert [one.title() for one in EVERY] == ["netns blue", "podman web1", "pod shop/web"]
     assert Known(Namespace(14, None, 5), None, None, "cat").title() == "network namespace 14 of cat, pid 5"
+
+
+def test_a_name_that_two_have_means_both_and_kind_or_id_one_of_them() -> None:
+    other = Known(Namespace(15, None, 6), None, Owner("lxc", "web1", "web1"))
+    assert known.choose([*EVERY, other], ["web1"]) == [WEB, other]
+    assert known.choose([*EVERY, other], ["podman web1"]) == known.choose([*EVERY, other], ["a" * 64]) == [WEB]
