@@ -71,6 +71,7 @@ def find_server() -> Server:
 
 
 def _unpack(packages: Sequence[str]) -> None:
+    BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         subprocess.run(["apt-get", "download", "-qq", *packages], check=True, cwd=directory, stderr=subprocess.DEVNULL)
         for archive in Path(directory).glob("*.deb"):
