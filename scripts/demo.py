@@ -150,6 +150,9 @@ class Story:
         action, result = event["action"], event["result"]
         if action in ("ansible.builtin.debug", "ansible.builtin.assert"):
             self.say(result["msg"])
+        elif action == f"{MODULE}diagnosis":
+            self.say(result["lines"])
+            self.plays[-1]["port_usage_info"] = result["usage"]
         elif action == f"{MODULE}remediation":
             self.plays[-1] |= {
                 "port_usage_info": result["usage"],

@@ -102,7 +102,6 @@ from ansible import constants as C  # noqa: N812 - its usual name
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import callback_loader
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
 
@@ -115,6 +114,7 @@ from ..plugin_utils._report.files import write_report
 from ..plugin_utils._report.group import make_report
 from ..plugin_utils._report.merge import Merging
 from ..plugin_utils._report.terminal import BAD, GOOD, NORMAL, POOR, summary_lines
+from ..plugin_utils._say import is_for_people
 from ..plugin_utils._task_result import reason_alone, reason_given
 from ..plugin_utils._version import collection_version
 
@@ -129,9 +129,6 @@ COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLE = "ephemeral_ports_report"
 LISTS = ("ephemeral_ports_merge", "ephemeral_ports_earlier")
 TITLE = "EPHEMERAL PORTS"
-# Stdout callbacks of ansible-core for people. What derives from one of them is for people, too.
-PACKAGES = ("ansible.plugins.callback", "ansible_collections.ansible.builtin.plugins.callback")
-FOR_PEOPLE = [f"{package}.{name}" for package in PACKAGES for name in ("default", "minimal", "oneline")]
 COLOURS = {NORMAL: None, GOOD: C.COLOR_OK, POOR: C.COLOR_WARN, BAD: C.COLOR_ERROR}
 
 
@@ -151,7 +148,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._earlier: list[Path] = []
         self._play: Play | None = None
         self._lost: dict[str, Any] = {}
-        self._for_people = _is_for_people(C.DEFAULT_STDOUT_CALLBACK)
+        self._for_people = is_for_people(C.DEFAULT_STDOUT_CALLBACK)
         _preload.load()
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
@@ -276,12 +273,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             return
         self._print("")
         self._print(f"Report: {written[0]}, {', '.join(file.name for file in written[1:])}")
-
-
-def _is_for_people(stdout_callback: str) -> bool:
-    """Whether text may follow what that callback prints: a program that reads JSON would trip over it."""
-    kind = callback_loader.get(stdout_callback, class_only=True)
-    return kind is not None and any(base.__module__ in FOR_PEOPLE for base in kind.__mro__)
 
 
 def _parts(result: CallbackTaskResult) -> tuple[Any, Any, Mapping[str, Any]]:

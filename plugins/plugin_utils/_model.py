@@ -569,6 +569,16 @@ class LoadResult(TypedDict):
 # --- all in one: the action remediation
 
 
+class Diagnosis(TypedDict):
+    """Result of the action diagnosis. level: of both. lines: what was said. users: None where nobody was traced."""
+
+    kind: Literal["diagnosis"]
+    level: Level
+    usage: Usage
+    users: Users | None
+    lines: list[str]
+
+
 class Remediation(TypedDict):
     """Result of the action remediation; None where it did not come that far, or where the plan sets nothing.
 

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import statistics
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,19 +82,16 @@ class Cost(NamedTuple):
     controller: float
     hosts: float
 
-    @property
-    def cpu(self) -> float:
-        return self.controller + self.hosts
-
 
 class Target(NamedTuple):
-    """What the project promises for 50 hosts: dividend at least (or at most) `limit` times the divisor."""
+    """For 50 hosts: dividend at least (or at most) `limit` times the divisor, by a cost."""
 
     what: str
     dividend: str
     divisor: str
     limit: float
     is_ceiling: bool
+    by: str = "wall"
 
     def is_met(self, ratio: float) -> bool:
         return ratio <= self.limit if self.is_ceiling else ratio >= self.limit
@@ -100,9 +99,11 @@ class Target(NamedTuple):
 
 TARGET_HOSTS = 50
 TARGETS = (
-    Target("four keys: loop / `sysctl_dropin`", "loop", "dropin", 3, False),
-    Target("loop / whole remediation", "loop", "remediate", 1.6, False),
-    Target("diagnosis / ping", "diagnose", "ping", 1.6, True),
+    Target("diagnosis / ping, wall", "diagnose", "ping", 1, True),
+    Target("diagnosis / ping, controller CPU", "diagnose", "ping", 1, True, "controller"),
+    Target("diagnosis / ping, host CPU", "diagnose", "ping", 0.4, True, "hosts"),
+    Target("four keys: loop / `sysctl_dropin`, wall", "loop", "dropin", 3.5, False),
+    Target("loop / whole remediation, wall", "loop", "remediate", 2.2, False),
 )
 
 
@@ -244,11 +245,10 @@ def verdicts(costs: dict[str, Cost], hosts: int, forks: int) -> Iterator[tuple[l
     for one in TARGETS:
         if hosts == TARGET_HOSTS and {one.dividend, one.divisor} <= set(costs):
             dividend, divisor = costs[one.dividend], costs[one.divisor]
-            ratio = dividend.wall / divisor.wall
+            ratio = getattr(dividend, one.by) / getattr(divisor, one.by)
             met = one.is_met(ratio)
             wanted = f"{'<=' if one.is_ceiling else '>='} {one.limit:g}"
-            by_cpu = f"{dividend.cpu / divisor.cpu:.2f}"
-            yield [f"{one.what}, {forks} forks", f"{ratio:.2f}", wanted, "yes" if met else "**no**", by_cpu], met
+            yield [f"{one.what}, {forks} forks", f"{ratio:.2f}", wanted, "yes" if met else "**no**"], met
 
 
 def inside(options: argparse.Namespace) -> int:
@@ -277,8 +277,14 @@ def inside(options: argparse.Namespace) -> int:
                     lines.append(line)
                     all_met = all_met and met
     if lines:
-        print(table(["target, by wall time", "measured", "wanted", "met", "by all CPU time"], lines))
+        print(table(["target", "measured", "wanted", "met"], lines))
     return 0 if all_met else 1
+
+
+def processor() -> str:
+    """The name that the kernel has for it."""
+    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return names[0] if names else platform.machine()
 
 
 def outside(arguments: Sequence[str], options: argparse.Namespace) -> int:
@@ -289,7 +295,8 @@ def outside(arguments: Sequence[str], options: argparse.Namespace) -> int:
     if missing:
         sys.exit(f"The benchmark needs these programs: {', '.join(missing)}")
     server = find_server()
-    where = f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    where = f"Linux {platform.release()}, {os.cpu_count()} cores of {processor()}, Python {platform.python_version()}"
+    where += f", ansible-core {version('ansible-core')}"
     load = f"load average {os.getloadavg()[1]:.0f} at the start"
     print(f"{time.strftime('%Y-%m-%d')}, {where}, {load}; medians of {options.rounds} rounds\n", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

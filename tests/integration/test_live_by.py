@@ -101,7 +101,7 @@ def test_without_time_for_processes_the_kernel_tells_the_container() -> None:
     with Network(40000, 40099, TO[0]) as network, container() as cgroup:
         network.listen(*TO)
         with clients(cgroup, {TO: 60}), pytest.MonkeyPatch.context() as patch:
-            find = "ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.live_by.find_holders"
+            find = "ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.programs.find_holders"
             patch.setattr(find, lambda *_arguments: {})
             assert live_by(observed(privileged=False))[TO] == [one(60, None)]
 

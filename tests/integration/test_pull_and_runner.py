@@ -131,10 +131,10 @@ def test_runner(fleet: Fleet, tmp_path: Path) -> None:
     looks = [
         event["event_data"]["res"]
         for event in events
-        if event["event"] == "runner_on_ok" and event["event_data"]["task_action"] == f"{FQCN}.port_usage_info"
+        if event["event"] == "runner_on_ok" and event["event_data"]["task_action"] == f"{FQCN}.diagnosis"
     ]
     assert [look["level"] for look in looks] == ["ok"] * len(hosts)
-    assert "sockstat" not in {look["method"] for look in looks}  # which is what env/extravars asks for
+    assert "sockstat" not in {look["usage"]["method"] for look in looks}  # which is what env/extravars asks for
 
 
 def test_facts(fleet: Fleet) -> None:

@@ -224,7 +224,7 @@ def test_stress_reports_and_diagnosis_fails_where_asked(host: Host) -> None:
         gate = host.play("timewait_diagnose", fail_at=level)
         assert gate.failed
         assert gate.said("EXHAUSTED: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked.")
-        assert gate.said(f"the level is exhausted and timewait_diagnose_fail_at is {level}")
+        assert gate.said(f"the level is exhausted and fail_at is {level}")
         assert "['" not in gate.text
     host.play("timewait_diagnose").passed()
     host.play("timewait_diagnose", fail_at="critical", destination="198.18.0.1:8081").passed()

@@ -20,6 +20,7 @@ PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 MODULES = sorted({path.stem for path in PLUGINS.glob("modules/[!_]*.py")} - {"monitor_command"})
 RESULTS: dict[str, tuple[type, ...]] = {
     "curl_stress": (_model.LoadResult,),
+    "diagnosis": (_model.Diagnosis,),
     "namespace_sysctls": (_model.NamespaceApplyResult,),
     "port_usage_info": (_model.Usage,),
     "port_users_info": (_model.Users,),
@@ -28,7 +29,7 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "sysctl_dropin": (_model.ApplyResult,),
 }
 # They have a page of their own, to which the others refer.
-TOLD_ELSEWHERE = (_model.Usage, _model.Plan, _model.ApplyResult, _model.NamespaceApplyResult)
+TOLD_ELSEWHERE = (_model.Usage, _model.Users, _model.Plan, _model.ApplyResult, _model.NamespaceApplyResult)
 # Of every module, as Ansible's documentation says.
 COMMON = {"changed"}
 NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}

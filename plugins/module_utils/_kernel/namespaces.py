@@ -26,6 +26,9 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 # Counting takes some 4 us for each process.
 MOST_COUNTED = 1000
 
+# What those who ask call the one that they are in.
+OWN = "own"
+
 
 class Namespace(NamedTuple):
     """A network namespace. inode: None where only its /proc/PID/net may be read, and not which namespace that is.

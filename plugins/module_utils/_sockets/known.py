@@ -12,7 +12,7 @@ from .._kernel.namespaces import Namespace
 from . import owners
 from .owners import Owner
 
-ALL, OWN = "all", "own"
+ALL, OWN = "all", namespaces.OWN
 
 # Where ip-netns(8) mounts what it gives a name. CNI and engines mount there too, under names of their own making.
 _NAMED = ("/run/netns", "/var/run/netns")

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the sysctl files of a host say of ports and of tcp_tw_recycle, whether or not it is in force."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._boot.files import read_every_file, read_text
 from .._boot.lines import Entry, SysctlFile, assignments
-from .._dropin.applied import Applied
 from .._kernel import keys
 from .._kernel.features import Version
 from .._kernel.ports import PortSet, meant_ports
 from .._kernel.sysctl_value import RefusedError, value_after
+
+if TYPE_CHECKING:
+    from .._dropin.applied import Applied
 
 # So much of a line is returned as it stands.
 _LINE = 200
@@ -30,7 +32,7 @@ class Files(NamedTuple):
 NO_FILES = Files(PortSet(), ())
 
 
-def observe_files(applied: Optional[Applied] = None) -> Files:
+def observe_files(applied: "Optional[Applied]" = None) -> Files:
     """applied: our drop-in, which is taken to be as it was before: what it says now, but for edits, is from us."""
     files = read_every_file(changes={applied.path: applied.origin} if applied else {})
     reserved = _reserved_in(files)

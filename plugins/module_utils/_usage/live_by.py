@@ -14,9 +14,8 @@ from .._common.errors import SockDiagError
 from .._kernel import cgroups
 from .._kernel.counters import PROC
 from .._kernel.ports import PortSet
+from .._sockets import owners, programs
 from .._sockets.live import Key, Live, read_live
-from .._sockets.owners import Files, owner_of, read_file
-from .._sockets.programs import find_holders
 
 # So many are named of each pool.
 MOST_NAMED = 5
@@ -37,7 +36,7 @@ class Search:
 
     def __init__(self, proc: str = PROC, seconds: float = _SECONDS) -> None:
         self._proc, self._left = proc, seconds
-        self._files = Files()
+        self._files: Optional[owners.Files] = None
         self._of_cgroup: Dict[int, Optional[str]] = {}
 
     def whose(self, sockets: Sequence[Live]) -> List[Who]:
@@ -45,7 +44,7 @@ class Search:
         began = time.monotonic()
         deadline = began + self._left / 2
         self._find_cgroups({one.cgroup for one in sockets if one.cgroup} - set(self._of_cgroup), deadline)
-        holders = find_holders({one.inode for one in sockets if one.inode}, deadline, self._proc)
+        holders = programs.find_holders({one.inode for one in sockets if one.inode}, deadline, self._proc)
         of_pid = {pid: self._who(pid) for pid in set(holders.values())}
         self._left -= time.monotonic() - began
         unknown = Who(None, None, None)
@@ -59,7 +58,8 @@ class Search:
         self._of_cgroup.update({number: self._owner(f"0::{found.get(number, '/')}") for number in numbers})
 
     def _owner(self, text: str) -> Optional[str]:
-        owner = owner_of(text, self._files)
+        self._files = self._files or owners.Files()
+        owner = owners.owner_of(text, self._files)
         return str(owner) if owner else None
 
     def _who(self, pid: int) -> Who:
@@ -68,7 +68,7 @@ class Search:
 
     def _of_process(self, pid: int, name: str) -> Optional[str]:
         try:
-            return read_file(f"{self._proc}/{pid}/{name}")
+            return owners.read_file(f"{self._proc}/{pid}/{name}")
         except OSError:  # it has ended
             return None
 

@@ -4,10 +4,9 @@
 
 import contextlib
 from types import MappingProxyType
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._common.errors import SockDiagError, UnsupportedError
-from .._dropin.applied import NOWHERE, Applied, Elsewhere
 from .._kernel import counters, features, keys, namespaces, sysctl
 from .._kernel.port_flags import PortFlags
 from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, client_ports, left_out, ports_in_force
@@ -31,6 +30,9 @@ from .options import ScanOptions
 from .outside import describe_outside
 from .pools import SURE, Doubt, Pool
 from .sockstat import blocked_at_most, proves_ok
+
+if TYPE_CHECKING:  # a program that travels compiles only what it needs
+    from .._dropin.applied import Applied, Elsewhere
 
 _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 
@@ -56,24 +58,25 @@ class Host(NamedTuple):
 def observe(
     options: ScanOptions,
     proc: str = counters.PROC,
-    applied: Optional[Applied] = None,
-    elsewhere: Elsewhere = NOWHERE,
+    applied: "Optional[Applied]" = None,
+    elsewhere: "Optional[Elsewhere]" = None,
 ) -> Dict[str, Any]:
     """The usage of the network namespace of this process, with those of the others that are wanted.
 
     applied, elsewhere: what the journals say. Raises OSError or Error where its own cannot be read.
     """
     host = observe_host(proc)
-    if options.namespaces == (known.OWN,):
+    set_elsewhere = len(elsewhere.entries) if elsewhere else 0
+    if options.namespaces == (namespaces.OWN,):
         own = _own(options, host, namespaces.count_others(proc), proc, applied)
-        return with_others(own, [], len(elsewhere.entries))
+        return with_others(own, [], set_elsewhere)
     every = known.know(proc)
     chosen = known.choose(every, options.namespaces)
     left = len(every) - len(chosen)
 
     def within(one: known.Known, cookie: Optional[int]) -> Dict[str, Any]:
         usage = observe_namespace(options, host, NO_FILES, proc)
-        usage["journal"] = elsewhere.describe(one, cookie)
+        usage["journal"] = elsewhere.describe(one, cookie) if elsewhere else None
         if options.detail == "full":
             usage["claims"] = _described(find_redirected(proc)[0])
         return _of_namespace_alone(usage)
@@ -84,11 +87,11 @@ def observe(
 
     found = others.observe_others(chosen, within, outside, proc)
     unseen = namespaces.Others(left + found.refused, found.refused, 0)
-    return with_others(_own(options, host, unseen, proc, applied), found.usages, len(elsewhere.entries))
+    return with_others(_own(options, host, unseen, proc, applied), found.usages, set_elsewhere)
 
 
 def _own(
-    options: ScanOptions, host: Host, elsewhere: namespaces.Others, proc: str, applied: Optional[Applied]
+    options: ScanOptions, host: Host, elsewhere: namespaces.Others, proc: str, applied: "Optional[Applied]"
 ) -> Dict[str, Any]:
     usage = observe_namespace(options, host, observe_files(applied), proc, elsewhere)
     usage["journal"] = applied and applied.describe()
@@ -115,7 +118,7 @@ def with_others(own: Dict[str, Any], usages: Sequence[Dict[str, Any]], number_se
         **own,
         "level": min(levels, key=pools.LEVELS.index),
         "own_level": own["level"],
-        "namespaces": usages[: others.MOST_RETURNED],
+        "namespaces": usages[: others.MOST_RETURNED] if usages else [],
         "namespaces_observed": len(usages),
         "namespaces_set": number_set,
     }

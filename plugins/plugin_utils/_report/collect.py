@@ -14,6 +14,7 @@ from typing import Any
 from .._border import NotUnderstoodError, clean, parse
 from .._model import (
     ApplyResult,
+    Diagnosis,
     HostOutcome,
     LoadResult,
     NamespaceApplyResult,
@@ -27,6 +28,7 @@ from .host import Host
 
 COLLECTION = "netops.ephemeral_ports"
 ACTIONS = (
+    "diagnosis",
     "port_usage_info",
     "port_users_info",
     "sysctl_dropin",
@@ -126,6 +128,13 @@ class Fleet:
         self._host(name).on_failure(reason, unreachable, aliases)
 
 
+def _take_diagnosis(host: Host, result: object, _check: bool) -> None:
+    diagnosis = parse(Diagnosis, result)
+    host.on_usage(diagnosis["usage"])
+    if diagnosis["users"]:
+        host.on_users(diagnosis["users"])
+
+
 def _take_remediation(host: Host, result: object, check: bool) -> None:
     remediation = parse(Remediation, result)
     _take_steps(host, remediation["usage"], remediation["plan"], remediation["applied"], check)
@@ -162,6 +171,7 @@ def _take_steps(host: Host, usage: Usage | None, plan: Plan | None, applied: App
 _KINDS: Mapping[str, Take] = {
     "usage": lambda host, result, _check: host.on_usage(parse(Usage, result)),
     "users": lambda host, result, _check: host.on_users(parse(Users, result)),
+    "diagnosis": _take_diagnosis,
     "apply": lambda host, result, check: host.on_apply(parse(ApplyResult, result), check),
     "namespace_apply": lambda host, result, check: host.on_elsewhere(parse(NamespaceApplyResult, result), check),
     "load": lambda host, result, _check: host.on_load(parse(LoadResult, result)),

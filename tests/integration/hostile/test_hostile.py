@@ -42,6 +42,7 @@ VOLATILE = {
     "pools", "evidence", "message", "not_observed",
 }  # fmt: skip
 OURS = (
+    "diagnosis",
     "port_usage_info",
     "port_users_info",
     "sysctl_dropin",

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action diagnosis: observe a host, say what was found, and fail at a level, in one task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ..module_utils._common.errors import OptionError
+from ..module_utils._common.shell import refuse_booleans
+from ..plugin_utils import _transport
+from ..plugin_utils._host_action import Answer, HostAction, Result
+from ..plugin_utils._model import Usage, Users
+from ..plugin_utils._say import say
+from ..plugin_utils._text.describe import describe
+
+_transport.built("port_usage_info")
+
+# All other options are those of port_usage_info.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "who": {"type": "float", "default": 0},
+    "fail_at": {"type": "str", "choices": ["never", "warning", "critical", "exhausted"], "default": "never"},
+}
+# From the best to the worst; `unknown` is none of them.
+_LEVELS = ("warning", "critical", "exhausted")
+
+
+class ActionModule(HostAction):
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+        super().run(tmp, task_vars)
+        del tmp  # ansible-core does not use it any more
+        variables = task_vars or {}
+        self.prepare(variables)
+        options = _checked({name: one for name, one in self._task.args.items() if name in ARGUMENTS})
+        observing = {name: one for name, one in self._task.args.items() if name not in ARGUMENTS}
+        usage = self.call("port_usage_info", observing, Usage, variables)
+        if usage.result is None or usage.error is not None:
+            return _failed(usage)
+        users: Answer[Users] = Answer(None)
+        if options["who"]:
+            users = self.call("port_users_info", {"seconds": options["who"]}, Users, variables)
+            if users.error is not None:
+                return _failed(users)
+        lines = [*describe(usage.result), *(describe(users.result) if users.result else [])]
+        # A program that finds no port, in whichever network namespace, is as bad as it gets.
+        level = "exhausted" if users.result and users.result["no_port"] else usage.result["level"]
+        result: Result = {"kind": "diagnosis", "changed": False, "level": level, "lines": lines}
+        result |= {"usage": usage.result, "users": users.result, **users.of_the_task, **usage.of_the_task}
+        fail_at = options["fail_at"]
+        if fail_at in _LEVELS and level in _LEVELS[_LEVELS.index(fail_at) :]:
+            # The report groups hosts by what comes before the empty line.
+            why = f"the level is {level}, and fail_at is {fail_at}"
+            return {**result, "failed": True, "msg": "\n".join([why, "", *lines])}
+        if not self._task.no_log:
+            say(variables["inventory_hostname"], lines)
+        return result
+
+
+def _checked(given: Result) -> Result:
+    """Raises AnsibleActionFail before the host is observed."""
+    try:
+        refuse_booleans(ARGUMENTS, given)
+    except OptionError as error:
+        raise AnsibleActionFail(str(error)) from error
+    checked = ArgumentSpecValidator(ARGUMENTS).validate(given)
+    if checked.error_messages:
+        raise AnsibleActionFail("; ".join(checked.error_messages))
+    return dict(checked.validated_parameters)
+
+
+def _failed(answer: Answer[Usage] | Answer[Users]) -> Result:
+    why = answer.error or "no result"
+    return {"changed": False, **answer.of_the_task, **answer.of_a_crash, "failed": True, "msg": why}

@@ -1,0 +1,124 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# The documentation of plugins/action/diagnosis.py, which is where ansible-doc looks for it.
+
+DOCUMENTATION = r"""
+---
+module: diagnosis
+short_description: Say which destinations use up the ephemeral ports of a host, in one task
+version_added: 0.1.0
+description:
+  - Observes the host with M(netops.ephemeral_ports.port_usage_info), and on request who connects with
+    M(netops.ephemeral_ports.port_users_info), says what was found in the terminal, and fails where it was asked to.
+  - One task, where these steps by themselves take three. The role C(netops.ephemeral_ports.timewait_diagnose) consists
+    of it.
+  - Where the stdout callback is made for programs, as C(ansible.posix.json) is, nothing is said but the result.
+  - C(module_defaults) of the two modules do not reach it; its own do.
+author:
+  - netops.ephemeral_ports contributors (@netops)
+options:
+  who:
+    description:
+      - For how many seconds to trace who connects, as of M(netops.ephemeral_ports.port_users_info). 0 traces nothing.
+    type: float
+    default: 0
+  fail_at:
+    description:
+      - Fail at this RV(level) or above, with the whole result.
+    type: str
+    choices: [never, warning, critical, exhausted]
+    default: never
+  method:
+    description: How to read the sockets, as of M(netops.ephemeral_ports.port_usage_info).
+    type: str
+  detail:
+    description: How much to read, as of M(netops.ephemeral_ports.port_usage_info).
+    type: str
+  max_pools:
+    description: How many destinations to return, as of M(netops.ephemeral_ports.port_usage_info).
+    type: int
+  destination:
+    description: Report one destination only, as of M(netops.ephemeral_ports.port_usage_info).
+    type: str
+  warning_threshold:
+    description: Saturation of the level V(warning), as of M(netops.ephemeral_ports.port_usage_info).
+    type: float
+  critical_threshold:
+    description: Saturation of the level V(critical), as of M(netops.ephemeral_ports.port_usage_info).
+    type: float
+  probe:
+    description: Whether to ask the kernel, as of M(netops.ephemeral_ports.port_usage_info).
+    type: str
+  namespaces:
+    description: Which network namespaces to observe, as of M(netops.ephemeral_ports.port_usage_info).
+    type: list
+    elements: str
+  path:
+    description: The file whose journal is returned, as of M(netops.ephemeral_ports.port_usage_info).
+    type: str
+  state_dir:
+    description: The directory of that journal, as of M(netops.ephemeral_ports.port_usage_info).
+    type: str
+extends_documentation_fragment:
+  - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.action_group
+attributes:
+  action:
+    description: Has a part that runs on the controller.
+    support: full
+  check_mode:
+    support: full
+    details:
+      - Nothing is changed in any mode.
+  diff_mode:
+    support: N/A
+    details:
+      - Nothing is changed.
+  idempotent:
+    support: full
+  platform:
+    platforms: linux
+seealso:
+  - module: netops.ephemeral_ports.port_usage_info
+  - module: netops.ephemeral_ports.port_users_info
+"""
+
+EXAMPLES = r"""
+- name: Say which destinations are short of ports
+  netops.ephemeral_ports.diagnosis:
+
+- name: Stop where one has less than half of its ports left, or a connect of these five seconds found none
+  netops.ephemeral_ports.diagnosis:
+    who: 5
+    fail_at: critical
+"""
+
+RETURN = r"""
+kind:
+  description: Which kind of result this is, always V(diagnosis).
+  type: str
+  returned: success
+  sample: diagnosis
+level:
+  description:
+    - The level of RV(usage), and V(exhausted) where RV(users) has a connect that found no port.
+  type: str
+  returned: success
+  sample: ok
+usage:
+  description: What M(netops.ephemeral_ports.port_usage_info) returned.
+  type: dict
+  returned: success
+users:
+  description: What M(netops.ephemeral_ports.port_users_info) returned, null without O(who).
+  type: dict
+  returned: success
+lines:
+  description: What was said.
+  type: list
+  elements: str
+  returned: success
+"""

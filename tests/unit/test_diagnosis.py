@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the action diagnosis asks, says and fails at; what a host answers is recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.netops.ephemeral_ports.plugins.action import diagnosis as action
+from ansible_collections.netops.ephemeral_ports.plugins.modules import diagnosis, port_usage_info
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _model
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_action import Answer
+
+RECORDED = json.loads((Path(__file__).parents[1] / "simulation" / "recorded_results.json").read_text())
+USAGE = next(iter(RECORDED["usage"].values()))
+USERS: dict[str, Any] = {
+    "kind": "users", "traced": True, "why_not": None, "seconds": 5.0, "complete": True, "lost": 0, "connects": 9,
+    "no_port": 0, "users_found": 0, "users": [],
+}  # fmt: skip
+
+
+class Diagnosis(action.ActionModule):
+    """Without a host: it answers what was recorded."""
+
+    def __init__(self, said: list[str], answers: dict[str, Any], **arguments: Any) -> None:
+        self._task = SimpleNamespace(args=arguments, async_val=0, no_log=False, check_mode=False)
+        self.said, self.answers, self.asked = said, answers, []
+
+    def call(self, module: str, arguments: Any, kind: Any, task_vars: Any) -> Any:
+        del task_vars
+        self.asked.append((module, arguments))
+        answer = self.answers[module]
+        return answer if isinstance(answer, Answer) else Answer(parse(kind, answer), None, {"warnings": [module]})
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(action.HostAction, "run", lambda *_arguments: {}, raising=False)
+    monkeypatch.setattr(action, "say", lambda host, told: lines.extend([host, *told]))
+    return lines
+
+
+def run(said: list[str], level: str = "ok", users: Any = USERS, **arguments: Any) -> tuple[dict[str, Any], Diagnosis]:
+    usage = {**USAGE, "level": level}
+    doing = Diagnosis(said, {"port_usage_info": usage, "port_users_info": users}, **arguments)
+    return doing.run(None, {"inventory_hostname": "web"}), doing
+
+
+def test_one_task_observes_and_says(said: list[str]) -> None:
+    result, doing = run(said, detail="full")
+    assert doing.asked == [("port_usage_info", {"detail": "full"})]
+    assert said == ["web", *result["lines"]]
+    assert (result["level"], result["users"], "failed" in result) == ("ok", None, False)
+    assert parse(_model.Diagnosis, result)["usage"]["level"] == "ok"
+
+
+def test_who_connects_is_asked_on_request(said: list[str]) -> None:
+    result, doing = run(said, who="5", detail="auto")
+    assert doing.asked[1] == ("port_users_info", {"seconds": 5.0})
+    assert result["users"]["connects"] == 9
+    assert len(result["lines"]) > len(run([])[0]["lines"])
+
+
+def test_a_connect_without_a_port_is_as_bad_as_it_gets(said: list[str]) -> None:
+    result, _doing = run(said, who=1, users={**USERS, "no_port": 1})
+    assert (result["level"], result["usage"]["level"]) == ("exhausted", "ok")
+
+
+@pytest.mark.parametrize("fail_at", ["never", "warning", "critical", "exhausted"])
+@pytest.mark.parametrize("level", ["unknown", "ok", "warning", "critical", "exhausted"])
+def test_it_fails_at_a_level(said: list[str], level: str, fail_at: str) -> None:
+    result, _doing = run(said, level, fail_at=fail_at)
+    order = ["ok", "warning", "critical", "exhausted"]
+    expected = fail_at != "never" and level in order and order.index(level) >= order.index(fail_at)
+    assert result.get("failed", False) == expected
+    if expected:
+        reason, _empty, *lines = result["msg"].split("\n")
+        assert reason == f"the level is {level}, and fail_at is {fail_at}"
+        assert lines == result["lines"]
+        assert result["usage"]["level"] == level
+
+
+@pytest.mark.parametrize("given", [{"fail_at": "sometimes"}, {"who": True}, {"who": "long"}], ids=str)
+def test_bad_input_is_told_before_a_host_is_observed(said: list[str], given: dict[str, Any]) -> None:
+    doing = Diagnosis(said, {}, **given)
+    with pytest.raises(AnsibleActionFail, match=next(iter(given))):
+        doing.run(None, {"inventory_hostname": "web"})
+    assert doing.asked == []
+
+
+def test_a_host_that_does_not_answer_fails_with_its_reason(said: list[str]) -> None:
+    crash: Answer[Any] = Answer(None, "killed", {"warnings": ["w"]}, {"module_stderr": "words"})
+    doing = Diagnosis(said, {"port_usage_info": crash})
+    result = doing.run(None, {"inventory_hostname": "web"})
+    assert result == {"changed": False, "failed": True, "msg": "killed", "warnings": ["w"], "module_stderr": "words"}
+    assert said == []
+
+
+def test_options_are_those_of_the_module_and_its_own() -> None:
+    documented = yaml.safe_load(diagnosis.DOCUMENTATION)["options"]
+    assert documented.keys() == {*port_usage_info.ARGUMENTS, *action.ARGUMENTS}
+    for name, spec in action.ARGUMENTS.items():
+        assert {key: documented[name].get(key) for key in spec} == spec
