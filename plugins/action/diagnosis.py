@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -11,16 +12,18 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ..module_utils._common.errors import OptionError
 from ..module_utils._common.shell import refuse_booleans
-from ..plugin_utils import _transport
+from ..plugin_utils import _border, _transport
 from ..plugin_utils._host_action import Answer, HostAction, Result
 from ..plugin_utils._model import Usage, Users
 from ..plugin_utils._say import say
 from ..plugin_utils._text.describe import describe
 
+# Once, before there are workers.
 _transport.built("port_usage_info")
+_border.prepare(Usage, Users)
 
-# All other options are those of port_usage_info.
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "observe": {"type": "dict", "default": {}},
     "who": {"type": "float", "default": 0},
     "fail_at": {"type": "str", "choices": ["never", "warning", "critical", "exhausted"], "default": "never"},
 }
@@ -36,8 +39,8 @@ class ActionModule(HostAction):
         del tmp  # ansible-core does not use it any more
         variables = task_vars or {}
         self.prepare(variables)
-        options = _checked({name: one for name, one in self._task.args.items() if name in ARGUMENTS})
-        observing = {name: one for name, one in self._task.args.items() if name not in ARGUMENTS}
+        options = _checked(self._task.args)
+        observing = {name: one for name, one in options["observe"].items() if one is not None}
         usage = self.call("port_usage_info", observing, Usage, variables)
         if usage.result is None or usage.error is not None:
             return _failed(usage)
@@ -61,7 +64,7 @@ class ActionModule(HostAction):
         return result
 
 
-def _checked(given: Result) -> Result:
+def _checked(given: Mapping[str, Any]) -> Result:
     """Raises AnsibleActionFail before the host is observed."""
     try:
         refuse_booleans(ARGUMENTS, given)

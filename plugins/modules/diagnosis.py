@@ -31,37 +31,11 @@ options:
     type: str
     choices: [never, warning, critical, exhausted]
     default: never
-  method:
-    description: How to read the sockets, as of M(netops.ephemeral_ports.port_usage_info).
-    type: str
-  detail:
-    description: How much to read, as of M(netops.ephemeral_ports.port_usage_info).
-    type: str
-  max_pools:
-    description: How many destinations to return, as of M(netops.ephemeral_ports.port_usage_info).
-    type: int
-  destination:
-    description: Report one destination only, as of M(netops.ephemeral_ports.port_usage_info).
-    type: str
-  warning_threshold:
-    description: Saturation of the level V(warning), as of M(netops.ephemeral_ports.port_usage_info).
-    type: float
-  critical_threshold:
-    description: Saturation of the level V(critical), as of M(netops.ephemeral_ports.port_usage_info).
-    type: float
-  probe:
-    description: Whether to ask the kernel, as of M(netops.ephemeral_ports.port_usage_info).
-    type: str
-  namespaces:
-    description: Which network namespaces to observe, as of M(netops.ephemeral_ports.port_usage_info).
-    type: list
-    elements: str
-  path:
-    description: The file whose journal is returned, as of M(netops.ephemeral_ports.port_usage_info).
-    type: str
-  state_dir:
-    description: The directory of that journal, as of M(netops.ephemeral_ports.port_usage_info).
-    type: str
+  observe:
+    description:
+      - Options of M(netops.ephemeral_ports.port_usage_info). One that is null is left out.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.action_group
@@ -92,6 +66,8 @@ EXAMPLES = r"""
 
 - name: Stop where one has less than half of its ports left, or a connect of these five seconds found none
   netops.ephemeral_ports.diagnosis:
+    observe:
+      destination: 192.0.2.10:8080
     who: 5
     fail_at: critical
 """

@@ -64,6 +64,12 @@ def parse(kind: type[T], value: object) -> T:
     return result
 
 
+def prepare(*kinds: type) -> None:
+    """What parse() would find out about these types in each worker anew."""
+    for kind in kinds:
+        _check_of(cast(Hashable, kind))
+
+
 def printable(text: str) -> str:
     """A plain string that does not steer a terminal."""
     plain = str.__str__(text)  # str() keeps the tags that ansible-core gives to strings

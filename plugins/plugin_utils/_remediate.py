@@ -25,7 +25,9 @@ from ._plan.outcome import broken_promises, refused_wishes, wanted_state
 from ._plan.plan import make_plan
 from ._plan.policy import asked_ports, read_policy
 
+# Once, before there are workers.
 _transport.built("port_usage_info")
+_border.prepare(ApplyResult, Plan, Usage)
 
 T = TypeVar("T")
 Spec = dict[str, dict[str, Any]]

@@ -14,7 +14,7 @@ import yaml
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.netops.ephemeral_ports.plugins.action import diagnosis as action
-from ansible_collections.netops.ephemeral_ports.plugins.modules import diagnosis, port_usage_info
+from ansible_collections.netops.ephemeral_ports.plugins.modules import diagnosis
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _model
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_action import Answer
@@ -56,7 +56,7 @@ def run(said: list[str], level: str = "ok", users: Any = USERS, **arguments: Any
 
 
 def test_one_task_observes_and_says(said: list[str]) -> None:
-    result, doing = run(said, detail="full")
+    result, doing = run(said, observe={"detail": "full", "destination": None})
     assert doing.asked == [("port_usage_info", {"detail": "full"})]
     assert said == ["web", *result["lines"]]
     assert (result["level"], result["users"], "failed" in result) == ("ok", None, False)
@@ -64,7 +64,7 @@ def test_one_task_observes_and_says(said: list[str]) -> None:
 
 
 def test_who_connects_is_asked_on_request(said: list[str]) -> None:
-    result, doing = run(said, who="5", detail="auto")
+    result, doing = run(said, who="5")
     assert doing.asked[1] == ("port_users_info", {"seconds": 5.0})
     assert result["users"]["connects"] == 9
     assert len(result["lines"]) > len(run([])[0]["lines"])
@@ -89,7 +89,9 @@ def test_it_fails_at_a_level(said: list[str], level: str, fail_at: str) -> None:
         assert result["usage"]["level"] == level
 
 
-@pytest.mark.parametrize("given", [{"fail_at": "sometimes"}, {"who": True}, {"who": "long"}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{"fail_at": "sometimes"}, {"who": True}, {"who": "long"}, {"observe": "all"}], ids=str
+)
 def test_bad_input_is_told_before_a_host_is_observed(said: list[str], given: dict[str, Any]) -> None:
     doing = Diagnosis(said, {}, **given)
     with pytest.raises(AnsibleActionFail, match=next(iter(given))):
@@ -105,8 +107,8 @@ def test_a_host_that_does_not_answer_fails_with_its_reason(said: list[str]) -> N
     assert said == []
 
 
-def test_options_are_those_of_the_module_and_its_own() -> None:
+def test_options_are_documented() -> None:
     documented = yaml.safe_load(diagnosis.DOCUMENTATION)["options"]
-    assert documented.keys() == {*port_usage_info.ARGUMENTS, *action.ARGUMENTS}
+    assert documented.keys() == action.ARGUMENTS.keys()
     for name, spec in action.ARGUMENTS.items():
         assert {key: documented[name].get(key) for key in spec} == spec
