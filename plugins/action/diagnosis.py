@@ -41,7 +41,7 @@ class ActionModule(HostAction):
         self.prepare(variables)
         options = _checked(self._task.args)
         observing = {name: one for name, one in options["observe"].items() if one is not None}
-        usage = self.call("port_usage_info", observing, Usage, variables)
+        usage = self.observe(observing, variables)
         if usage.result is None or usage.error is not None:
             return _failed(usage)
         users: Answer[Users] = Answer(None)

@@ -47,7 +47,7 @@ def _path(root: Path, name: str) -> Path:
 
 def _imports(name: str, source: str, root: Path) -> Iterator[str]:
     """Names of the modules of ours that it imports; those for the types alone it does not."""
-    for node in _walk(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             _refuse(name, *(alias.name for alias in node.names))
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -61,14 +61,17 @@ def _imports(name: str, source: str, root: Path) -> Iterator[str]:
             yield from modules
 
 
-def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """All that runs."""
-    for node in ast.iter_child_nodes(tree):
+def statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All of them that run, however deep, in no order. Expressions have none, and would be most of the work."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            yield from (deeper for one in node.orelse for deeper in (one, *_walk(one)))
-        else:
-            yield node
-            yield from _walk(node)
+            waiting.extend(node.orelse)
+            continue
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers"):
+            waiting.extend(getattr(node, part, ()))
 
 
 def _refuse(name: str, *imported: str) -> None:

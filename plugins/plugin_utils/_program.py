@@ -14,7 +14,7 @@ import json
 import zlib
 from typing import Any
 
-from ._host_files import HOST_CODE, PACKAGE, needed_files
+from ._host_files import HOST_CODE, PACKAGE, needed_files, statements
 
 _BEGINNING = HOST_CODE / "_common" / "program.py"
 # As AnsiballZ does: neither the working directory nor that of the program may have modules.
@@ -44,7 +44,7 @@ def with_options(program: str, options: dict[str, Any], check: bool, log: list[s
 def without_words(source: str) -> str:
     """The same code on the same lines, without docstrings and comments of their own line."""
     lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             words = node.body[0]
             first, last = words.lineno - 1, words.end_lineno or words.lineno

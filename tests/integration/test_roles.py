@@ -292,7 +292,7 @@ BAD_INPUT_OF_THE_OTHERS: tuple[tuple[str, dict[str, object], str], ...] = (
     ("timewait_diagnose", {"fail_at": "sometimes"}, "timewait_diagnose_fail_at"),
     ("timewait_diagnose", {"max_pools": True}, "max_pools"),
     ("timewait_diagnose", {"who": -1}, "seconds"),
-    ("timewait_diagnose", {"who": "long"}, "seconds"),
+    ("timewait_diagnose", {"who": "long"}, "who"),
     ("timewait_diagnose", {"warning_threshold": 2}, "warning_threshold"),
     ("timewait_diagnose", {"destination": "example.com"}, "destination"),
 )
