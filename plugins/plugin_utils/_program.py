@@ -27,8 +27,9 @@ def build(entry: str) -> str:
     main = f"main({files!r}, {f'{PACKAGE}.{entry}'!r}, __import__('json').loads(GIVEN))"
     packed = zlib.compress(f"{without_words(_BEGINNING.read_text())}\n{main}\n".encode(), 9)
     text = binascii.b2a_base64(packed, newline=False).decode()
-    code = f'__import__("zlib").decompress(__import__("binascii").a2b_base64("{text}"))'
-    head = f'#!/usr/bin/python\nexec("import sys; sys.path = {_PATH}")\n'
+    # Apart from what uses it, because Python shows such a line in a traceback.
+    head = f"""#!/usr/bin/python\nexec("import sys; sys.path = {_PATH}; PACKED = '{text}'")\n"""
+    code = '__import__("zlib").decompress(__import__("binascii").a2b_base64(PACKED))'
     return f'{head}exec({code}, {{"__name__": "{PACKAGE}", "GIVEN": '
 
 

@@ -119,8 +119,12 @@ def test_modules_that_lie_beside_it_are_not_loaded(program: str, tmp_path: Path,
     assert answer(done)["kind"] == "usage"
 
 
-def test_an_exception_names_its_lines(program: str) -> None:
-    done = run(_program.with_options(program, {}, False, None))
+@pytest.mark.parametrize("how", ["stdin", "file"])
+def test_an_exception_names_its_lines(program: str, tmp_path: Path, how: str) -> None:
+    text = _program.with_options(program, {}, False, None)
+    (tmp_path / "program.py").write_bytes(text)
+    done = run(text, sys.executable, *([str(tmp_path / "program.py")] if how == "file" else []))
+    assert len(done.stderr) < 2000  # and not the program
     assert done.returncode == 1
     assert 'File "ephemeral_ports/_usage/run.py", line ' in done.stderr
     assert done.stderr.endswith("KeyError: 'max_pools'\n") or done.stderr.endswith("KeyError: 'detail'\n")
