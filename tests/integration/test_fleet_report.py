@@ -125,7 +125,17 @@ def test_neither_tasks_nor_recap_know_of_it(controller: Controller) -> None:
     """The same as without the plugin, whose place is beside the playbook."""
     with_report = controller.play("diagnose", options=("-e", f"ephemeral_ports_report={controller.reports}"))
     role = controller.write_play(
-        name="own.yml", roles=[{"role": f"{COLLECTION}.timewait_diagnose"}], serial="100%", become=False
+        name="own.yml",
+        tasks=[
+            {
+                "ansible.builtin.import_role": {
+                    "name": f"{COLLECTION}.timewait_diagnose",
+                    "rolespec_validate": False,
+                }
+            }
+        ],
+        serial="100%",
+        become=False,
     )
     without = controller.play(role)
     assert "EPHEMERAL PORTS" not in without.stdout
