@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -23,9 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+from .debian import unpacked
 
-BUILD = Path(__file__).resolve().parents[2] / "build" / "cri"
 PACKAGES = ("containerd", "runc", "containernetworking-plugins", "busybox-static")
 IMAGE = "localhost/pause:1"
 # Where the collection looks for the names of pods, too.
@@ -74,29 +72,7 @@ class Pod(NamedTuple):
 
 
 def programs() -> Path:
-    """The programs, downloaded once and unpacked. Without them a test is skipped, or fails where all have to run."""
-    place = BUILD / "programs"
-    if place.exists():
-        return place
-    BUILD.mkdir(parents=True, exist_ok=True)
-    if not shutil.which("apt-get"):
-        _give_up("no apt-get to download containerd with")
-    done = subprocess.run(
-        ["apt-get", "--quiet=2", "download", *PACKAGES], cwd=BUILD, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        _give_up(f"containerd cannot be downloaded: {done.stderr.strip()}")
-    half = BUILD / f"half.{os.getpid()}"
-    for package in BUILD.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "--extract", package, half], check=True)
-        package.unlink()
-    with contextlib.suppress(OSError):  # another process was first
-        half.rename(place)
-    return place
-
-
-def _give_up(reason: str) -> None:
-    (pytest.fail if os.environ.get("TEST_EVERYTHING") else pytest.skip)(reason)
+    return unpacked("cri", PACKAGES)
 
 
 class Cri:

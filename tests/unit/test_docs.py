@@ -110,7 +110,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_links_into_the_repository_lead_somewhere(page: Path) -> None:
     """Issue forms cannot link relatively."""
-    for path in re.findall(r"https://github\.com/netops/ephemeral_ports/blob/main/(\S+)", page.read_text()):
+    for path in re.findall(r"https://github\.com/netops/ephemeral_ports/blob/main/([^\s)]+)", page.read_text()):
         assert (ROOT / path).is_file(), path
 
 

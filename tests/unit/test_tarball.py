@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "build").exists(), reason="ansible-galaxy does not build here")
 
 # What the tarball may hold, by the first part of the path. The collection works with PARTS alone.
-PARTS = {"meta", "playbooks", "plugins", "roles"}
-USED = PARTS | {"CHANGELOG.md", "COPYING", "LICENSES", "README.md", "SECURITY.md", "changelogs", "docs"}
+PARTS = {"extensions", "meta", "playbooks", "plugins", "roles"}
+USED = PARTS | {"CHANGELOG.md", "COPYING", "LICENSES", "README.md", "SECURITY.md", "changelogs", "docs", "monitoring"}
 MADE = {"FILES.json", "MANIFEST.json"}
 
 
