@@ -31,6 +31,7 @@ def page(request: pytest.FixtureRequest) -> Path:
 def names_of_the_collection() -> set[str]:
     """What can stand after `netops.ephemeral_ports.` in a task, a play or on the command line."""
     plugins = {path.stem for path in ROOT.glob("plugins/*/[a-z]*.py")} - {"attributes"}
+    plugins |= {path.stem for path in ROOT.glob("extensions/eda/rulebooks/*.yml")}
     return plugins | {path.stem for path in ROOT.glob("playbooks/*.yml")} | set(ROLES)
 
 
@@ -57,9 +58,9 @@ def private_variables() -> set[str]:
 
 
 def playbook_variables() -> set[str]:
-    """`ephemeral_ports_...`, which the playbooks, the callback and the actions take."""
+    """`ephemeral_ports_...`, which the playbooks, the rulebook, the callback and the actions take."""
     plugins = [*ROOT.glob("plugins/callback/*.py"), ROOT / "plugins/plugin_utils/_transport.py"]
-    sources = [*ROOT.glob("playbooks/*.yml"), *plugins]
+    sources = [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("extensions/eda/rulebooks/*.yml"), *plugins]
     return {name for path in sources for name in re.findall(r"\bephemeral_ports_[a-z_]+\b", path.read_text())}
 
 
