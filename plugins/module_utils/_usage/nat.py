@@ -9,7 +9,7 @@ from .options import ScanOptions
 from .pools import Pool
 
 # So few entries fill no range that anybody chose.
-_FEW = 10
+FEW = 10
 
 
 class Timeouts(NamedTuple):
@@ -37,7 +37,7 @@ def observe_nat(options: ScanOptions, release: str, proc: str, is_own: bool) -> 
     """is_own: whether this process is in the network namespace that proc shows."""
     conntrack = read_conntrack(proc)
     is_full = options.detail == "full" or options.only is not None
-    if conntrack is None or conntrack.entries < (1 if is_full else _FEW):
+    if conntrack is None or conntrack.entries < (1 if is_full else FEW):
         return Nat(conntrack)
     from . import snat  # here, because most hosts do not need all that it loads
 

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NoReturn, Optional, 
 from ..._common.errors import Error, format_os_error
 from ..._common.layout import one_line
 from ..._kernel import keys
+from ..._kernel.counters import PROC
 from ..._kernel.ports import ports_in_force
+from ..._nat import source_rules
 from ..._sockets.known import OWN
+from ..nat import FEW
 from ..observe import observe
 from ..options import MAX_POOLS, ScanOptions, check_options
 from ..sockstat import proves_ok
@@ -140,19 +143,29 @@ def _write_metrics(
     else:
         replace(given.metrics, text.encode())
         quiet.forget(given.metrics)
-        most = most_that_prove_ok(options, usage, counts) if usage else None
+        most = most_that_prove_ok(options, usage, counts, _translates()) if usage else None
         if most:
             quiet.remember(given.metrics, arguments, keys.NAMES, most)
     return status
 
 
+def _translates() -> bool:
+    rules = source_rules.read(PROC)
+    return bool(rules.rules) or not rules.readable
+
+
 def most_that_prove_ok(
-    options: ScanOptions, usage: Mapping[str, Any], counts: Mapping[str, int]
+    options: ScanOptions, usage: Mapping[str, Any], counts: Mapping[str, int], translates: bool
 ) -> Optional[Dict[str, int]]:
-    """Counts of which the kernel's own prove as much as they did now: twice as many, and some; None if not."""
+    """Counts of which the kernel's own prove as much as they did now: twice as many, and some; None if not.
+
+    translates: whether NAT may have a range of ports that these entries of conntrack could fill.
+    """
     if usage["method"] != "sockstat" or usage["level"] != "ok" or options.namespaces != (OWN,) or usage["pools"]:
         return None
     most = {name: 2 * number + _SOME for name, number in counts.items()}
+    if translates:
+        most["conntrack"] = FEW - 1
     sockstat: Dict[str, Dict[str, int]] = {}
     for name, number in most.items():
         what, _blank, field = name.partition(" ")

@@ -106,7 +106,7 @@ def test_other_arguments_make_a_whole_run(host: Host) -> None:
     assert not host.renew("--metrics", "file", "--top", "3")
 
 
-def most(**different: object) -> dict[str, int] | None:
+def most(translates: bool = False, **different: object) -> dict[str, int] | None:
     usage = {
         "method": "sockstat",
         "level": "ok",
@@ -115,13 +115,22 @@ def most(**different: object) -> dict[str, int] | None:
         "port_range": {"usable": 28232},
         **different,
     }
-    return command.most_that_prove_ok(check_options(ASKED), usage, {"TCP inuse": 100, "TCP tw": 500, "TCP alloc": 100})
+    counts = {"TCP inuse": 100, "TCP tw": 500, "TCP alloc": 100, "conntrack": 3000}
+    return command.most_that_prove_ok(check_options(ASKED), usage, counts, translates)
 
 
 def test_what_is_noted_proves_as_much() -> None:
     found = most()
     assert found
     assert found["TCP tw"] > 500
+
+
+def test_where_addresses_are_translated_hardly_an_entry_is_harmless() -> None:
+    elsewhere, here = most(), most(translates=True)
+    assert elsewhere
+    assert here
+    assert elsewhere["conntrack"] > 3000
+    assert here["conntrack"] < 10
 
 
 @pytest.mark.parametrize(
