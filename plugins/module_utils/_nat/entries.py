@@ -12,7 +12,7 @@ import itertools
 import socket
 import struct
 import sys
-from typing import Any, DefaultDict, Iterator, NamedTuple, Tuple
+from typing import Any, Counter, DefaultDict, Iterator, NamedTuple, Tuple
 
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 
@@ -113,9 +113,9 @@ class Entries:
             yield key, _group(records.tobytes())
 
 
-def states(group: Group, protocol: int) -> "collections.Counter[str]":
+def states(group: Group, protocol: int) -> Counter[str]:
     """How many are in each state. Those of UDP are what conntrack(8) says of them."""
-    found: collections.Counter[str] = collections.Counter()
+    found: Counter[str] = collections.Counter()
     if protocol == TCP:
         for state, number in collections.Counter(group.states).items():
             found[STATES[state] if state < len(STATES) else "OTHER"] += number
