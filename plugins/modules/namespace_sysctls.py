@@ -14,7 +14,7 @@ description:
   - All that are named are set, or none is. A journal on the host keeps how things were before. If a run is killed, the
     next one first rolls back what it left half done.
   - What is set does not last. It ends with the network namespace, as when a container is started anew or the host is
-    booted. RV(namespaces[].namespace.owner) says where it would be set to last.
+    booted. The owner in the result says where it would be set to last.
   - What an earlier run has set in a namespace that is no longer named is rolled back in the same transaction, and so is
     a key that is no longer named. What somebody else has set since stays.
   - Ports are reserved before C(ip_local_port_range) is widened over them.
@@ -35,7 +35,7 @@ options:
         type: str
       inode:
         description:
-          - Its inode, as RV(netops.ephemeral_ports.port_usage_info#module:namespace.inode) had it. Where it has ended
+          - Its inode, as M(netops.ephemeral_ports.port_usage_info) tells it. Where it has ended
             since, nothing is set in it.
         type: int
       cookie:
