@@ -19,7 +19,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
-	bench bench-conntrack bench-fleet bench-namespaces system clean
+	bench bench-conntrack bench-fleet bench-namespaces bench-watch system clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-conntrack: .venv/test.stamp  ## what it costs to read connection tracking,
 
 bench-namespaces:  ## what each network namespace costs, beside nsenter and ss (some minutes, as root; wants gcc)
 	@$(PYTHON) tests/benchmark/namespaces.py
+
+bench-watch:  ## what a run of timewait_monitor costs (a minute, as root; wants gcc)
+	@$(PYTHON) tests/benchmark/watch.py
 
 bench-fleet: .venv/test.stamp $(COLLECTION)  ## what a fleet costs over real SSH, side by side (a quarter of an hour, as root)
 	@.venv/bin/python tests/benchmark/ssh_fleet.py

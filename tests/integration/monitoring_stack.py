@@ -177,6 +177,11 @@ class Stack:
         result = self.ask(url)["data"]["result"]
         return [int(value) for _time, value in result[0]["values"]] if result else []
 
+    def query(self, expression: str) -> Any:
+        url = "http://127.0.0.1:9090/api/v1/query"
+        done = self.host.run("curl", "--silent", "--get", "--data-urlencode", f"query={expression}", url)
+        return json.loads(done.stdout)
+
     def alerts(self) -> list[dict[str, str]]:
         return [alert["labels"] for alert in self.ask("http://127.0.0.1:9093/api/v2/alerts") or []]
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from make_dashboard import FILE, queries
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 
@@ -125,6 +126,10 @@ def test_an_alert_is_confirmed_and_cured_on_that_host_alone(tmp_path: Path, monk
                 busy.stdin.write("\n")
                 busy.stdin.flush()
                 assert busy.stdout.readline() == "connected\n"
+
+            answers = {query: stack.query(query) for query in queries(FILE.read_text())}
+            assert {one["status"] for one in answers.values()} == {"success"}, answers
+            assert sum(bool(one["data"]["result"]) for one in answers.values()) > len(answers) / 2
 
             levels = stack.levels("web1")
             assert levels[0] == 0

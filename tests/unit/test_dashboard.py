@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: netops.ephemeral_ports contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dashboard is what its script makes; tests/integration/test_watch_chain.py tries its queries on Prometheus."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("grafana_foundation_sdk")  # not where only ansible-core is another
+
+import make_dashboard
+
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.watch import metrics
+
+MADE = make_dashboard.make()
+
+
+def test_the_file_is_what_the_script_makes() -> None:
+    assert make_dashboard.FILE.read_text() == MADE
+
+
+def test_queries_read_metrics_that_there_are() -> None:
+    known = {f"{metrics.PREFIX}{family.name}" for family in metrics.Metrics().families()}
+    read = {name for query in make_dashboard.queries(MADE) for name in re.findall(r"\bephemeral_ports_\w+", query)}
+    assert read
+    assert read <= known
+
+
+def test_every_panel_has_a_title_of_its_own_and_reads_the_source_that_is_chosen() -> None:
+    panels = [panel for panel in json.loads(MADE)["panels"] if panel["type"] != "row"]
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+
+
+def test_every_level_has_a_word_and_a_colour() -> None:
+    assert {*make_dashboard.LEVELS} == {str(number) for number in metrics.LEVELS.values()}
+    assert {word for word, _colour in make_dashboard.LEVELS.values()} == {*metrics.LEVELS}
