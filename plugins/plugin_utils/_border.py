@@ -213,8 +213,6 @@ def _text(most: int) -> Check:
 
 
 def _whole(value: object) -> int:
-    if type(value) is int and -LARGEST < value < LARGEST:
-        return value
     if not isinstance(value, int) or isinstance(value, bool):
         raise NotUnderstoodError(f"expected a whole number, got {_shown(value)}")
     if not -LARGEST < value < LARGEST:
@@ -223,8 +221,6 @@ def _whole(value: object) -> int:
 
 
 def _number(value: object) -> float:
-    if type(value) is float and -LARGEST < value < LARGEST:
-        return value
     if isinstance(value, float) and -LARGEST < value < LARGEST:  # NaN is not
         return float(value)
     if isinstance(value, float):

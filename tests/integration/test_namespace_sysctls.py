@@ -90,7 +90,7 @@ class Neighbour:
 
 @contextlib.contextmanager
 def neighbours(number: int, *options: str) -> Iterator[list[Neighbour]]:
-    found = [Neighbour(*options) for _ in range(number)]
+    found = [Neighbour(*options) for _each in range(number)]
     try:
         yield found
     finally:

@@ -68,7 +68,7 @@ def _apply(usage: dict[str, Any], policy: dict[str, object]) -> tuple[dict[str, 
     text = environment.from_string(TEMPLATE.read_text()).render(remediation_plan=plan, ansible_managed="managed")
     check_text(text, plan)
     result: Any = present(text)
-    assert not broken_promises(plan, result)
+    assert not broken_promises(plan, result["settings"])
     return plan, text
 
 

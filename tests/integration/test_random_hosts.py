@@ -220,7 +220,7 @@ class RandomHost:
             asked_ports=asked_ports(policy),
             on_conflict=self.on_conflict,
         )
-        assert not broken_promises(plan, result)  # type: ignore[arg-type]  # what the module returns has no type
+        assert not broken_promises(plan, result["settings"])
         if not check:
             self.nobody_loses_a_port(policy)
             self.boot(result)

@@ -49,9 +49,9 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def run(said: list[str], level: str = "ok", users: Any = USERS, **arguments: Any) -> tuple[dict[str, Any], Diagnosis]:
+def run(said: list[str], level: str = "ok", users: Any = None, **arguments: Any) -> tuple[dict[str, Any], Diagnosis]:
     usage = {**USAGE, "level": level}
-    doing = Diagnosis(said, {"port_usage_info": usage, "port_users_info": users}, **arguments)
+    doing = Diagnosis(said, {"port_usage_info": usage, "port_users_info": users or USERS}, **arguments)
     return doing.run(None, {"inventory_hostname": "web"}), doing
 
 

@@ -19,7 +19,7 @@ from unittest import mock
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import Dropin
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.result import ApplyResult
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, sysctl
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, netlink, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import inet_diag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as usage_observe
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import options as usage_options
@@ -59,7 +59,7 @@ class Playback(inet_diag.SockDiag):
         names = ("sock_diag.inet.bin", "sock_diag.inet6.bin")
         messages = [one for name in names for one in self._messages(name) if states >> one[17] & 1]
         messages.sort(key=lambda one: one[17] != 10)
-        return inet_diag.split(b"".join(messages))
+        return netlink.split(b"".join(messages), inet_diag.ALIKE)
 
     def _messages(self, name: str) -> Iterator[bytes]:
         data = (self._directory / name).read_bytes()

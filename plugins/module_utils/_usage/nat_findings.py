@@ -5,6 +5,7 @@
 from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 from .._common.text import format_destination, format_forecast_time, format_percent
+from .._kernel.counters import Conntrack
 from .finding import CRITICAL, INFO, WARNING, Finding, make_finding
 from .nat import Nat, Timeouts
 from .pools import SNAT
@@ -33,7 +34,7 @@ def find_of_nat(nat: Nat, pools: Sequence[Mapping[str, Any]]) -> Iterator[Findin
     for one in translated:
         yield from _of_pool(one, nat)
     if nat.conntrack and nat.conntrack.insert_failed:
-        yield _failures(nat, [one for one in translated if one["level"] != "ok"])
+        yield _failures(nat, nat.conntrack, [one for one in translated if one["level"] != "ok"])
 
 
 def _of_pool(one: Mapping[str, Any], nat: Nat) -> Iterator[Finding]:
@@ -107,9 +108,7 @@ def _idle(number: int, timeouts: Timeouts) -> str:
     return text
 
 
-def _failures(nat: Nat, near: List[Mapping[str, Any]]) -> Finding:
-    table = nat.conntrack
-    assert table is not None
+def _failures(nat: Nat, table: Conntrack, near: List[Mapping[str, Any]]) -> Finding:
     summary = f"Since boot, connection tracking could not insert {table.insert_failed} connections: "
     if near:
         worst = near[0]

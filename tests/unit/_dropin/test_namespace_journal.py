@@ -68,7 +68,7 @@ def test_without_a_cookie_it_is_the_same_by_its_owner() -> None:
     assert not entry.is_of(WEB._replace(name="blue"), "boot", None)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda one: st.lists(one))
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
 
 
 @given(st.data())

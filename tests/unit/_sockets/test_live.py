@@ -99,7 +99,7 @@ def test_attributes_before_it_are_passed_over() -> None:
 
 def test_a_short_message_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Short(recorded.Playback):
-        def __enter__(self) -> Short:
+        def __enter__(self) -> recorded.Playback:
             return self
 
         def __exit__(self, *_error: object) -> None:
