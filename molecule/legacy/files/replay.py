@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 from unittest import mock
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import transaction
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import running, transaction
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.dropin import Dropin
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.result import ApplyResult
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys, netlink, sysctl
@@ -135,7 +135,7 @@ def apply(kernel: str, text: str) -> Dict[str, Any]:
 def change(dropin: Dropin, text: Optional[str], check: bool = False) -> ApplyResult:
     """Apply the text, or roll back where there is none."""
     # A plain file keeps what a shorter value does not cover; the kernel does not.
-    with mock.patch.object(transaction, "write_sysctl", _set), transaction.begin(dropin, 5, check) as start:
+    with mock.patch.object(running, "write_sysctl", _set), transaction.begin(dropin, 5, check) as start:
         if text is None:
             return transaction.commit(start, transaction.prepare_rollback(start, trial=False))
         return transaction.commit(start, transaction.prepare_apply(start, text, trial=False))
