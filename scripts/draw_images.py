@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 CURVE_DATA = ROOT / "tests" / "benchmark" / "connect_curve.json"
+COURSE_DATA = ROOT / "tests" / "benchmark" / "watch_course.json"
 
 STYLE = """\
   text { font: 14px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink) }
@@ -262,6 +263,71 @@ def data_flow() -> str:
     return picture(WIDE, 472, "From a host to the report: how data moves through the collection", parts)
 
 
+# --- what the monitoring shows ---------------------------------------------------------------------------------------
+
+PANEL_WIDTH, PANEL_HEIGHT = 288, 118
+LEVEL_WORDS = ((0, "ok"), (1, "warning"), (2, "critical"), (3, "exhausted"))
+
+
+class Panel:
+    """A place for curves over the seconds of the course, from zero to `most`."""
+
+    def __init__(self, x: int, y: int, title: str, most: float, seconds: int) -> None:
+        self.x, self.y, self.title, self.most, self.seconds = x, y, title, most, seconds
+
+    def at(self, second: float, value: float) -> tuple[float, float]:
+        share = min(value, self.most) / self.most
+        return self.x + PANEL_WIDTH * second / (self.seconds - 1), self.y + PANEL_HEIGHT * (1 - share)
+
+    def frame(self, marks: Sequence[tuple[float, str]], cured: int) -> Iterator[str]:
+        yield text(self.x, self.y - 14, self.title)
+        for value, label in marks:
+            yield line([self.at(0, value), self.at(self.seconds - 1, value)], "grid")
+            yield text(self.x - 8, self.at(0, value)[1] + 4, label, "small end")
+        for second in range(0, self.seconds, 10):
+            yield text(self.at(second, 0)[0], self.y + PANEL_HEIGHT + 18, f"{second} s", "small middle")
+        yield line([self.at(cured, 0), self.at(cured, self.most)], "axis thin")
+
+    def curve(self, values: Sequence[float | None], kind: str, steps: bool = False) -> Iterator[str]:
+        """One line for each stretch without a gap."""
+        stretch: list[tuple[float, float]] = []
+        for second, value in enumerate([*values, None]):
+            if value is not None:
+                point = self.at(second, value)
+                stretch += [(point[0], stretch[-1][1]), point] if steps and stretch else [point]
+            elif stretch:
+                yield line(stretch, f"line {kind}")
+                stretch = []
+
+
+def watch(data: dict[str, Any]) -> str:
+    """A rising load uses up 500 ports, and the host is given more: four metrics of the one pool."""
+    seconds, cured = data["seconds"], data["cured"]
+    length = len(seconds)
+    parts = [
+        text(24, 32, "What the metrics say while ports run out, and after the cure", "title"),
+        text(
+            24,
+            52,
+            f"500 ports, a rising load; Linux {data['kernel']}, {data['date']}. Dashed: range and reuse are set",
+            "small",
+        ),
+    ]
+    saturation = Panel(80, 96, "pool_saturation_ratio", 1, length)
+    parts += saturation.frame([(0, "0"), (0.4, "0.4"), (0.5, "0.5"), (1, "1")], cured)
+    parts += saturation.curve([one["pool_saturation_ratio"] for one in seconds], "one")
+    level = Panel(450, 96, "pool_level", 3, length)
+    parts += level.frame(LEVEL_WORDS, cured)
+    parts += level.curve([one["pool_level"] for one in seconds], "two", steps=True)
+    forecast = Panel(80, 276, "pool_exhausted_in_seconds", 60, length)
+    parts += forecast.frame([(0, "0"), (30, "30"), (60, "60")], cured)
+    parts += forecast.curve([one["pool_exhausted_in_seconds"] for one in seconds], "one")
+    rate = Panel(450, 276, "pool_closed_per_second", 40, length)
+    parts += rate.frame([(0, "0"), (20, "20"), (40, "40")], cured)
+    parts += rate.curve([one["pool_closed_per_second"] for one in seconds], "three")
+    return picture(WIDE, 432, "Metrics of one pool while its ports run out, and after the cure", parts)
+
+
 def drawings() -> dict[str, str]:
     """File name to picture, for all of them."""
     return {
@@ -269,6 +335,7 @@ def drawings() -> dict[str, str]:
         "data-flow.svg": data_flow(),
         "port-lifetime.svg": lifetime(),
         "port-search.svg": search(),
+        "watch.svg": watch(json.loads(COURSE_DATA.read_text())),
     }
 
 
