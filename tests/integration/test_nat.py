@@ -7,16 +7,25 @@ The kernel is the oracle: it drops the SYN for which it finds no port.
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_fleet import META
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_counters
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._nat import ctnetlink, procfs, source_rules
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import csv_rows
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import render
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
 from . import router as routers
@@ -25,6 +34,7 @@ from .network import Network, observed
 from .router import CLIENT6, MORE, SERVER, SERVER6, UDP, WAN, WAN6, many, router, same
 
 PLAIN = 64512
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,6 +149,50 @@ def test_two_rules_for_one_address() -> None:
         usage = observed()
     found = {each["nat"]["ports"]: (each["blocked"], each["usable"], each["level"]) for each in usage["pools"]}
     assert found == {"2000-2099": (90, 100, "critical"), "3000-3399": (40, 400, "ok")}
+
+
+OBSERVE = """
+import json, sys
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import run
+print(json.dumps(run.run(json.loads(sys.argv[1]), False)))
+"""
+OPTIONS = {
+    "method": "auto",
+    "detail": "auto",
+    "max_pools": 10,
+    "destination": None,
+    "probe": "auto",
+    "warning_threshold": 0.4,
+    "critical_threshold": 0.5,
+    "path": "/none",
+    "state_dir": "/none",
+}
+
+
+@private
+def test_a_router_that_is_another_network_namespace() -> None:
+    """As one of a container engine, or of a virtual network. On the page and in the table of a spreadsheet too."""
+    with router() as one:
+        one.rule("meta l4proto tcp masquerade to :2000-2099")
+        assert one.connect(many(100)) == 0
+        inode = Path("/proc/self/ns/net").stat().st_ino
+        options = json.dumps({**OPTIONS, "namespaces": [str(inode)]})
+        command = ["unshare", "--net", sys.executable, "-c", OBSERVE, options]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "build")}
+        usage = json.loads(subprocess.check_output(command, env=environment))
+    (elsewhere,) = usage["namespaces"]
+    assert (usage["own_level"], usage["level"], elsewhere["level"]) == ("ok", "exhausted", "exhausted")
+    assert (pool(elsewhere)["blocked"], pool(elsewhere)["usable"]) == (100, 100)
+    fleet = Fleet()
+    fleet.on_play()
+    fleet.on_task("netops.ephemeral_ports.port_usage_info")
+    fleet.on_result("router", "netops.ephemeral_ports.port_usage_info", usage)
+    report = make_report(fleet.hosts, META)
+    page = "".join(render(report))
+    assert f"{SERVER}:443" in page
+    assert "2000-2099" in page
+    (row,) = [row for row in csv_rows(report["hosts"][0]) if row.get("kind") == "snat"]
+    assert (row["destination_level"], row["blocked"], row["source"]) == ("exhausted", 100, WAN)
 
 
 @pytest.mark.parametrize("command", ["iptables-nft", "iptables-legacy"])
