@@ -179,9 +179,10 @@ class Stack:
         result = self.ask(url)["data"]["result"]
         return [int(value) for _time, value in result[0]["values"]] if result else []
 
-    def query(self, expression: str) -> Any:
+    def query(self, expression: str, at: float) -> Any:
+        """at: seconds since 1970."""
         url = "http://127.0.0.1:9090/api/v1/query"
-        done = self.host.run("curl", "--silent", "--get", "--data-urlencode", f"query={expression}", url)
+        done = self.host.run("curl", "--silent", "--get", "--data-urlencode", f"query={expression}", f"{url}?time={at}")
         return json.loads(done.stdout)
 
     def alerts(self) -> list[dict[str, str]]:

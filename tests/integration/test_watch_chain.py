@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,15 +122,16 @@ def test_an_alert_is_confirmed_and_cured_on_that_host_alone(tmp_path: Path, monk
                 wait_for(
                     "the alert", lambda: any(one["inventory_hostname"] == "web1" for one in stack.alerts()), stack.logs
                 )
+                alerted = time.time()
                 wait_for("the cure", lambda: hosts["web1"].sysctls()[REUSE] == FIXED[REUSE], stack.logs)
                 wait_for("the end of the alert", lambda: not stack.alerts(), stack.logs)
                 busy.stdin.write("\n")
                 busy.stdin.flush()
                 assert busy.stdout.readline() == "connected\n"
 
-            answers = {query: stack.query(query) for query in queries(FILE.read_text())}
+            answers = {query: stack.query(query, alerted) for query in queries(FILE.read_text())}
             assert {one["status"] for one in answers.values()} == {"success"}, answers
-            assert sum(bool(one["data"]["result"]) for one in answers.values()) > len(answers) / 2
+            assert sum(bool(one["data"]["result"]) for one in answers.values()) > len(answers) / 2, answers
 
             levels = stack.levels("web1")
             assert levels[0] == 0
