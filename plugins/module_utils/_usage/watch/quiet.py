@@ -2,22 +2,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A run on a host on which nothing goes on: what the last whole run wrote still holds, and its times are set anew.
 
-A run each 15 s on a healthy host is nearly all start of Python and loading of modules. This one loads nothing but os
-and time, so it imports neither typing nor what imports it. A whole run whose sockets the kernel's counts alone proved
+A run each 15 s on a healthy host is nearly all start of Python and loading of modules. This one loads nothing but
+time, so it imports neither typing nor what imports it. A whole run whose sockets the kernel's counts alone proved
 harmless notes beside its file what that holds for: arguments, sysctls, and higher counts that prove as much.
 """
 
-import os
 import time
 
-from .whole_file import replace
+from .whole_file import hidden, remove, replace
 
 TYPE_CHECKING = False  # as typing has it
 if TYPE_CHECKING:
     from typing import Dict, Iterator, Mapping, Optional, Sequence
 
 # For so many seconds a whole run is trusted: findings that follow from the kernel's counters are never older.
-LONGEST = 600
+LONGEST = 900
 
 _OF_SOCKETS = ("inuse", "tw", "alloc")
 _START = time.monotonic()
@@ -35,8 +34,7 @@ def remember(
 
 def forget(file: str) -> None:
     """What holds for a moment is not to be noted."""
-    if os.path.lexists(_note(file)):
-        os.unlink(_note(file))
+    remove(_note(file))
 
 
 def renew(file: str, arguments: "Sequence[str]", proc: str = "/proc") -> bool:
@@ -100,8 +98,7 @@ def _lines(proc: str) -> "Iterator[str]":
 
 
 def _note(file: str) -> str:
-    directory, name = os.path.split(file)
-    return os.path.join(directory, f".{name}.holds")
+    return hidden(file, "holds")
 
 
 def _read_sysctl(key: str, proc: str) -> "Optional[str]":
