@@ -22,7 +22,7 @@ from make_dashboard import FILE, queries
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 
 from .monitoring_stack import TOKEN, Stack, programs, rulebook_environment, wait_for
-from .private_host import FIXED, PLAIN, REUSE, Host, private_hosts, use_own_ansible
+from .private_host import FIXED, PLAIN, REUSE, STATE, Host, private_hosts, use_own_ansible
 
 # All ports towards one destination, until it is told to end; then it says whether there is one more.
 LOAD = """
@@ -81,6 +81,11 @@ def alert(
     return {"status": status, "labels": {"alertname": name, "inventory_hostname": host}, **more}
 
 
+def is_confirmed(host: Host) -> bool:
+    journals = [json.loads(host.text(STATE / name) or "{}") for name in host.names(STATE) if name.endswith(".json")]
+    return bool(journals) and all(one.get("trial", "?") is None for one in journals)
+
+
 def test_an_alert_is_confirmed_and_cured_on_that_host_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_own_ansible(tmp_path, monkeypatch)
     assert programs()
@@ -125,6 +130,8 @@ def test_an_alert_is_confirmed_and_cured_on_that_host_alone(tmp_path: Path, monk
                 alerted = time.time()
                 wait_for("the cure", lambda: hosts["web1"].sysctls()[REUSE] == FIXED[REUSE], stack.logs)
                 wait_for("the end of the alert", lambda: not stack.alerts(), stack.logs)
+                # Ended before that, the rollout would roll the host back.
+                wait_for("the word of the gate", lambda: is_confirmed(hosts["web1"]), stack.logs)
                 busy.stdin.write("\n")
                 busy.stdin.flush()
                 assert busy.stdout.readline() == "connected\n"
