@@ -22,22 +22,22 @@ class StandIn(types.ModuleType):
 
     __path__ = ()
 
-    def __getattr__(self, name):  # noqa: ANN001, ANN204
+    def __getattr__(self, name):  # noqa: ANN001, ANN204 - the oldest Python runs it, and mypy does not read it
         if name.startswith("__"):
             raise AttributeError(name)
         return type(name, (), {})
 
 
-def main(directories):  # noqa: ANN001, ANN201
+def main(directories):  # noqa: ANN001, ANN201 - the same
     for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
         sys.modules[name] = StandIn(name)
     sys.path.insert(0, "build")
     count = 0
     for directory in directories:
         for file in sorted(pathlib.Path(directory).rglob("[!.]*.py")):
-            importlib.import_module(".".join((COLLECTION,) + file.with_suffix("").parts))  # noqa: RUF005
+            importlib.import_module(".".join((COLLECTION,) + file.with_suffix("").parts))  # noqa: RUF005 - nor does it know a shorter way
             count += 1
-    print("Python {}: {} files imported".format(platform.python_version(), count))  # noqa: UP032
+    print("Python {}: {} files imported".format(platform.python_version(), count))  # noqa: UP032 - the same
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             return Answer(None, wrap_var(self._reason({"msg": str(error)})), self._interpreter(), wrap_var(whole))
         return self._checked(returned, kind)
 
-    def _configure_module(self, module_name: str, module_args: Result, task_vars: Result) -> Any:  # noqa: ANN401
+    def _configure_module(self, module_name: str, module_args: Result, task_vars: Result) -> tuple[Any, ...]:
         """What ansible-core sends to the host, and with which interpreter: a program where there is one."""
         built = _transport.built(module_name.rpartition(".")[2])
         if built is not None and self._lets_programs_travel(task_vars):
@@ -104,14 +104,14 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
                 words = f"{built.path.stem} travels as a program of {len(program)} bytes"
                 self._display.vvv(words, host=self._play_context.remote_addr)
                 return configured
-        return super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars)
+        return tuple(super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars))
 
     def _lets_programs_travel(self, task_vars: Result) -> bool:
         wanted = task_vars.get(_transport.VARIABLE)
         of_windows = ".ps1" in self._connection.module_implementation_preferences
         return not of_windows and (wanted is None or self._templar.template(wanted) != _transport.MODULE)
 
-    def _configure_program(self, built: _transport.Built, program: bytes, task_vars: Result) -> Any:  # noqa: ANN401
+    def _configure_program(self, built: _transport.Built, program: bytes, task_vars: Result) -> tuple[Any, ...] | None:
         loaders, self._shared_loader_obj = self._shared_loader_obj, _transport.OnlyStub(built.stub)
         try:
             configured = super()._configure_module(module_name=built.path.stem, module_args={}, task_vars=task_vars)

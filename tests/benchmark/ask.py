@@ -59,9 +59,9 @@ def main() -> None:
     plugins, way, *port_range = sys.argv[1:]
     sys.path.insert(0, plugins)
     if way == "sockstat":
-        from module_utils._kernel import counters
+        from module_utils._kernel.sockstat import read_sockstat
 
-        print(counters.read_sockstat()["TCP"]["tw"])
+        print(read_sockstat()["TCP"]["tw"])
     elif way in ("module", "healthy"):
         result("full" if way == "module" else "auto")
     else:

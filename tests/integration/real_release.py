@@ -152,4 +152,4 @@ def empty(directories: Iterable[Path]) -> None:
 
 def _call(*command: str, **options: object) -> None:
     quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    subprocess.run(command, check=False, env={}, timeout=120, **quiet, **options)  # type: ignore[call-overload]
+    subprocess.run(command, check=False, env={}, timeout=120, **quiet, **options)  # type: ignore[call-overload]  # they come by name

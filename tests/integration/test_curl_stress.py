@@ -205,8 +205,8 @@ def test_an_endless_answer_is_cut_off(stress: Stress, part: str) -> None:
 
 def test_a_host_without_sockstat(stress: Stress) -> None:
     """Sandboxes have none."""
-    hide = "from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import counters\n"
-    hide += "counters.os.path.exists = lambda path: 'sockstat' not in path\n"
+    hide = "from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import sockstat\n"
+    hide += "sockstat.open = lambda path, **_options: open('/absent')\n"
     result = stress({"total": 10, "time_limit": 20.0}, hide)
     assert (result["succeeded"], result["time_wait"]) == (10, None)
 

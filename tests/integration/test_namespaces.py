@@ -22,8 +22,8 @@ import pytest
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.errors import NamespaceError, OptionError
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.text import place_name
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces, sysctl
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_sockstat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.keys import PORT_RANGE
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sockstat import read_sockstat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.tcp import LISTEN
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.inet_diag import SockDiag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as observing

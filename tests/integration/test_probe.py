@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import counters
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sockstat import read_sockstat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets import probe
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.probe import ADDRESS, PORT, ROUTE
 
@@ -136,7 +136,7 @@ def test_a_port_in_time_wait_is_found_once_it_may_be_reused_and_by_reusing_it() 
         deadline = time.monotonic() + 20
         while (answer := ask(HOST, 443)).errno:
             assert time.monotonic() < deadline
-        left = counters.read_sockstat()["TCP"]["tw"]
+        left = read_sockstat()["TCP"]["tw"]
         assert PORTS - answer.asked <= left < PORTS
         assert connect_for_real((HOST, 443)) == 0
 
@@ -168,7 +168,7 @@ def test_nothing_is_sent() -> None:
         resets = int(after.pop("Tcp:EstabResets")) - int(before.pop("Tcp:EstabResets"))
         assert resets == sum(one.asked for one in answers if not one.errno)
         assert after == before
-        assert counters.read_sockstat()["TCP"]["inuse"] == 1  # the server
+        assert read_sockstat()["TCP"]["inuse"] == 1  # the server
         assert probe.binders_hold_all() is False
         assert counted()["Tcp:OutSegs"] == before["Tcp:OutSegs"]
         # That a segment would show here: without privilege one is sent.

@@ -48,10 +48,14 @@ LOADS = {
 }
 
 
+def _day(low: float, high: float) -> Callable[[float], float]:
+    return lambda t: (low + high) / 2 - (high - low) / 2 * math.cos(2 * math.pi * t / 600)
+
+
 # Longer than the minute that ages show: what is seen of the night is nearly level, and says little of the morning.
 DAYS = {
     f"{low} to {high}": Load(
-        lambda t, low=low, high=high: (low + high) / 2 - (high - low) / 2 * math.cos(2 * math.pi * t / 600),  # type: ignore[misc]
+        _day(low, high),
         0,
         260,
         f"a day of 10 minutes, from its night: {low} to {high} per second",

@@ -40,7 +40,7 @@ class Playback(inet_diag.SockDiag):
         self.kernel = kernel
         self.stretch = stretch
 
-    def dump(self, states: int, bytecode: bytes = b"") -> Iterator[tuple[bytes, int]]:  # noqa: ARG002
+    def dump(self, states: int, bytecode: bytes = b"") -> Iterator[tuple[bytes, int]]:  # noqa: ARG002 - part of the call
         """All of them, whatever a program would pick out."""
         recorded = (one for name in FILES for one in messages((ROOT / self.kernel / name).read_bytes()))
         wanted = [one for one in recorded if states >> one[STATE_AT] & 1]

@@ -23,7 +23,7 @@ class _Lazy(ModuleType):
 
     def __getattribute__(self, name: str) -> object:
         if not name.startswith("__"):
-            self.__class__ = ModuleType  # type: ignore[assignment]
+            self.__class__ = ModuleType  # type: ignore[assignment]  # from now on as any other
             files: Any = self.__loader__
             code = compile(files.get_source(self.__name__), self.__file__ or "", "exec", dont_inherit=True)
             exec(code, self.__dict__)
@@ -38,7 +38,7 @@ class _Files:
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> "Optional[ModuleSpec]":
         for path, is_package in self._found(name):
-            spec = ModuleSpec(name, self, origin=path, is_package=is_package)  # type: ignore[arg-type]
+            spec = ModuleSpec(name, self, origin=path, is_package=is_package)  # type: ignore[arg-type]  # all it is asked for
             spec.has_location = True
             return spec
         return None

@@ -3,7 +3,7 @@
 """What the kernel has counted: sockets, events of TCP, connections tracked, seconds since boot."""
 
 import os
-from typing import Dict, Mapping, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
 from . import sysctl
 
@@ -38,25 +38,6 @@ class Conntrack(NamedTuple):
     limit: int
     insert_failed: int
     drop: int
-
-
-def read_sockstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:
-    """/proc/net/sockstat and sockstat6 as {"TCP": {"inuse": 5, "orphan": 0, "tw": 30, ...}, "TCP6": ...}."""
-    found = {}
-    for path in (os.path.join(proc, "net", name) for name in ("sockstat", "sockstat6")):
-        if not os.path.exists(path):
-            continue  # sockstat6 is missing where IPv6 is switched off
-        with open(path, encoding="ascii") as lines:
-            for line in lines:
-                name, _colon, rest = line.partition(":")
-                words = rest.split()
-                found[name] = {key: int(value) for key, value in zip(words[::2], words[1::2])}
-    return found
-
-
-def udp_sockets(sockstat: Mapping[str, Mapping[str, int]]) -> int:
-    """UDP sockets of IPv4 and IPv6 that have a port."""
-    return sum(sockstat.get(name, {}).get("inuse", 0) for name in ("UDP", "UDP6"))
 
 
 def read_netstat(proc: str = PROC) -> Dict[str, Dict[str, int]]:

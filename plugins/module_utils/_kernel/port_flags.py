@@ -72,7 +72,7 @@ class PortFlags:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PortFlags) and self._flags == other._flags
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # it can change
 
     def __or__(self, other: "PortFlags") -> "PortFlags":
         return self._of_number(_number(self) | _number(other))

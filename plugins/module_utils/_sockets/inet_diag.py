@@ -13,9 +13,9 @@ from typing import Counter, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from .._common.errors import SockDiagError
 from .._kernel import netlink
-from .._kernel.counters import read_sockstat
 from .._kernel.netlink import Netlink, NetlinkError
 from .._kernel.ports import PortRange, PortSet, client_ports
+from .._kernel.sockstat import read_sockstat
 from .._kernel.tcp import LISTEN, SYN_SENT, TIME_WAIT, fold
 from .aggregate import FIELDS, MESSAGE, OFFSET, Aggregator
 from .socket_table import TICK_SHIFT, SocketTable

@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping
 
 from .._common.errors import LoadFailedError, UnsupportedError
 from .._kernel import counters
+from .._kernel.sockstat import read_sockstat
 from .._sockets import probe
 from . import load, report
 from . import options as stress_options
@@ -56,6 +57,6 @@ def _has_source(url: str, time_limit: float) -> bool:
 
 def read_counters() -> report.Counters:
     return report.Counters(
-        time_wait=counters.read_sockstat().get("TCP", {}).get("tw"),
+        time_wait=read_sockstat().get("TCP", {}).get("tw"),
         tw_recycled=counters.read_netstat().get("TcpExt", {}).get("TWRecycled", 0),
     )

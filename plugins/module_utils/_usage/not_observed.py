@@ -4,8 +4,8 @@
 
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
-from .._kernel.counters import udp_sockets
 from .._kernel.namespaces import Others
+from .._kernel.sockstat import udp_sockets
 
 # Why: the counters were enough; it is not observed from here; there was no time; only root may. Where the kernel was
 # not asked, as in the field probe.

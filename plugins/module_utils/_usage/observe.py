@@ -10,6 +10,7 @@ from .._common.errors import SockDiagError, UnsupportedError
 from .._kernel import counters, features, keys, namespaces, sysctl
 from .._kernel.port_flags import PortFlags
 from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, client_ports, left_out, ports_in_force
+from .._kernel.sockstat import read_sockstat
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
 from .._sockets import inet_diag, known, probe, procfs
@@ -152,7 +153,7 @@ def observe_namespace(
         port_range, reserved = ports_in_force(sysctls)
     except ValueError as error:
         raise UnsupportedError(str(error)) from error
-    sockstat = counters.read_sockstat(proc)
+    sockstat = read_sockstat(proc)
 
     counted = counters.read_counters(proc)
     reuse = reuse_in_force(kernel, sysctls, counted)

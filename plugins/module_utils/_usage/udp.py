@@ -4,8 +4,8 @@
 
 from typing import Dict, Mapping
 
-from .._kernel.counters import udp_sockets
 from .._kernel.ports import PortRange, PortSet, client_ports
+from .._kernel.sockstat import udp_sockets
 from .._kernel.tcp import CLOSE
 from .options import Thresholds
 from .pools import NEAR, UDP, Pool

@@ -177,8 +177,8 @@ def _destination(members: _Members, key: _Key, gateway: Gateway, steps: int) -> 
         "saturation": round(saturation, 4),
         "level": level,  # type: ignore[typeddict-item]  # a text in module_utils
         "rate": round(waiting.current_rate(), 1),
-        "trend": waiting.trend(foretold.rate),  # type: ignore[typeddict-item]
-        "forecast": foretold._asdict(),  # type: ignore[typeddict-item]
+        "trend": waiting.trend(foretold.rate),  # type: ignore[typeddict-item]  # the same
+        "forecast": foretold._asdict(),  # type: ignore[typeddict-item]  # it has the fields of Forecast
         "hosts": len(held),
         "shares": [_share(name, number, total) for name, number in largest],
     }

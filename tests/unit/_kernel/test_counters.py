@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import counters
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.sockstat import read_sockstat
 
 from .. import recorded
 from ..recorded import KERNELS, OLD_KERNELS
@@ -15,7 +16,7 @@ from ..recorded import KERNELS, OLD_KERNELS
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_counters(kernel: str) -> None:
     proc = str(recorded.ROOT / kernel / "proc")
-    assert counters.read_sockstat(proc)["TCP"]["tw"] >= 40
+    assert read_sockstat(proc)["TCP"]["tw"] >= 40
     found = counters.read_netstat(proc)
     assert "TWRecycled" in found["TcpExt"]
     assert found["IpExt"]["InOctets"] > 0

@@ -95,7 +95,7 @@ def test_the_others() -> None:
     keys = [["web", f"linux.sysctl.{one}"] for one in assignments()]
     assert [shlex.split(line)[3:] for line in incus.split("\n")] == keys
     unit = configparser.ConfigParser()
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # as the documentation of configparser does
     unit.read_string(pasted("unit", "web.service")[0])
     assert shlex.split(unit["Service"]["ExecStartPre"]) == ["+/usr/sbin/sysctl", "-q", "-w", *assignments()]
     added, applied = pasted("netns", "blue")[0].split("\n")

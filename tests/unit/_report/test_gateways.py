@@ -139,14 +139,14 @@ def test_linux_drops_syns_before_the_last_port_is_taken() -> None:
 @given(st.integers(0, 3000), st.lists(st.integers(0, 300), max_size=STEPS), st.integers(1, 2000), st.integers(1, 300))
 def test_a_host_holds_no_more_ports_than_it_has(live: int, closed: list[int], usable: int, steps: int) -> None:
     """With reuse the same port is closed many times, and is one at the gateway."""
-    ages = closed_within(destination(live, closed, usable=usable), steps)  # type: ignore[arg-type]
+    ages = closed_within(destination(live, closed, usable=usable), steps)  # type: ignore[arg-type]  # a plain dictionary
     assert len(ages) == steps
     assert sum(ages) <= max(0, usable - live) + 0.001
 
 
 def test_where_ports_are_reused_the_last_second_tells_the_rate() -> None:
     one = destination(0, [50], known_seconds=1.024)
-    assert closed_within(one, 117) == [50.0] * 117  # type: ignore[arg-type]
+    assert closed_within(one, 117) == [50.0] * 117  # type: ignore[arg-type]  # the same
 
 
 def test_each_host_has_ports_of_its_own() -> None:

@@ -105,7 +105,7 @@ def test_a_short_message_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         def __exit__(self, *_error: object) -> None:
             pass
 
-        def dump(self, states: int, bytecode: bytes = b"") -> Iterator[tuple[bytes, int]]:  # noqa: ARG002
+        def dump(self, states: int, bytecode: bytes = b"") -> Iterator[tuple[bytes, int]]:  # noqa: ARG002 - part of the call
             yield bytes(40), 40
 
     monkeypatch.setattr(live, "SockDiag", lambda: Short("6.18.44"))

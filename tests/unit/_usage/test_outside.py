@@ -100,7 +100,7 @@ def test_one_destination_from_two_addresses() -> None:
 
 def test_what_is_left_out_is_counted() -> None:
     found = [(SOURCES[0], f"203.0.{number >> 8}.{number & 255}", 443, 1 + number % 3, []) for number in range(MOST + 9)]
-    told = described(table(found))  # type: ignore[arg-type]
+    told = described(table(found))  # type: ignore[arg-type]  # what it reads of one
     lives = sorted((1 + number % 3 for number in range(MOST + 9)), reverse=True)
     assert [one["live"] for one in told["destinations"]] == lives[:MOST]
     assert told["left_out"] == {"destinations": 9, "sockets": sum(lives[MOST:]), "most": lives[MOST]}

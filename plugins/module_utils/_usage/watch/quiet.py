@@ -9,11 +9,12 @@ harmless notes beside its file what that holds for: arguments, sysctls, and high
 
 import time
 
+from ..._kernel.sockstat import read_sockstat
 from .whole_file import hidden, remove, replace
 
 TYPE_CHECKING = False  # as typing has it
 if TYPE_CHECKING:
-    from typing import Dict, Iterator, Mapping, Optional, Sequence
+    from typing import Dict, Mapping, Optional, Sequence
 
 # For so many seconds a whole run is trusted: findings that follow from the kernel's counters are never older.
 LONGEST = 900
@@ -81,20 +82,11 @@ def _line_holds(line: str, now: "Mapping[str, int]", proc: str) -> bool:
 
 
 def counts(proc: str = "/proc") -> "Dict[str, int]":
-    """Numbers of sockets in /proc/net/sockstat and sockstat6 by name, as "TCP inuse"; and entries of conntrack."""
-    found = {}
-    for line in _lines(proc):
-        name, _colon, rest = line.partition(":")
-        words = rest.split()
-        pairs = zip(words[::2], words[1::2])
-        found.update({f"{name} {field}": int(value) for field, value in pairs if field in _OF_SOCKETS})
+    """Numbers of sockets by the names that the kernel gives them, as "TCP inuse"; and entries of conntrack."""
+    sockstat = read_sockstat(proc).items()
+    found = {f"{name} {one}": number for name, of in sockstat for one, number in of.items() if one in _OF_SOCKETS}
     found["conntrack"] = int(_read_sysctl("net.netfilter.nf_conntrack_count", proc) or 0)
     return found
-
-
-def _lines(proc: str) -> "Iterator[str]":
-    for name in ("sockstat", "sockstat6"):
-        yield from (_read(f"{proc}/net/{name}") or "").splitlines()
 
 
 def _note(file: str) -> str:
