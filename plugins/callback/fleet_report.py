@@ -116,6 +116,7 @@ from ..plugin_utils._report.merge import Merging
 from ..plugin_utils._report.terminal import BAD, GOOD, NORMAL, POOR, summary_lines
 from ..plugin_utils._say import is_for_people
 from ..plugin_utils._task_result import reason_alone, reason_given
+from ..plugin_utils._version import ROOT as COLLECTION
 from ..plugin_utils._version import collection_version
 
 if TYPE_CHECKING:
@@ -125,7 +126,6 @@ if TYPE_CHECKING:
     from ansible.playbook.play import Play
     from ansible.playbook.task import Task
 
-COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLE = "ephemeral_ports_report"
 LISTS = ("ephemeral_ports_merge", "ephemeral_ports_earlier")
 TITLE = "EPHEMERAL PORTS"

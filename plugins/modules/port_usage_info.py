@@ -204,8 +204,8 @@ namespaces:
   description:
     - What was observed in other network namespaces, see O(namespaces), the worst first and 100 at most.
     - Each has RV(namespace), RV(level), RV(findings), RV(sysctls), RV(port_range), RV(listening_ports), RV(sockets),
-      RV(blocked_at_most), RV(pools), RV(probe), RV(counters), RV(method), RV(complete), RV(not_observed), RV(claims)
-      and RV(journal) of its own.
+      RV(blocked_at_most), RV(pools), RV(probe), RV(counters), RV(method), RV(complete), RV(not_observed), RV(outside),
+      RV(claims) and RV(journal) of its own.
       Where only C(/proc) could be read, RV(sysctls) are null, and the range is assumed to be the default.
   type: list
   elements: dict

@@ -15,8 +15,8 @@ description:
     P(netops.ephemeral_ports.remediation_plan#filter) does, renders a sysctl.d file from a template, and applies it with
     M(netops.ephemeral_ports.sysctl_dropin).
   - On request it sets running values of other network namespaces too, by M(netops.ephemeral_ports.namespace_sysctls).
-  - Costs two module calls, and one task where these steps by themselves take three. The role
-    C(netops.ephemeral_ports.timewait_remediate) consists of it.
+  - Costs two module calls, three where other network namespaces are set, and one task where these steps by themselves
+    take three. The role C(netops.ephemeral_ports.timewait_remediate) consists of it.
   - Where the plan sets nothing, nothing is applied, and what an earlier run has set is rolled back.
   - C(module_defaults) of the two modules do not reach it; its own do.
 author:

@@ -22,7 +22,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 def build_application(entry: str, version: str, interpreter: str) -> bytes:
     """A file that runs main(version) of this module with this interpreter.
 
-    entry: as `_usage.watch.command`. interpreter: a path. Raises NotSelfContainedError, or ValueError for a path that
+    entry: as `_usage.watch.start`. interpreter: a path. Raises NotSelfContainedError, or ValueError for a path that
     no kernel would find behind #!.
     """
     if not interpreter.startswith("/") or any(one.isspace() for one in interpreter):

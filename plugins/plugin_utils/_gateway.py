@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from ..module_utils._nat.choice import PLAIN_SIZE
 from ..module_utils._usage.networks import Networks
 from . import _border
 from ._model import Gateway
@@ -20,7 +21,7 @@ VARIABLE = "ephemeral_ports_nat"
 # Of a Linux router: the ports that masquerade has for clients' ports from 1024 on, and the default of
 # nf_conntrack_tcp_timeout_time_wait (net/netfilter/nf_nat_core.c, nf_conntrack_proto_tcp.c). They stand in where a
 # provider tells nothing, too.
-PORTS, HOLD_SECONDS = 64_512, 120.0
+PORTS, HOLD_SECONDS = PLAIN_SIZE, 120.0
 ADDRESSES = 1
 # From which share of its ports on Linux drops the first SYN, by their number: it does not search all of them. Medians
 # of simulated fills; of 400 ports, 25 fills on Linux 6.18 gave 0.96. Where clients' own ports are kept, as with 64,512,

@@ -566,7 +566,7 @@ class LoadResult(TypedDict):
     stopped_by: str
 
 
-# --- all in one: the action remediation
+# --- all in one: the actions diagnosis and remediation
 
 
 class Diagnosis(TypedDict):

@@ -398,6 +398,7 @@ def test_bad_input_is_refused_by_name_and_nothing_is_set() -> None:
         title, name = web.title, web.name
         for options, words in (
             (wish(name="web9", settings=WANTED), "this host has no network namespace 'web9'; it has"),
+            (wish(name="own", settings=WANTED), "own is the one of this host"),
             (wish(settings=WANTED), "either a name or an inode"),
             (wish(name=name, settings={"net.ipv4.ip_forward": "1"}), "net.ipv4.ip_forward is not"),
             (wish(name=name, settings={"kernel.core_pattern": "|/x"}), "kernel.core_pattern is not"),

@@ -7,12 +7,11 @@ All namespaces are held open meanwhile, so that none ends, or passes its inode o
 
 import contextlib
 import re
-from functools import partial
 from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from .._common.errors import NamespaceError, OptionError
 from .._kernel import keys, namespaces, sysctl
-from .._sockets.known import Known, choose, know
+from .._sockets.known import ALL, OWN, Known, choose, know
 from . import namespace_journal
 from .dropin import ApplyError, check_state_dir
 from .lock import lock_kernel, lock_state
@@ -54,11 +53,12 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
         places = list(_open(stack, known, _choose(known, wishes), entries, boot, params["lock_timeout"]))
         is_recovered = any(place.entry and place.entry.pending is not None for place in places)
         start = recover(Start(state_dir, boot, entries, places, check, {}))
-        decide = partial(prepare, start, asked=params["asked_ports"] or "", only=only)
-        changes = commit(start, lambda place, kept: decide(place, kept=kept))
+        asked = params["asked_ports"] or ""
+        changes = commit(start, lambda place, kept: prepare(start, place, asked, only, kept))
     held = [place.entry for place in places]
     gone = [entry.namespace for entry in entries if entry not in held]
-    gone += [_unknown(wish) for wish in wishes if not any(place.values is wish.values for place in places)]
+    unmet = (wish for wish in wishes if not any(place.values is wish.values for place in places))
+    gone += [_unknown(wish) for wish in unmet if wish.name != ALL]
     return {
         "kind": "namespace_apply",
         "changed": is_recovered or any(change.writes for change in changes),
@@ -75,6 +75,8 @@ def _read_wish(given: Mapping[str, Any]) -> Wish:
     name, inode = given.get("name"), given.get("inode")
     if (name is None) == (inode is None):
         raise OptionError("namespaces: each has either a name or an inode")
+    if name == OWN:
+        raise OptionError("namespaces: own is the one of this host, whose values a drop-in sets")
     values = {_key(key): _value(key, value) for key, value in (given.get("settings") or {}).items()}
     return Wish(str(inode) if name is None else name, name is None, given.get("cookie"), values)
 
@@ -147,9 +149,10 @@ def _describe(change: Change) -> Dict[str, Any]:
 
 
 def _unknown(wish: Wish) -> Dict[str, Any]:
-    """One that was observed, and has ended since."""
-    nobody = dict.fromkeys(("name", "owner", "pid", "program"))
-    return {"own": False, "inode": int(wish.name), "cookie": wish.cookie, **nobody}
+    """One that has ended since it was observed, or found."""
+    nobody = dict.fromkeys(("owner", "pid", "program"))
+    inode, name = (int(wish.name), None) if wish.is_seen else (None, wish.name)
+    return {"own": False, "inode": inode, "name": name, "cookie": wish.cookie, **nobody}
 
 
 def _diff(change: Change) -> Dict[str, str]:

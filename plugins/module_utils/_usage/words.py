@@ -326,7 +326,8 @@ def next_steps(usage: "Usage") -> List[str]:
     remedies += [one["remedy"] for one in usage["findings"] if one["id"] in TOLD_BY_VERDICT]
     name = place_name(usage["namespace"])
     if remedies and name:
-        own = f"The playbook remediate changes this host and not {name}, whose sysctls are set {_WHERE_SET}."
+        own = f"The playbook remediate changes {name} where timewait_remediate_namespaces names it, until it ends."
+        own += f" To last, its sysctls are set {_WHERE_SET}."
         return [*labelled("Next", remedies[0]), *labelled("", own)]
     if remedies:
         how = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"

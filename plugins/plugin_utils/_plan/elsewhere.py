@@ -11,7 +11,7 @@ from ...module_utils._common.text import place_name
 from ...module_utils._kernel.keys import PORT_RANGE
 from ...module_utils._usage.places import places
 from .._model import NamespaceApplyResult, NamespacePlan, Usage
-from .lasting import lasting_way, owner_kind, owner_name, to_last
+from .lasting import lasting_way_of
 from .outcome import broken_promises, refused_wishes
 from .plan import make_plan
 from .policy import PolicyError
@@ -27,8 +27,7 @@ def plan_elsewhere(usage: Usage, policy: Mapping[str, Any]) -> list[NamespacePla
             plan = make_plan(one, policy)
         except ValueError as error:
             raise PolicyError(f"{place_name(namespace)}: {error}") from error
-        lasting = to_last({setting["key"]: setting["wanted"] for setting in plan["dropin"]})
-        way = lasting_way(owner_kind(namespace), owner_name(namespace), lasting)
+        way = lasting_way_of(namespace, {setting["key"]: setting["wanted"] for setting in plan["dropin"]})
         found.append({"namespace": namespace, "plan": plan, "lasting_way": way})
     return found
 

@@ -42,6 +42,11 @@ def owner_name(namespace: Namespace) -> str:
     return namespace["owner"]["name"] if namespace["owner"] else namespace["name"] or ""
 
 
+def lasting_way_of(namespace: Namespace, wanted: Mapping[str, str | None]) -> str:
+    """Of a network namespace that was observed, and what is wanted of its keys."""
+    return lasting_way(owner_kind(namespace), owner_name(namespace), to_last(wanted))
+
+
 def lasting_way(kind: str, name: str, settings: Settings) -> str:
     """How the owner of a network namespace gets these for ever; empty where there is nothing to set.
 

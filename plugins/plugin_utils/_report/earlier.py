@@ -16,9 +16,9 @@ from typing import Any, TextIO
 
 from .._border import NotUnderstoodError, clean, parse
 from .._model import HostReport, Usage
+from .group import SCHEMA
 from .host import Host
 
-SCHEMA = 1
 _HOSTS = '"hosts": ['
 
 
@@ -42,7 +42,7 @@ def find(given: Iterable[str]) -> list[Path]:
         path = Path(text).expanduser()
         if path.is_dir():
             found.append(path / "report.json")
-        elif any(sign in path.name for sign in "*?[") or any(sign in str(path.parent) for sign in "*?["):
+        elif any(sign in str(path) for sign in "*?["):
             found += sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor) if path.anchor else path)))
         else:
             found.append(path)
@@ -115,9 +115,7 @@ def _ended(head: Mapping[str, Any]) -> str:
 
 
 def _look(path: Path, ended: str, value: object) -> Look:
-    """Reports of versions before the field gateway have none."""
-    whole = {"gateway": None, **value} if isinstance(value, Mapping) else value
-    return Look(str(path), ended, parse(HostReport, whole))
+    return Look(str(path), ended, parse(HostReport, value))
 
 
 def host_of(report: HostReport) -> Host:
@@ -129,6 +127,7 @@ def host_of(report: HostReport) -> Host:
         users=report["users"],
         plan=report["plan"],
         changes=report["changes"],
+        elsewhere=report["elsewhere"],
         loads=report["stress"],
         outcome=report["outcome"],
         error=report["error"],

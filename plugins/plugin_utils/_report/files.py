@@ -40,7 +40,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_report(report: Report, directory: Path) -> list[Path]:
-    """Write all three, each either whole or not at all; the directory is made if it is missing. Raises OSError."""
+    """Write all of them, each either whole or not at all; the directory is made if it is missing. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     writers = _writers(report)
     for name, write in writers.items():

@@ -26,7 +26,7 @@ from .._model import (
     Usage,
     Users,
 )
-from .._plan.lasting import lasting_way, owner_kind, owner_name, to_last
+from .._plan.lasting import lasting_way_of
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 STATES: tuple[State, ...] = get_args(State)
@@ -178,9 +178,7 @@ class Host:
 def _change_elsewhere(one: NamespaceResult, check: bool) -> ChangeElsewhere:
     namespace = one["namespace"]
     wanted = {setting["key"]: setting["wanted"] for setting in one["settings"]} if one["status"] != "gone" else {}
-    lasting = to_last(wanted)
-    way = lasting_way(owner_kind(namespace), owner_name(namespace), lasting)
-    return {**one, "lasting_way": way, "check_mode": check}
+    return {**one, "lasting_way": lasting_way_of(namespace, wanted), "check_mode": check}
 
 
 def _tells_less(usage: Usage, before: Usage) -> bool:

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...module_utils._common.layout import indented, labelled
 from ...module_utils._common.text import format_at_most, place_name
 from .._model import (
     ApplyResult,
     HostOutcome,
+    KeyResult,
     NamespaceApplyResult,
+    NamespaceKeyResult,
     NamespacePlan,
     NamespaceResult,
     Plan,
@@ -23,6 +25,8 @@ from .._model import (
 from .wording import format_change
 
 _THE_WAY = "For ever it is set where the namespace is made:"
+
+_RECOVERED = "An earlier run was interrupted; what it had changed was rolled back first."
 
 APPLY_NOTES = {
     "skipped": " (skipped: this kernel does not have it)",
@@ -60,15 +64,20 @@ def describe_elsewhere(result: NamespaceApplyResult, check: bool) -> list[str]:
     lines: list[str] = []
     for one in result["namespaces"]:
         lines.append(f"{_what_became_of(one, check)}.")
-        for setting in one["settings"]:
-            note = APPLY_NOTES.get(setting["status"], "")
-            if note or setting["before"] != setting["after"]:
-                lines.append(f"  {setting['key']}: {format_change(setting['before'], setting['after'])}{note}")
+        lines += _results(one["settings"])
     if not lines:
         lines.append("UNCHANGED: nothing was set in other network namespaces, and nothing is to be rolled back.")
     if result["recovered"]:
-        lines += labelled("Note", "An earlier run was interrupted; what it had changed was rolled back first.")
+        lines += labelled("Note", _RECOVERED)
     return lines
+
+
+def _results(settings: Sequence[KeyResult] | Sequence[NamespaceKeyResult]) -> Iterator[str]:
+    """Of those that changed, or of which there is a word to say."""
+    for one in settings:
+        note = APPLY_NOTES.get(one["status"], "")
+        if note or one["before"] != one["after"]:
+            yield f"  {one['key']}: {format_change(one['before'], one['after'])}{note}"
 
 
 def _what_became_of(one: NamespaceResult, check: bool) -> str:
@@ -109,12 +118,9 @@ def _goes_back(setting: Setting) -> bool:
 def describe_apply(result: ApplyResult, check: bool) -> list[str]:
     """Lines for the result of sysctl_dropin."""
     lines = [what_was_applied(result, check)]
-    for setting in result["settings"]:
-        note = APPLY_NOTES.get(setting["status"], "")
-        if note or setting["before"] != setting["after"]:
-            lines.append(f"  {setting['key']}: {format_change(setting['before'], setting['after'])}{note}")
+    lines += _results(result["settings"])
     if result["recovered"]:
-        lines += labelled("Note", "An earlier run was interrupted; what it had changed was rolled back first.")
+        lines += labelled("Note", _RECOVERED)
     if result["on_trial"] and not check:
         lines += labelled("Note", "On trial: until it is confirmed, this change can be rolled back on its own.")
     return lines

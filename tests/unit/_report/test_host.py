@@ -10,6 +10,7 @@ import pytest
 from simulated_fleet import REMEDIATION, ROLLOUT, remediation
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import HostReport
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.earlier import host_of
 
 from .hearing import (
     AFTER,
@@ -193,6 +194,7 @@ def test_what_was_set_in_other_namespaces_and_how_it_would_last(
     host = only_host(fleet_of(*(("web1", NAMESPACE_SYSCTLS, *event) for event in events)))
     (one,) = host["elsewhere"]
     assert (host["state"], one["namespace"]) == (state, NAMESPACE)
+    assert host_of(host).report() == host
     assert way in one["lasting_way"] if way else not one["lasting_way"]
 
 

@@ -404,7 +404,7 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
     assert not [line for line in lines if "blue" in line]
     text = " ".join(" ".join(lines).split())
     assert "TCP and UDP in this network namespace, by its sockets, and in 2 other network namespaces." in text
-    assert "The playbook remediate changes this host and not podman web1" in text
+    assert "The playbook remediate changes podman web1 where timewait_remediate_namespaces names it" in text
     assert "--check --diff" not in text
 
 
