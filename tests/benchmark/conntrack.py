@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "tests/integration")]
+sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "tests")]
 
+from integration.router import MORE, SERVER, Router, many, router  # noqa: E402 - found by the line above
 from module_utils._kernel.netlink import HEADER, NETFILTER, NLMSG_DONE, Netlink  # noqa: E402 - found by the line above
 from module_utils._nat import ctnetlink  # noqa: E402 - found by the line above
-from router import MORE, SERVER, Router, many, router  # noqa: E402 - found by the line above
 
 ENTRIES, ROUNDS, LIMIT = 100_000, 9, 1.5
 CLONE_NEWNET = 0x40000000

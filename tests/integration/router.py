@@ -20,11 +20,12 @@ from pathlib import Path
 
 import pytest
 
+from .debian import unpacked
+
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 ROOT = Path(__file__).resolve().parents[2]
 # What Debian has of nft, where the machine has none: unpacked, not installed.
 _PACKAGES = ("nftables", "libnftables1", "libnftnl11", "libjansson4", "libedit2", "libmnl0", "libxtables12")
-_UNPACKED = ROOT / "build" / "nft"
 
 WAN, WAN6 = "203.0.113.1", "2001:db8:1::1"
 MORE = ("203.0.113.2", "203.0.113.3", "203.0.113.4")
@@ -39,19 +40,9 @@ def find_nft() -> list[str]:
     """The command nft, from Debian's archive if need be."""
     if nft := shutil.which("nft"):
         return [nft]
-    if not (_UNPACKED / "usr/sbin/nft").exists():
-        made = _UNPACKED.with_name(f"nft.{os.getpid()}")
-        made.mkdir(parents=True)
-        try:
-            subprocess.run(["apt-get", "download", "-qq", *_PACKAGES], check=True, cwd=made, capture_output=True)
-            for archive in made.glob("*.deb"):
-                subprocess.run(["dpkg-deb", "--extract", str(archive), str(made)], check=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("nft is neither installed nor to be had from Debian's archive")
-        with contextlib.suppress(OSError):  # another process was faster
-            made.rename(_UNPACKED)
-    libraries = ":".join(str(one) for one in _UNPACKED.glob("usr/lib/*-linux-gnu*"))
-    return ["env", f"LD_LIBRARY_PATH={libraries}", str(_UNPACKED / "usr/sbin/nft")]
+    place = unpacked("nft", _PACKAGES)
+    libraries = ":".join(str(one) for one in place.glob("usr/lib/*-linux-gnu*"))
+    return ["env", f"LD_LIBRARY_PATH={libraries}", str(place / "usr/sbin/nft")]
 
 
 class Router:

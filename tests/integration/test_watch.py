@@ -99,7 +99,7 @@ def test_a_user_without_privilege_is_told_what_was_not_asked(host: Host, command
         copied = shutil.copy(command, directory)
         done = host.run(*nobody, copied, "--namespaces", "all", check=False)
     assert done.returncode in (0, 3), done.stderr
-    assert "Scope:" in done.stdout
+    assert not nobody or "Observe as root (become: true)" in done.stdout
 
 
 def test_the_live_view_draws_ends_and_leaves_the_screen(host: Host, command: Path) -> None:
@@ -147,6 +147,7 @@ def test_a_run_that_is_killed_leaves_the_old_file_or_the_new_one(
         assert text == old or re.search(r"^ephemeral_ports_info\{.*\} 1\n\Z", text, re.MULTILINE), text
         if done.returncode == 0:
             break
+        assert done.returncode in (-9, 137), done.stderr
         killed += 1
         file.write_text(old)
     assert done.returncode == 0, done.stderr
@@ -159,6 +160,6 @@ def test_it_runs_with_the_pythons_of_managed_hosts(version: str, host: Host, com
     python = environments.find_python([version])
     if python is None:
         pytest.skip(f"no Python {version} on PATH or in pyenv")
-    done = host.run(str(python), "-I", "-S", str(command), "--namespaces", "all", "--metrics", check=False)
+    done = host.run(str(python), "-I", "-S", str(command), "--metrics", check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ephemeral_ports_run_success 1" in done.stdout

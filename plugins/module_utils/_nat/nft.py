@@ -5,6 +5,7 @@
 iptables-nft writes such rules too. It takes CAP_NET_ADMIN.
 """
 
+import errno
 import os
 import struct
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -12,6 +13,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 from .._kernel.netlink import HEADER, NETFILTER, Netlink, NetlinkError, attributes
 
 GETRULE, GETSETELEM = 10 << 8 | 7, 10 << 8 | 13  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETRULE, NFT_MSG_GETSETELEM
+# As often as sockets are dumped anew.
+_ATTEMPTS = 3
 _FAMILY = HEADER.size
 _BODY = HEADER.size + 4  # after struct nfgenmsg
 TABLE, _CHAIN, _EXPRESSIONS = 1, 2, 4
@@ -33,7 +36,18 @@ def rules(proc: str = "/proc") -> List[Rule]:
 
 
 def dump(kind: int, family: int = 0, wanted: bytes = b"") -> List[Tuple[int, bytes]]:
-    """Family and attributes of all that there are of this kind, as far as these attributes say. Raises OSError."""
+    """Family and attributes of all that there are of this kind, as far as these attributes say.
+
+    Raises OSError, also where they change each time while they are read: a part of them would prove nothing.
+    """
+    for _attempt in range(_ATTEMPTS):
+        found, whole = _dump(kind, family, wanted)
+        if whole:
+            return found
+    raise OSError(errno.EINTR, "the rules change while they are read")
+
+
+def _dump(kind: int, family: int, wanted: bytes) -> Tuple[List[Tuple[int, bytes]], bool]:
     found = []
     with Netlink(NETFILTER) as kernel:
         try:
@@ -43,7 +57,7 @@ def dump(kind: int, family: int = 0, wanted: bytes = b"") -> List[Tuple[int, byt
                     found.append((run[start + _FAMILY], run[start + _BODY : end]))
         except NetlinkError as error:
             raise OSError(error.number, str(error)) from error
-    return found
+        return found, not kernel.interrupted
 
 
 def is_loaded(module: str, proc: str = "/proc") -> bool:

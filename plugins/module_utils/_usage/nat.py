@@ -23,7 +23,8 @@ class Timeouts(NamedTuple):
 class Nat(NamedTuple):
     """conntrack: counters, where connections are tracked. pools: of the kind snat, in no order.
 
-    unread: entries that may not be read. fully_random: whether a rule says so; None where no rule was read.
+    unread: entries that may not be read, or whose rules may not. fully_random: whether a rule says so; None where no
+    rule was read.
     """
 
     conntrack: Optional[Conntrack]

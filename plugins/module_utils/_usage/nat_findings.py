@@ -6,14 +6,13 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 from .._common.text import format_destination, format_forecast_time, format_percent
 from .._kernel.counters import Conntrack
+from .._nat.choice import PLAIN_SIZE
 from .finding import CRITICAL, INFO, WARNING, Finding, make_finding
 from .nat import Nat, Timeouts
 from .pools import SNAT
 
 # Connections in one state are the cause from this share of the used ports on.
 _MOST = 0.5
-# An exhausted range is worth to be widened up to that of plain masquerade.
-_PLAIN = 64512
 # How likely a search fails where that is worth a word, and from where on it is said in percent.
 _TOLD, _IN_PERCENT = 1e-6, 0.01
 # For how long a client of Linux keeps a port in TIME_WAIT; longer than that nobody comes back to it.
@@ -71,7 +70,7 @@ def remedy(one: Mapping[str, Any], nat: Nat) -> str:
     """What frees ports of this pool first, then what gives more of them."""
     frees = _what_frees(one, nat.timeouts)
     more = "translate to more addresses (snat to FIRST-LAST): each has its own ports for a destination"
-    if one["usable"] < _PLAIN and one["nat"]["by_rule"]:
+    if one["usable"] < PLAIN_SIZE and one["nat"]["by_rule"]:
         more = f"widen the range of the rule ({one['nat']['ports']}), or {more}"
     return f"{frees[0].upper()}{frees[1:]}; {more}."
 

@@ -56,7 +56,7 @@ def observe(options: ScanOptions, before: Conntrack, release: str, proc: str, is
     """is_own: whether this process is in the network namespace that proc shows."""
     is_full = options.detail == "full" or options.only is not None
     rules = source_rules.read(proc) if is_own else SourceRules((), False)
-    if rules.readable and not rules.rules and not any(is_loaded(name, proc) for name in _OTHERS if _has_modules(proc)):
+    if not may_translate(rules, proc):
         return Nat(before)
     fully_random = any(rule.flags & FULLY_RANDOM for rule in rules.rules) if rules.rules else None
     if rules.readable and not is_full and before.entries < rules.least * _GATE:
@@ -197,6 +197,13 @@ def _timeouts(proc: str) -> Timeouts:
         return int(sysctl.read(of[0], root) or of[1])
 
     return Timeouts(read(_TIME_WAIT), read(_UDP), read(_ESTABLISHED))
+
+
+def may_translate(rules: SourceRules, proc: str) -> bool:
+    """Whether sources may be translated in this network namespace, by these rules or by what has none of the kind."""
+    if rules.rules or not rules.readable:
+        return True
+    return _has_modules(proc) and any(is_loaded(name, proc) for name in _OTHERS)
 
 
 def _has_modules(proc: str) -> bool:

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, cast
 
 from ..._common.errors import Error, format_os_error
 from ..._common.layout import one_line
@@ -23,6 +23,7 @@ from ..._sockets.known import OWN
 from ..nat import FEW
 from ..observe import observe
 from ..options import MAX_POOLS, ScanOptions, check_options
+from ..snat import may_translate
 from ..sockstat import proves_ok
 from ..udp import may_be_near
 from ..words import describe_usage
@@ -141,21 +142,20 @@ def _write_metrics(
     if given.metrics == "-":
         sys.stdout.write(text)
     else:
-        replace(given.metrics, text.encode())
         quiet.forget(given.metrics)
-        most = most_that_prove_ok(options, usage, counts, _translates()) if usage else None
+        replace(given.metrics, text.encode())
+        most = most_that_prove_ok(options, usage, counts, _translates) if usage else None
         if most:
             quiet.remember(given.metrics, arguments, keys.NAMES, most)
     return status
 
 
 def _translates() -> bool:
-    rules = source_rules.read(PROC)
-    return bool(rules.rules) or not rules.readable
+    return may_translate(source_rules.read(PROC), PROC)
 
 
 def most_that_prove_ok(
-    options: ScanOptions, usage: Mapping[str, Any], counts: Mapping[str, int], translates: bool
+    options: ScanOptions, usage: Mapping[str, Any], counts: Mapping[str, int], translates: Callable[[], bool]
 ) -> Optional[Dict[str, int]]:
     """Counts of which the kernel's own prove as much as they did now: twice as many, and some; None if not.
 
@@ -164,7 +164,7 @@ def most_that_prove_ok(
     if usage["method"] != "sockstat" or usage["level"] != "ok" or options.namespaces != (OWN,) or usage["pools"]:
         return None
     most = {name: 2 * number + _SOME for name, number in counts.items()}
-    if translates:
+    if translates():
         most["conntrack"] = FEW - 1
     sockstat: Dict[str, Dict[str, int]] = {}
     for name, number in most.items():

@@ -6,16 +6,20 @@ Of each network namespace the pools that are most used are told one by one, of t
 namespace in which nothing is wrong only what all have is told.
 """
 
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 from ..._common.text import format_destination, place_name, recent_rate
+from ..._kernel.namespaces import OWN
+from ..places import places
 from .exposition import Family, Sample
+
+if TYPE_CHECKING:
+    from ....plugin_utils._model import Usage
 
 PREFIX = "ephemeral_ports_"
 # Levels as numbers, so that an alert can compare them and a panel can show the worst of many.
 LEVELS = {"unknown": -1, "ok": 0, "warning": 1, "critical": 2, "exhausted": 3}
 
-OWN = "own"
 # Names of labels that are taken.
 LABELS = (
     *("namespace", "kind", "source", "destination", "state", "finding", "severity", "what", "why"),
@@ -69,17 +73,16 @@ class Metrics:
 
 def add_usage(metrics: Metrics, usage: Mapping[str, Any], most_pools: int) -> None:
     """Take in what port_usage_info returns. most_pools: of each namespace and kind."""
-    own = {**usage, "level": usage["own_level"]}
-    for name, place in _named([own, *usage["namespaces"]]):
+    for name, place in _named(places(cast("Usage", usage))):
         _add_namespace(metrics, place, name, most_pools)
     for one in usage["not_observed"]:
         metrics.add("not_observed", one["number"] or 0, what=one["what"], why=one["why"])
 
 
-def _named(places: Iterable[Mapping[str, Any]]) -> Iterator[Tuple[str, Mapping[str, Any]]]:
+def _named(found: Iterable[Mapping[str, Any]]) -> Iterator[Tuple[str, Mapping[str, Any]]]:
     """Each namespace by a name of its own: two of the same name are told apart by their inodes."""
     taken: Set[str] = set()
-    for one in places:
+    for one in found:
         name = place_name(one["namespace"]) or OWN
         if name in taken:
             name = f"{name} ({one['namespace']['inode']})"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,41 @@ def test_whatever_comes(rubbish: bytes) -> None:
     with contextlib.suppress(struct.error):
         nat_rules.translated(rubbish, lambda _table, _name: PortSet())
         nat_rules.ports_in_set([rubbish])
+
+
+class Changing:
+    """A dump of rules that change: the first answers say that they are of two states."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.dumps, self.interrupted = times, 0, False
+
+    def __enter__(self) -> Changing:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def runs(self, _kind: int, _body: bytes) -> Iterator[tuple[bytes, int]]:
+        self.dumps += 1
+        self.interrupted = self.dumps <= self.times
+        yield struct.pack("=IHHIIBxxx", 20, 0, 0, 0, 0, 2), 20
+
+
+@pytest.mark.parametrize(("times", "dumps"), [(0, 1), (2, 3)])
+def test_rules_that_change_while_they_are_read_are_read_anew(
+    monkeypatch: pytest.MonkeyPatch, times: int, dumps: int
+) -> None:
+    changing = Changing(times)
+    monkeypatch.setattr(nft, "Netlink", lambda _protocol: changing)
+    assert nft.dump(1) == [(2, b"")]
+    assert changing.dumps == dumps
+
+
+def test_rules_that_go_on_changing_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nft, "Netlink", lambda _protocol: Changing(9))
+    monkeypatch.setattr(nft, "_ATTEMPTS", 1)
+    with pytest.raises(OSError, match="the rules change"):
+        nft.dump(1)
 
 
 def test_a_module_is_not_loaded_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

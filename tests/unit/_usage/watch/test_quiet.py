@@ -116,7 +116,7 @@ def most(translates: bool = False, **different: object) -> dict[str, int] | None
         **different,
     }
     counts = {"TCP inuse": 100, "TCP tw": 500, "TCP alloc": 100, "conntrack": 3000}
-    return command.most_that_prove_ok(check_options(ASKED), usage, counts, translates)
+    return command.most_that_prove_ok(check_options(ASKED), usage, counts, lambda: translates)
 
 
 def test_what_is_noted_proves_as_much() -> None:
