@@ -34,6 +34,26 @@ HOSTILE = """
     template total url usage value wanted
 """
 
+# All ports towards one destination, until it is told to end; then it says whether there is one more.
+LOAD = """
+import errno, resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+server = socket.create_server(("198.18.0.1", 9000), backlog=1024)
+held = []
+while True:
+    client = socket.socket()
+    try:
+        client.connect(("198.18.0.1", 9000))
+    except OSError as error:
+        assert error.errno == errno.EADDRNOTAVAIL, error
+        break
+    held += [client, server.accept()[0]]
+print(len(held), flush=True)
+input()
+with socket.create_connection(("198.18.0.1", 9000)):
+    print("connected", flush=True)
+"""
+
 
 class Host:
     """A host of its own as long as `keeper` lives: network, sysctls, /etc/sysctl.d and state."""
@@ -155,3 +175,13 @@ def private_hosts(home: Path, *names: str) -> Iterator[dict[str, Host]]:
             (home / name).mkdir()
             hosts[name] = stack.enter_context(private_host(home / name))
         yield hosts
+
+
+@contextlib.contextmanager
+def all_ports_taken(host: Host) -> Iterator[subprocess.Popen[str]]:
+    """The process that has all of the 500 ports towards 198.18.0.1:9000, see LOAD."""
+    command = [*host.enter, sys.executable, "-c", LOAD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1000\n"
+        yield process

@@ -21,24 +21,8 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 
-from .private_host import Host, private_host
+from .private_host import Host, all_ports_taken, private_host
 
-# As many connections as there are ports, and one more, which fails; they stay open until it is told to end.
-LOAD = """
-import errno, resource, socket
-resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-server = socket.create_server(("198.18.0.1", 9000), backlog=1024)
-held = []
-try:
-    while True:
-        client = socket.socket()
-        client.connect(("198.18.0.1", 9000))
-        held += [client, server.accept()[0]]
-except OSError as error:
-    assert error.errno == errno.EADDRNOTAVAIL, error
-print("exhausted", flush=True)
-input()
-"""
 # What makes the file, in this order, as far as it goes through the disk.
 CALLS = ("openat", "fchmod", "write", "rename", "unlink", "close")
 TIMEOUT_S = 60
@@ -61,11 +45,7 @@ def command(tmp_path: Path) -> Path:
 def test_the_verdict_and_the_status_are_those_of_the_host(host: Host, command: Path) -> None:
     well = host.run(str(command), check=False)
     assert (well.returncode, well.stdout.partition(":")[0]) == (0, "OK")
-    with subprocess.Popen(
-        [*host.enter, sys.executable, "-c", LOAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as load:
-        assert load.stdout is not None
-        assert load.stdout.readline() == "exhausted\n"
+    with all_ports_taken(host):
         ill = host.run(str(command), check=False)
         usage = json.loads(host.run(str(command), "--json", check=False).stdout)
         one = host.run(str(command), "--destination", "198.18.0.1:9000", check=False)
@@ -84,11 +64,7 @@ def test_metrics_follow_the_host_at_once(host: Host, command: Path, tmp_path: Pa
         return str(found)
 
     assert [level(), level()] == ["0", "0"]
-    with subprocess.Popen(
-        [*host.enter, sys.executable, "-c", LOAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as load:
-        assert load.stdout is not None
-        assert load.stdout.readline() == "exhausted\n"
+    with all_ports_taken(host):
         assert level() == "3"
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -22,27 +21,8 @@ from make_dashboard import FILE, queries
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 
 from .monitoring_stack import TOKEN, Stack, programs, rulebook_environment, wait_for
-from .private_host import FIXED, PLAIN, REUSE, STATE, Host, private_hosts, use_own_ansible
+from .private_host import FIXED, PLAIN, REUSE, STATE, Host, all_ports_taken, private_hosts, use_own_ansible
 
-# All ports towards one destination, until it is told to end; then it says whether there is one more.
-LOAD = """
-import errno, resource, socket
-resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-server = socket.create_server(("198.18.0.1", 9000), backlog=1024)
-held = []
-while True:
-    client = socket.socket()
-    try:
-        client.connect(("198.18.0.1", 9000))
-    except OSError as error:
-        assert error.errno == errno.EADDRNOTAVAIL, error
-        break
-    held += [client, server.accept()[0]]
-print(len(held), flush=True)
-input()
-with socket.create_connection(("198.18.0.1", 9000)):
-    print("connected", flush=True)
-"""
 QUICK = {"timewait_rollout_soak": 1, "timewait_rollout_baseline": 0, "ephemeral_ports_become": False}
 
 
@@ -99,7 +79,6 @@ def test_an_alert_is_confirmed_and_cured_on_that_host_alone(tmp_path: Path, monk
             directory.mkdir()
         (tmp_path / "stack").mkdir()
         stack = Stack(watcher, tmp_path / "stack", directories, inventory(tmp_path, hosts))
-        load = [*hosts["web1"].enter, sys.executable, "-c", LOAD]
         with watched(hosts, command, directories), stack.running():
             wait_for("the levels", lambda: stack.levels("web1") and stack.levels("web2"), stack.logs)
             assert not stack.alerts()
@@ -120,10 +99,7 @@ def test_an_alert_is_confirmed_and_cured_on_that_host_alone(tmp_path: Path, monk
             # Nothing is wrong on this one, whatever an alert says: it is diagnosed and left as it is.
             assert stack.post(alert("web2", meta={"hosts": "all"})) == "200"
 
-            with subprocess.Popen(load, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as busy:
-                assert busy.stdin
-                assert busy.stdout
-                assert busy.stdout.readline() == "1000\n"
+            with all_ports_taken(hosts["web1"]) as busy:
                 wait_for(
                     "the alert", lambda: any(one["inventory_hostname"] == "web1" for one in stack.alerts()), stack.logs
                 )
@@ -132,6 +108,8 @@ def test_an_alert_is_confirmed_and_cured_on_that_host_alone(tmp_path: Path, monk
                 wait_for("the end of the alert", lambda: not stack.alerts(), stack.logs)
                 # Ended before that, the rollout would roll the host back.
                 wait_for("the word of the gate", lambda: is_confirmed(hosts["web1"]), stack.logs)
+                assert busy.stdin
+                assert busy.stdout
                 busy.stdin.write("\n")
                 busy.stdin.flush()
                 assert busy.stdout.readline() == "connected\n"
