@@ -46,11 +46,12 @@ class ActionModule(HostAction):
             return _failed(usage)
         users: Answer[Users] = Answer(None)
         if options["who"]:
-            users = self.call("port_users_info", {"seconds": options["who"]}, Users, variables)
+            tracing = {"seconds": options["who"], "namespaces": _named(observing, usage.result)}
+            users = self.call("port_users_info", tracing, Users, variables)
             if users.error is not None:
                 return _failed(users)
         lines = [*describe(usage.result), *(describe(users.result) if users.result else [])]
-        # A program that finds no port, in whichever network namespace, is as bad as it gets.
+        # A program that finds no port, in whichever network namespace was asked for, is as bad as it gets.
         level = "exhausted" if users.result and users.result["no_port"] else usage.result["level"]
         result: Result = {"kind": "diagnosis", "changed": False, "level": level, "lines": lines}
         result |= {"usage": usage.result, "users": users.result, **users.of_the_task, **usage.of_the_task}
@@ -62,6 +63,17 @@ class ActionModule(HostAction):
         if not self._task.no_log:
             say(variables["inventory_hostname"], lines)
         return result
+
+
+def _named(observing: Result, usage: Usage) -> list[int]:
+    """Inodes of the network namespaces to trace where the user has named some. None: all of the host's."""
+    wanted = observing.get("namespaces", "own")
+    if {"own", "all"}.issuperset(wanted.split(",") if isinstance(wanted, str) else wanted):
+        return []
+    if usage["namespaces_observed"] > len(usage["namespaces"]):
+        return []
+    inodes = (one["namespace"]["inode"] for one in (usage, *usage["namespaces"]))
+    return [inode for inode in inodes if inode is not None]
 
 
 def _checked(given: Mapping[str, Any]) -> Result:

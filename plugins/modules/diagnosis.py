@@ -23,6 +23,7 @@ options:
   who:
     description:
       - For how many seconds to trace who connects, as of M(netops.ephemeral_ports.port_users_info). 0 traces nothing.
+      - On the whole host; where O(observe) names network namespaces, in these and the own one.
     type: float
     default: 0
   fail_at:

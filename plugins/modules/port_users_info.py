@@ -33,6 +33,13 @@ options:
       - How many users to return, those whose connects fail first, then those that connect most; at most 1000.
     type: int
     default: 20
+  namespaces:
+    description:
+      - Inodes of the network namespaces whose connects count, as M(netops.ephemeral_ports.port_usage_info) returns
+        them. None means all. A process that ended at once, whose namespace nobody knows, then does not count.
+    type: list
+    elements: int
+    default: []
 notes:
   - Connects of a socket that called bind() before are counted, but of those none is told to fail for want of a port. A
     bind() that finds no port is not seen.
@@ -108,7 +115,7 @@ lost:
   returned: success
   sample: 0
 connects:
-  description: How many connects there were, on the whole host, also those that failed.
+  description: How many connects there were, on the whole host or in O(namespaces), also those that failed.
   type: int
   returned: success
   sample: 2310
@@ -183,11 +190,12 @@ from ..module_utils._trace.users import observe_users
 ARGUMENTS: Dict[str, Any] = {
     "seconds": {"type": "float", "default": 5},
     "max_users": {"type": "int", "default": 20},
+    "namespaces": {"type": "list", "elements": "int", "default": []},
 }
 
 
 def run(options: Dict[str, Any], check: bool) -> Dict[str, Any]:
-    return observe_users(options["seconds"], options["max_users"], check)
+    return observe_users(options["seconds"], options["max_users"], check, options["namespaces"])
 
 
 def main() -> None:

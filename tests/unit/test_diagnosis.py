@@ -65,9 +65,32 @@ def test_one_task_observes_and_says(said: list[str]) -> None:
 
 def test_who_connects_is_asked_on_request(said: list[str]) -> None:
     result, doing = run(said, who="5")
-    assert doing.asked[1] == ("port_users_info", {"seconds": 5.0})
+    assert doing.asked[1] == ("port_users_info", {"seconds": 5.0, "namespaces": []})
     assert result["users"]["connects"] == 9
     assert len(result["lines"]) > len(run([])[0]["lines"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "traced"),
+    [("own", []), (["all"], []), ("web", [7]), (["web", "db"], [7])],
+)
+def test_only_the_namespaces_that_are_named_are_traced(said: list[str], wanted: Any, traced: list[int]) -> None:
+    own = USAGE["namespace"]["inode"]
+    other = {name: USAGE[name] for name in _model.NamespaceUsage.__annotations__ if name in USAGE}
+    web = {**other, "namespace": {**USAGE["namespace"], "own": False, "inode": 7}}
+    seen = {**USAGE, "namespaces": [web], "namespaces_observed": 1}
+    doing = Diagnosis(said, {"port_usage_info": seen, "port_users_info": USERS}, who=1, observe={"namespaces": wanted})
+    doing.run(None, {"inventory_hostname": "web"})
+    assert doing.asked[1][1]["namespaces"] == ([own, *traced] if traced else [])
+
+
+def test_where_not_all_that_were_named_are_told_all_are_traced(said: list[str]) -> None:
+    seen = {**USAGE, "namespaces_observed": 101}
+    doing = Diagnosis(
+        said, {"port_usage_info": seen, "port_users_info": USERS}, who=1, observe={"namespaces": "web,db"}
+    )
+    doing.run(None, {"inventory_hostname": "web"})
+    assert doing.asked[1][1]["namespaces"] == []
 
 
 def test_a_connect_without_a_port_is_as_bad_as_it_gets(said: list[str]) -> None:

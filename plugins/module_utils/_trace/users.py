@@ -43,17 +43,21 @@ class Count:
 
 
 class Counts:
-    """Bounded, whatever happens on the host. lost: connects that nothing more is known of."""
+    """Bounded, whatever happens on the host. lost: connects that nothing more is known of.
 
-    def __init__(self) -> None:
+    within: inodes of the network namespaces that count; empty means all.
+    """
+
+    def __init__(self, within: Iterable[int] = ()) -> None:
         self.pairs: Dict[Pair, Count] = {}
-        self.connects = self.no_port = self.lost = 0
+        self.events = self.connects = self.no_port = self.lost = 0
+        self._within = frozenset(within)
         self._programs: Dict[Tuple[int, str], Program] = {}
         self._files = Files()
 
     @property
     def full(self) -> bool:
-        return self.connects + self.no_port >= MAX_EVENTS
+        return self.events >= MAX_EVENTS
 
     def take(self, line: str, proc: str = PROC) -> None:
         event = parse_line(line)
@@ -62,15 +66,18 @@ class Counts:
         if isinstance(event, Lost):
             self.lost += event.number
             return
-        self.no_port += event.failed
-        self.connects += not event.failed
+        self.events += 1
         task = event.tid, event.task
         program = self._programs.get(task)
-        if program is None:
-            if len(self._programs) >= _MAX_PAIRS:
-                self.lost += 1
-                return
+        if program is None and len(self._programs) < _MAX_PAIRS:
             program = self._programs[task] = find_program(event.tid, event.task, self._files, proc)
+        if self._within and program is not None and program.namespace not in self._within:
+            return
+        self.no_port += event.failed
+        self.connects += not event.failed
+        if program is None:
+            self.lost += 1
+            return
         pair = program, event.address, event.port
         count = self.pairs.get(pair)
         if count is None:
@@ -82,7 +89,7 @@ class Counts:
         count.connects += not event.failed
 
 
-def observe_users(seconds: float, max_users: int, check_mode: bool) -> Dict[str, Any]:
+def observe_users(seconds: float, max_users: int, check_mode: bool, namespaces: Iterable[int] = ()) -> Dict[str, Any]:
     """The result of the module. Raises OptionError."""
     if not 0 < seconds <= LONGEST_S:
         name = "seconds (timewait_diagnose_who)"
@@ -91,7 +98,7 @@ def observe_users(seconds: float, max_users: int, check_mode: bool) -> Dict[str,
         raise OptionError(f"max_users must be between 1 and {MAX_USERS}, not {max_users}")
     if check_mode:
         return describe(Counts(), 0.0, max_users, CHECK_MODE)
-    counts = Counts()
+    counts = Counts(namespaces)
     try:
         with tracefs.instance(GROUP, NAME, FILTER) as pipe:
             began = time.monotonic()

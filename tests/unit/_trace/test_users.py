@@ -110,6 +110,15 @@ def test_a_program_that_became_another_one_is_asked_again(proc: Path) -> None:
     assert {user["program"] for user in describe(counts, 1.0, 10)["users"]} == {"nginx", "curl"}
 
 
+def test_only_the_namespaces_that_were_asked_for_count(proc: Path) -> None:
+    counts = Counts([(proc / "9/ns/net").stat().st_ino])
+    for one in (line(9), line(7, failed=True), line(4711, failed=True)):
+        counts.take(one, str(proc))
+    result = describe(counts, 1.0, 10)
+    assert [user["program"] for user in result["users"]] == ["nginx"]
+    assert (result["connects"], result["no_port"], result["complete"]) == (1, 0, True)
+
+
 def test_what_was_lost_is_told(proc: Path) -> None:
     result = describe(counted(proc, line(9), "CPU:0 [LOST 40 EVENTS]"), 1.0, 10)
     assert (result["lost"], result["complete"]) == (40, False)
