@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 name: fleet_report
 type: notification
 short_description: Report on the ephemeral ports of all hosts of a run
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - netops.ephemeral_ports contributors (@netops)
 description:

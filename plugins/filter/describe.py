@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: describe
 short_description: Describe a result of this collection in plain words
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - netops.ephemeral_ports contributors (@netops)
 description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: remediation_plan
 short_description: Decide which sysctls give a host enough ephemeral ports
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - netops.ephemeral_ports contributors (@netops)
 description:

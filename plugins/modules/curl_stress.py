@@ -7,7 +7,7 @@
 DOCUMENTATION = r"""
 module: curl_stress
 short_description: Open many short HTTP connections with libcurl and count how they fail
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Opens short HTTP connections to one destination, each one new and closed by the client, as applications without
     connection reuse do. Every closed connection stays in TIME_WAIT for 60 seconds and keeps its local port meanwhile.

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: diagnosis
 short_description: Say which destinations use up the ephemeral ports of a host, in one task
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Observes the host with M(netops.ephemeral_ports.port_usage_info), and on request who connects with
     M(netops.ephemeral_ports.port_users_info), says what was found in the terminal, and fails where it was asked to.
@@ -39,23 +39,8 @@ options:
     default: {}
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
-  - netops.ephemeral_ports.attributes.action_group
-attributes:
-  action:
-    description: Has a part that runs on the controller.
-    support: full
-  check_mode:
-    support: full
-    details:
-      - Nothing is changed in any mode.
-  diff_mode:
-    support: N/A
-    details:
-      - Nothing is changed.
-  idempotent:
-    support: full
-  platform:
-    platforms: linux
+  - netops.ephemeral_ports.attributes.reads
+  - netops.ephemeral_ports.attributes.action
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.port_users_info

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: monitor_command
 short_description: Install the command ephemeral-ports on a host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Builds one file from the code with which this collection observes hosts, and copies it. The command says in words
     which destinations use up the ephemeral ports of the host, as JSON, or as metrics for Prometheus.
@@ -26,17 +26,17 @@ options:
     description: The Python of the host that runs it, an absolute path.
     type: str
     default: /usr/bin/python3
+extends_documentation_fragment:
+  - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.action
+  - netops.ephemeral_ports.attributes.action_group
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change, without changing anything.
     support: full
   diff_mode:
-    description: Says in diff mode that the file differs; it is not text.
     support: partial
-    details: The file is compressed.
-  platform:
-    description: Where it works.
-    platforms: linux
+    details: Says that the file differs. It is compressed, so that its text is not shown.
+  idempotent:
     support: full
 seealso:
   - module: netops.ephemeral_ports.port_usage_info

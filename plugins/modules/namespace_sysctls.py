@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 ---
 module: namespace_sysctls
 short_description: Set running values in network namespaces of containers, pods and others, in one transaction
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Sets sysctls in other network namespaces of a host, from the host. It enters each of them, and writes through the
     C(/proc/sys) of the host, so that it does not matter that a container sees its own read-only.
@@ -77,18 +77,11 @@ options:
     default: 30
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.sets
   - netops.ephemeral_ports.attributes.action_group
 attributes:
-  check_mode:
-    support: full
   diff_mode:
-    support: full
-    details:
-      - Shows the running values of each namespace.
-  idempotent:
-    support: full
-  platform:
-    platforms: linux
+    details: Shows the running values of each namespace.
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.remediation

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 ---
 module: port_usage_info
 short_description: Report which destinations use up the ephemeral ports of a host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Counts the TCP sockets of the network namespace that it runs in and reports, for each destination, how many of
     the ephemeral ports are blocked by live connections and by TIME_WAIT.
@@ -131,20 +131,8 @@ options:
     default: /var/lib/netops.ephemeral_ports
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.reads
   - netops.ephemeral_ports.attributes.action_group
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Nothing is changed in any mode.
-  diff_mode:
-    support: N/A
-    details:
-      - Nothing is changed.
-  idempotent:
-    support: full
-  platform:
-    platforms: linux
 seealso:
   - plugin: netops.ephemeral_ports.remediation_plan
     plugin_type: filter

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 ---
 module: port_users_info
 short_description: Report which programs of a host connect to where, and whose connects find no local port
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Traces for some seconds which program calls connect(), in which container, pod or unit, to which destination, how
     often, and how many of these connects fail for want of a local port (EADDRNOTAVAIL).
@@ -46,20 +46,11 @@ notes:
   - A process that ends within some milliseconds of its connect() is named, but whose it was is then not known.
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.reads
   - netops.ephemeral_ports.attributes.action_group
 attributes:
   check_mode:
-    support: full
-    details:
-      - Nothing is traced in check mode, as RV(why_not) says.
-  diff_mode:
-    support: N/A
-    details:
-      - Nothing is changed.
-  idempotent:
-    support: full
-  platform:
-    platforms: linux
+    details: Nothing is traced in check mode, as RV(why_not) says.
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - plugin: netops.ephemeral_ports.describe

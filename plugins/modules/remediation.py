@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: remediation
 short_description: Give a host enough ephemeral ports, in one task
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Observes the host with M(netops.ephemeral_ports.port_usage_info), decides as
     P(netops.ephemeral_ports.remediation_plan#filter) does, renders a sysctl.d file from a template, and applies it with
@@ -83,21 +83,9 @@ options:
     type: bool
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.sets
+  - netops.ephemeral_ports.attributes.action
   - netops.ephemeral_ports.attributes.action_group
-attributes:
-  action:
-    description: Has a part that runs on the controller.
-    support: full
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-    details:
-      - Shows the file and the running values.
-  idempotent:
-    support: full
-  platform:
-    platforms: linux
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.sysctl_dropin

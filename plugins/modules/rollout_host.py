@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: rollout_host
 short_description: Take a step of a rollout on a host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - The role C(netops.ephemeral_ports.timewait_rollout) consists of it, and is the usual way to use it.
   - Each step returns the outcome of the host so far. Register every step as C(timewait_rollout_outcome), where the
@@ -72,21 +72,9 @@ options:
     type: raw
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.sets
+  - netops.ephemeral_ports.attributes.action
   - netops.ephemeral_ports.attributes.action_group
-attributes:
-  action:
-    description: Has a part that runs on the controller.
-    support: full
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-    details:
-      - Shows the file and the running values.
-  idempotent:
-    support: full
-  platform:
-    platforms: linux
 seealso:
   - module: netops.ephemeral_ports.remediation
   - module: netops.ephemeral_ports.sysctl_dropin

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 ---
 module: sysctl_dropin
 short_description: Apply a sysctl.d file and its running values in one transaction
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes a sysctl.d file and sets the running values of all keys in it, in one transaction. Afterwards file and
     running kernel agree, or both are as they were before.
@@ -98,18 +98,8 @@ options:
     default: 30
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
+  - netops.ephemeral_ports.attributes.sets
   - netops.ephemeral_ports.attributes.action_group
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-    details:
-      - Shows the file and the running values.
-  idempotent:
-    support: full
-  platform:
-    platforms: linux
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - plugin: netops.ephemeral_ports.remediation_plan

@@ -41,8 +41,12 @@ html_show_sphinx = False
 
 
 def link_to_repository(_app: Sphinx, _page: str, source: list[str]) -> None:
-    """Guides refer to files outside of docs/ as they lie in the checkout; on the site these are in the repository."""
-    source[0] = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/blob/main/\1)", source[0])
+    """Guides refer to files outside of docs/ as they lie in the checkout; on the site these are in the repository.
+
+    Pictures that the tarball leaves out are in the repository for guides; on the site they are at hand.
+    """
+    text = source[0].replace(f"]({REPOSITORY}/raw/main/docs/", "](")
+    source[0] = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/blob/main/\1)", text)
 
 
 def shorten_reference(_app: Sphinx, page: str, source: list[str]) -> None:

@@ -89,6 +89,8 @@ def test_every_plugin_and_role_is_documented(installed: Path, tmp_path: Path) ->
             assert docs[name]["doc"]["short_description"], name
             assert docs[name]["doc"]["author"], name
             assert kind == "callback" or docs[name]["examples"], name
+            # What the package ansible asks of every module.
+            assert kind != "module" or "python >= 3.6" in " ".join(docs[name]["doc"]["requirements"]), name
     roles = json.loads(user.ansible("doc", "--json", "-t", "role", "--list", FQCN).stdout)
     assert {name.removeprefix(f"{FQCN}.") for name in roles} == {path.name for path in (installed / "roles").iterdir()}
     for name, role in roles.items():

@@ -32,7 +32,7 @@ RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded_results
 KERNELS = list(RECORDED["kernels"])
 
 META = {
-    "collection": "0.1.0",
+    "collection": "1.0.0",
     "ansible_core": "2.19.14",
     "python": "3.11.7",
     "playbooks": ["netops.ephemeral_ports.diagnose"],

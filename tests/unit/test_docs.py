@@ -9,16 +9,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import build_site
 import draw_images
 import pytest
 import yaml
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import journal, namespace_journal
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import SCHEMA
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob(".github/**/*.yml")]
 )
+GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+REPOSITORY = GALAXY["repository"]
 ROLES = sorted(path.name for path in ROOT.glob("roles/*"))
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -110,9 +116,59 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_links_into_the_repository_lead_somewhere(page: Path) -> None:
-    """Issue forms cannot link relatively."""
-    for path in re.findall(r"https://github\.com/netops/ephemeral_ports/blob/main/([^\s)]+)", page.read_text()):
+    """Issue forms cannot link relatively, nor does Automation Hub want a README that does."""
+    for path, anchor in re.findall(rf"{REPOSITORY}/(?:blob|raw)/main/([^\s)#]+)(?:#([\w-]+))?", page.read_text()):
         assert (ROOT / path).is_file(), path
+        assert not anchor or anchor in anchors(ROOT / path), f"{path}#{anchor}"
+
+
+def test_the_readme_is_what_galaxy_and_automation_hub_want() -> None:
+    text = (ROOT / "README.md").read_text()
+    wanted = {"Requirements", "Installation", "Use cases", "Included content", "Communication", "Support", "Licence"}
+    assert wanted <= set(re.findall(r"^## (.*)$", text, re.MULTILINE))
+    assert re.search(r"^## Testing", text, re.MULTILINE)
+    assert re.search(r"^## Release notes", text, re.MULTILINE)
+    assert "pip install ansible" not in text
+    # No relative link; and each reference has its address, at the end.
+    assert [*links(ROOT / "README.md")] == []
+    addresses = dict(re.findall(r"^\[([\w-]+)\]: (https://\S+)$", text, re.MULTILINE))
+    assert set(re.findall(r"\]\[([\w-]+)\]", text)) == set(addresses)
+    ours = [address for address in addresses.values() if "github.com" in address]
+    assert ours
+    assert all(address.startswith(f"{REPOSITORY}/") for address in ours)
+
+
+def test_the_readme_names_all_content() -> None:
+    content = (ROOT / "README.md").read_text().partition("\n## Included content\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`|\[(timewait_\w+)\]", content))
+    assert names_of_the_collection() - {"".join(pair) for pair in named} == set()
+
+
+def test_addresses_have_one_source() -> None:
+    assert {GALAXY["homepage"], GALAXY["documentation"].partition("/blob/")[0]} == {REPOSITORY}
+    assert GALAXY["issues"] == f"{REPOSITORY}/issues"
+    site = yaml.safe_load((ROOT / "docs/docsite/links.yml").read_text())
+    assert f"https://github.com/{site['edit_on_github']['repository']}" == REPOSITORY
+    assert all(link["url"].startswith(REPOSITORY) for link in site["extra_links"])
+    # GitHub's own forms know no galaxy.yml: nowhere is there another owner or name.
+    for path in [*PAGES, ROOT / "docs/docsite/links.yml", ROOT / "scripts/site/conf.py"]:
+        ours = re.findall(r"https://github\.com/(?:netops/[\w.-]+|[\w-]+/ephemeral_ports)", path.read_text())
+        assert set(ours) <= {REPOSITORY}, path.name
+
+
+def test_the_glossary_is_in_order() -> None:
+    words = re.findall(r"^\| ([^|]+?) +\| ", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    words = [word.lower() for word in words if word != "word"]
+    assert words == sorted(words)
+
+
+def test_the_page_on_upgrades_tells_the_formats_of_today() -> None:
+    text = (ROOT / "docs/upgrade-and-uninstall.md").read_text()
+    for kind, number in (("the drop-in", journal._FORMAT), ("other network namespaces", namespace_journal._FORMAT)):
+        assert re.search(rf'^\| journal of {kind}, .*`"format": {number}`', text, re.MULTILINE), kind
+    assert f'`"schema": {SCHEMA}`' in text
+    assert f"`{quote(journal.DROPIN, safe='')}.json`" in text
+    assert f"`{namespace_journal.NAME}` beside it" in text
 
 
 def test_scripts_exist(page: Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -29,13 +30,19 @@ def tracked() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def contents(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("tarball")
     build = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", f"--output-path={place}", str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (tarball,) = place.glob("netops-ephemeral_ports-*.tar.gz")
     with tarfile.open(tarball) as archive:
-        return {member.name for member in archive if member.isfile()}
+        archive.extractall(place / "unpacked", filter="data")
+    return place / "unpacked"
+
+
+@pytest.fixture(scope="module")
+def contents(unpacked: Path) -> set[str]:
+    return {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
 
 
 def test_nothing_else(contents: set[str]) -> None:
@@ -52,3 +59,13 @@ def test_nothing_is_missing(contents: set[str]) -> None:
 
 def test_what_is_for_maintainers_stays_at_home(contents: set[str]) -> None:
     assert not {name for name in contents if name.startswith("changelogs/fragments") or name == "docs/releasing.md"}
+
+
+def test_no_link_is_dead_in_it(unpacked: Path) -> None:
+    """A guide is read where it was installed, too. What is not in the tarball has its address in the repository."""
+    pages = sorted(unpacked.rglob("*.md"))
+    assert len(pages) > 20
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)", page.read_text())]
+    local = [(page, link) for page, link in links if "://" not in link]
+    assert local
+    assert [f"{page.name}: {link}" for page, link in local if not (page.parent / link).exists()] == []
