@@ -23,7 +23,7 @@ from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
-from . import _border, _gateway, _transport
+from . import _border, _gateway, _program, _transport
 from ._model import DiffPart, Gateway, Usage
 from ._task_result import reason_given, without_noise
 
@@ -60,6 +60,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     _supports_async = True
     _supports_check_mode = True
     _stderr = ""
+    _sent: _transport.Program | None = None
     _shared_loader_obj: Any
 
     def prepare(self, task_vars: Mapping[str, Any]) -> None:
@@ -99,9 +100,10 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         built = _transport.built(module_name.rpartition(".")[2])
         if built is not None and self._lets_programs_travel(task_vars):
             program = _transport.program_for(built, module_args)
-            configured = program and self._configure_program(built, program, task_vars)
+            configured = program and self._configure_program(built, program.file, task_vars)
             if program and configured:
-                words = f"{built.path.stem} travels as a program of {len(program)} bytes"
+                self._sent = program
+                words = f"{built.path.stem} travels as a program of {len(program.input)} bytes"
                 self._display.vvv(words, host=self._play_context.remote_addr)
                 return configured
         return tuple(super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars))
@@ -143,9 +145,14 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         except AnsibleError as error:
             raise AnsibleActionFail(f"{_gateway.VARIABLE} of {host}: {error}") from error
 
-    def _low_level_execute_command(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - ansible-core's
-        """ansible-core does not tell what mkdir says where it makes no directory for temporary files."""
-        done = super()._low_level_execute_command(*arguments, **options)
+    def _low_level_execute_command(self, cmd: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - ansible-core's
+        """Where ansible-core pipes a program to an interpreter, it goes in the form for that.
+
+        And ansible-core does not tell what mkdir says where it makes no directory for temporary files.
+        """
+        if self._sent and options.get("in_data") is self._sent.file:
+            cmd, options["in_data"] = f"{cmd} {_program.LOADER}", self._sent.input
+        done = super()._low_level_execute_command(cmd, *arguments, **options)
         self._stderr = str(done.get("stderr", ""))[:OUTPUT]
         return done
 

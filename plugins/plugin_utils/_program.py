@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Host code as one text that any Python 3.6 and newer runs: compressed, with its options in it. Pure, but for reading.
+"""Host code as one program that any Python 3.6 and newer runs: compressed, with its options. Pure, but for reading.
 
-It wants no Ansible, no file and no directory on the host. A shell refuses every line of it, so that an interpreter that
-is a shell does nothing else.
+It wants no Ansible, no file and no directory on the host. There are two forms. One is piped to an interpreter that has
+LOADER as its argument, because Python reads a program from a pipe slowly, 0.3 ms for each kB. The other is a file. A
+shell refuses both, so that an interpreter that is a shell does nothing else.
 """
 
 from __future__ import annotations
@@ -17,29 +18,44 @@ from typing import Any
 from ._host_files import HOST_CODE, PACKAGE, needed_files, statements
 
 _BEGINNING = HOST_CODE / "_common" / "program.py"
+# A source of Python has no such byte.
+_UNPACK = "CODE, *FILES = __import__('zlib').decompress({}).split(bytes(1)); exec(CODE)"
 # As AnsiballZ does: neither the working directory nor that of the program may have modules.
 _PATH = "[one for one in sys.path if one not in ('', '.', globals().get('__file__', '').rpartition('/')[0])]"
+# For any shell: without what shells replace, and as one line, which has an error for them before they run any of it.
+LOADER = f"""-c "import sys; sys.path = [one for one in sys.path if one]; f = open(0, 'rb'); GIVEN = f.readline(); {
+    _UNPACK.format("f.read()")
+}" """.rstrip()
 
 
-def build(entry: str) -> str:
-    """The program that runs the function run() of this module, without its options. Raises NotSelfContainedError."""
-    files = {path: without_words(source) for path, source in needed_files(entry, "_common.answer").items()}
-    main = f"main({files!r}, {f'{PACKAGE}.{entry}'!r}, __import__('json').loads(GIVEN))"
-    packed = zlib.compress(f"{without_words(_BEGINNING.read_text())}\n{main}\n".encode(), 9)
-    text = binascii.b2a_base64(packed, newline=False).decode()
-    # Apart from what uses it, because Python shows such a line in a traceback.
-    head = f"""#!/usr/bin/python\nexec("import sys; sys.path = {_PATH}; PACKED = '{text}'")\n"""
-    code = '__import__("zlib").decompress(__import__("binascii").a2b_base64(PACKED))'
-    return f'{head}exec({code}, {{"__name__": "{PACKAGE}", "GIVEN": '
+def build(entry: str) -> bytes:
+    """What runs the function run() of this module, without its options. Raises NotSelfContainedError."""
+    begin = f"{without_words(_BEGINNING.read_text())}\nmain(FILES, {f'{PACKAGE}.{entry}'!r}, GIVEN)\n"
+    files = needed_files(entry, "_common.answer")
+    texts = [begin, *(text for path, source in files.items() for text in (path, without_words(source)))]
+    return zlib.compress("\0".join(texts).encode(), 9)
 
 
-def with_options(program: str, options: dict[str, Any], check: bool, log: list[str] | None) -> bytes:
-    """log: facility, name and line for syslog. Nothing in them can be code: they are one literal, of ASCII alone.
+def describe_given(options: dict[str, Any], check: bool, log: list[str] | None) -> str:
+    """What a program is given, as one line of ASCII. log: facility, name and line for syslog.
 
     Raises TypeError or ValueError for what JSON does not have.
     """
-    given = json.dumps({"options": options, "check": check, "log": log})
-    return f"{program}{given!r}}})\n".encode("ascii")
+    return json.dumps({"options": options, "check": check, "log": log})
+
+
+def as_input(packed: bytes, given: str) -> bytes:
+    """For the standard input of an interpreter with LOADER."""
+    return given.encode("ascii") + b"\n" + packed
+
+
+def as_file(packed: bytes, given: str) -> bytes:
+    """Nothing that is given can be code: it is one literal."""
+    text = binascii.b2a_base64(packed, newline=False).decode()
+    # Apart from what uses it, because Python shows such a line in a traceback.
+    head = f"""#!/usr/bin/python\nexec("import sys; sys.path = {_PATH}; PACKED = '{text}'")\n"""
+    code = _UNPACK.format("__import__('binascii').a2b_base64(PACKED)")
+    return f'{head}exec("{code}", {{**globals(), "GIVEN": {given!r}}})\n'.encode("ascii")
 
 
 def without_words(source: str) -> str:

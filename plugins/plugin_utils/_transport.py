@@ -10,9 +10,9 @@ reference, and what travels wherever anything is uncertain.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,8 @@ from ..module_utils._common.errors import OptionError
 from ..module_utils._common.shell import refuse_booleans
 from . import _program
 from ._border import printable
+from ._host_files import HOST_CODE
+from ._kept import keep
 
 PLUGINS = Path(__file__).parents[1]  # as ansible-core names it
 PACKAGE = __name__.rpartition(".plugin_utils.")[0]
@@ -38,7 +40,7 @@ _STUB = "#!/usr/bin/python\n# <<INCLUDE_ANSIBLE_MODULE_JSON_ARGS>>\n"
 class Built(NamedTuple):
     """A program, path and arguments of its module, and the stub by which ansible-core finds the interpreter."""
 
-    text: str
+    packed: bytes
     path: Path
     stub: Path
     arguments: Mapping[str, Mapping[str, Any]]
@@ -55,10 +57,25 @@ def built(module: str) -> Built | None:
     with tempfile.NamedTemporaryFile("w", dir=C.DEFAULT_LOCAL_TMP, prefix=f"{module}-", delete=False) as file:
         file.write(_STUB)
     arguments = import_module(f"{PACKAGE}.modules.{module}").ARGUMENTS
-    return Built(_program.build(ENTRIES[module]), PLUGINS / "modules" / f"{module}.py", Path(file.name), arguments)
+    entry = ENTRIES[module]
+    packed = keep(module, sources(), partial(_program.build, entry))
+    return Built(packed, PLUGINS / "modules" / f"{module}.py", Path(file.name), arguments)
 
 
-def program_for(module: Built, given: Mapping[str, Any]) -> bytes | None:
+def sources() -> Iterator[Path]:
+    """What a program is made of, and by."""
+    yield from HOST_CODE.rglob("*.py")
+    yield from (Path(__file__).with_name(name) for name in ("_host_files.py", "_program.py"))
+
+
+class Program(NamedTuple):
+    """A module with its arguments, in both of its forms."""
+
+    file: bytes
+    input: bytes
+
+
+def program_for(module: Built, given: Mapping[str, Any]) -> Program | None:
     """The module with these arguments, as a program; None where the module itself is to travel.
 
     given: as ansible-core sends them to a module, with what it adds. What is wrong with them the module says.
@@ -73,9 +90,10 @@ def program_for(module: Built, given: Mapping[str, Any]) -> bytes | None:
         if checked.error_messages:
             return None
         options = dict(checked.validated_parameters)
-        return _program.with_options(module.text, options, bool(given["_ansible_check_mode"]), _log(given, options))
+        described = _program.describe_given(options, bool(given["_ansible_check_mode"]), _log(given, options))
     except (OptionError, KeyError, TypeError, ValueError):
         return None
+    return Program(_program.as_file(module.packed, described), _program.as_input(module.packed, described))
 
 
 def in_place_of_stub(configured: tuple[Any, ...], program: bytes, module: Path) -> tuple[Any, ...] | None:

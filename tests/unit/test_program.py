@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,25 +21,41 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_files
 
 SOURCES = sorted(path.relative_to(HOST_CODE).as_posix() for path in HOST_CODE.rglob("*.py"))
 DEFAULTS = {name: spec.get("default") for name, spec in ARGUMENTS.items()}
-# Bytes, with what base64 adds. More needs a reason: each host gets it for each observation.
-MOST = 105_000
+# Bytes. More needs a reason: each host gets it for each observation.
+MOST = 78_000
+NOTHING_MORE = (False, None)
+
+
+class Form(NamedTuple):
+    """How a program gets to an interpreter: as a file, or by its standard input."""
+
+    name: str
+    make: Callable[[bytes, str], bytes]
+
+    def run(
+        self, packed: bytes, given: str, directory: Path, interpreter: str = sys.executable, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        made = self.make(packed, given)
+        command, piped = [interpreter, *shlex.split(_program.LOADER)], made
+        if self.name == "file":
+            (directory / "program.py").write_bytes(made)
+            command, piped = [interpreter, str(directory / "program.py")], b""
+        done = subprocess.run(command, input=piped, capture_output=True, check=False, cwd=directory, env=environment)
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+FORMS = (Form("file", _program.as_file), Form("input", _program.as_input))
 
 
 @pytest.fixture(scope="module")
-def program() -> str:
+def packed() -> bytes:
     return _program.build("_usage.run")
 
 
-def run(program: bytes, *command: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command or [sys.executable, "-S"],
-        input=program.decode(),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=environment,
-    )
+@pytest.fixture(params=FORMS, ids=lambda form: form.name)
+def form(request: pytest.FixtureRequest) -> Form:
+    found: Form = request.param
+    return found
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -70,23 +88,24 @@ def statements(source: str) -> list[ast.stmt]:
     return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
 
 
-def test_it_observes(program: str) -> None:
-    usage = answer(run(_program.with_options(program, DEFAULTS, False, None)))
+def test_it_observes(packed: bytes, form: Form, tmp_path: Path) -> None:
+    usage = answer(form.run(packed, _program.describe_given(DEFAULTS, *NOTHING_MORE), tmp_path))
     assert usage["kind"] == "usage"
     assert usage["method"] in ("sockstat", "netlink", "procfs")
 
 
-def test_it_says_what_is_wrong(program: str) -> None:
-    done = run(_program.with_options(program, {**DEFAULTS, "max_pools": 0}, False, None))
+def test_it_says_what_is_wrong(packed: bytes, form: Form, tmp_path: Path) -> None:
+    given = _program.describe_given({**DEFAULTS, "max_pools": 0}, *NOTHING_MORE)
+    done = form.run(packed, given, tmp_path)
     assert (answer(done)["msg"], done.returncode) == ("max_pools must be between 1 and 1000, not 0", 1)
 
 
-def test_two_builds_are_the_same(program: str) -> None:
-    assert _program.build("_usage.run") == program
+def test_two_builds_are_the_same(packed: bytes) -> None:
+    assert _program.build("_usage.run") == packed
 
 
-def test_it_is_small(program: str, record_property: Any) -> None:
-    sent = len(_program.with_options(program, DEFAULTS, False, None))
+def test_it_is_small(packed: bytes, record_property: Any) -> None:
+    sent = len(_program.as_input(packed, _program.describe_given(DEFAULTS, *NOTHING_MORE)))
     record_property("bytes of an observation", sent)
     print(f"an observation sends {sent:,} bytes")
     assert sent < MOST
@@ -97,34 +116,29 @@ HOSTILE = (
 )
 
 
-def test_no_option_is_code(program: str, tmp_path: Path) -> None:
-    text = _program.with_options(program, {**DEFAULTS, "destination": HOSTILE}, False, None)
-    said = answer(run(text, cwd=tmp_path))["msg"]
+def test_no_option_is_code(packed: bytes, form: Form, tmp_path: Path) -> None:
+    given = _program.describe_given({**DEFAULTS, "destination": HOSTILE}, *NOTHING_MORE)
+    said = answer(form.run(packed, given, tmp_path))["msg"]
     assert said == f"destination {HOSTILE!r} is not ADDRESS, ADDRESS:PORT or [IPV6]:PORT with a literal address"
-    assert [*tmp_path.iterdir()] == []
-    assert text.isascii()
+    assert [one.name for one in tmp_path.iterdir() if one.name != "program.py"] == []
+    assert given.isascii()
+    assert len(given.splitlines()) == 1
 
 
-def test_what_json_has_not_is_refused(program: str) -> None:
+def test_what_json_has_not_is_refused() -> None:
     with pytest.raises(TypeError):
-        _program.with_options(program, {"x": object()}, False, None)
+        _program.describe_given({"x": object()}, *NOTHING_MORE)
 
 
-@pytest.mark.parametrize("how", ["stdin", "file"])
-def test_modules_that_lie_beside_it_are_not_loaded(program: str, tmp_path: Path, how: str) -> None:
+def test_modules_that_lie_beside_it_are_not_loaded(packed: bytes, form: Form, tmp_path: Path) -> None:
     for name in ("json", "zlib", "binascii", "os", "typing", "syslog", "ephemeral_ports"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('not mine')")
-    (tmp_path / "program.py").write_bytes(_program.with_options(program, DEFAULTS, False, None))
-    given = [str(tmp_path / "program.py")] if how == "file" else []
-    done = run((tmp_path / "program.py").read_bytes(), sys.executable, "-S", *given, cwd=tmp_path)
+    done = form.run(packed, _program.describe_given(DEFAULTS, *NOTHING_MORE), tmp_path)
     assert answer(done)["kind"] == "usage"
 
 
-@pytest.mark.parametrize("how", ["stdin", "file"])
-def test_an_exception_names_its_lines(program: str, tmp_path: Path, how: str) -> None:
-    text = _program.with_options(program, {}, False, None)
-    (tmp_path / "program.py").write_bytes(text)
-    done = run(text, sys.executable, *([str(tmp_path / "program.py")] if how == "file" else []))
+def test_an_exception_names_its_lines(packed: bytes, form: Form, tmp_path: Path) -> None:
+    done = form.run(packed, _program.describe_given({}, *NOTHING_MORE), tmp_path)
     assert len(done.stderr) < 2000  # and not the program
     assert done.returncode == 1
     assert 'File "ephemeral_ports/_usage/run.py", line ' in done.stderr
@@ -132,8 +146,18 @@ def test_an_exception_names_its_lines(program: str, tmp_path: Path, how: str) ->
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_a_shell_does_nothing_with_it(program: str, tmp_path: Path, shell: str) -> None:
-    done = run(_program.with_options(program, DEFAULTS, False, None), f"/bin/{shell}", cwd=tmp_path, PATH="/nowhere")
+def test_a_shell_does_nothing_with_it(packed: bytes, form: Form, tmp_path: Path, shell: str) -> None:
+    given = _program.describe_given(DEFAULTS, *NOTHING_MORE)
+    done = form.run(packed, given, tmp_path, f"/bin/{shell}", PATH="/nowhere")
     assert done.returncode != 0
     assert "yntax error" in done.stderr
     assert "not found" not in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_shells_pass_the_loader_on_as_it_is(shell: str) -> None:
+    printed = subprocess.run(
+        [f"/bin/{shell}", "-c", f"printf '%s\\n' {_program.LOADER}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.splitlines() == shlex.split(_program.LOADER)
+    assert not set("$`\\!%\n") & set(_program.LOADER)

@@ -33,8 +33,13 @@ def found() -> _transport.Built:
 def given(**options: Any) -> dict[str, Any] | None:
     """What a program gets; None where the module travels."""
     program = _transport.program_for(found(), {**OF_ANSIBLE, **options})
-    literal = program and re.search(r'"GIVEN": (.*)\}\)$', program.decode())
-    return literal and json.loads(ast.literal_eval(literal[1]))
+    if program is None:
+        return None
+    literal = re.search(r'"GIVEN": (.*)\}\)$', program.file.decode())
+    assert literal
+    assert ast.literal_eval(literal[1]) == program.input.partition(b"\n")[0].decode()
+    sent: dict[str, Any] = json.loads(ast.literal_eval(literal[1]))
+    return sent
 
 
 def test_what_changes_a_host_stays_a_module() -> None:

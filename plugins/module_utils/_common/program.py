@@ -10,7 +10,7 @@ import os
 import sys
 import syslog
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -33,7 +33,7 @@ class _Lazy(ModuleType):
 class _Files:
     """Finds and loads modules in a dictionary of sources by path."""
 
-    def __init__(self, files: Dict[str, str]) -> None:
+    def __init__(self, files: Dict[str, bytes]) -> None:
         self.files = files
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> "Optional[ModuleSpec]":
@@ -51,7 +51,7 @@ class _Files:
 
     def get_source(self, name: str) -> str:
         """For tracebacks, too."""
-        return next(self.files[path] for path, _is_package in self._found(name))
+        return next(self.files[path].decode() for path, _is_package in self._found(name))
 
     def _found(self, name: str) -> Iterator[Tuple[str, bool]]:
         base = name.replace(".", "/")
@@ -59,14 +59,16 @@ class _Files:
         return (place for place in places if place[0] in self.files)
 
 
-def main(files: Dict[str, str], entry: str, given: Dict[str, Any]) -> None:
+def main(files: Sequence[bytes], entry: str, described: Union[bytes, str]) -> None:
     """Print the answer of entry.run() as a module does, and end.
 
-    given: options; check, for check mode; log, what goes to syslog as facility and line, or None.
+    files: path and source of each, in turn. described: in JSON, options; check, for check mode; log, what goes to
+    syslog as facility, name and line, or None.
     """
+    given = json.loads(described)
     if given["log"]:
         _log(*given["log"])
-    sys.meta_path.insert(0, _Files(files))
+    sys.meta_path.insert(0, _Files({path.decode(): source for path, source in zip(files[::2], files[1::2])}))
     package = entry.partition(".")[0]
     __import__(entry)
     __import__(package + "._common.answer")
