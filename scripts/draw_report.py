@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-WIDTH, HEIGHT = 1240, 980
+WIDTH, HEIGHT = 1280, 1000
 # Sections that would not fit, and of which the text tells.
 HIDDEN = ["Failed, unreachable, rolled back", "Findings by cause", "Destinations"]
 
@@ -41,7 +41,7 @@ def main() -> None:
             page.evaluate(
                 "titles => titles.forEach((one) => document.querySelector(`[aria-label='${one}']`)?.remove())", HIDDEN
             )
-            page.evaluate("document.querySelector('#rows details').open = true")
+            page.locator("#rows th > a").first.click()
             page.screenshot(path=IMAGES / f"fleet-report-{scheme}.png")
         browser.close()
 

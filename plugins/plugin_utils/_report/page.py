@@ -31,7 +31,20 @@ from ...module_utils._common.text import (
 )
 from ...module_utils._usage.places import places, worst_place
 from ...module_utils._usage.words import at_services, notable, reason, scope, told_places, verdict
-from .._model import Change, ChangeElsewhere, GatewayGroup, HostReport, Level, Meta, Pool, Report, Summary, Usage, Users
+from .._model import (
+    Change,
+    ChangeElsewhere,
+    Forecast,
+    GatewayGroup,
+    HostReport,
+    Level,
+    Meta,
+    Pool,
+    Report,
+    Summary,
+    Usage,
+    Users,
+)
 from .._text.gateways import told_of
 from .._text.merged import told_of_days, told_of_merged
 from .._text.users import users_of, users_verdict
@@ -88,6 +101,7 @@ def view(report: Report) -> View:
         "schema": report["schema"],
         "meta": meta,
         "title": headline(summary),
+        "lead": lead(summary),
         "when": _when(meta),
         "summary": summary,
         "levels": [(level, summary["levels"][level]) for level in LEVELS],
@@ -132,11 +146,10 @@ def headline(summary: Summary) -> str:
     if not total:
         return "No host took part"
     if levels["exhausted"]:
-        verb = "has" if levels["exhausted"] == 1 else "have"
-        return f"{format_count(levels['exhausted'])} {of} {verb} no local port left towards a destination"
+        return f"{format_count(levels['exhausted'])} {of} cannot open new connections to a destination"
     if levels["critical"]:
         verb = "is" if levels["critical"] == 1 else "are"
-        return f"{format_count(levels['critical'])} {of} {verb} critically short of ports towards a destination"
+        return f"{format_count(levels['critical'])} {of} {verb} close to having no port left for new connections"
     gateway = _short_gateway(summary["gateways"])
     if gateway:
         return gateway
@@ -149,10 +162,24 @@ def headline(summary: Summary) -> str:
         return ", ".join(what)
     if levels["warning"]:
         verb = "is" if levels["warning"] == 1 else "are"
-        return f"{format_count(levels['warning'])} {of} {verb} getting short of ports"
+        return f"{format_count(levels['warning'])} {of} {verb} getting short of ports for new connections"
     if levels["unknown"]:
         return f"The level of {format_count(levels['unknown'])} {of} is unknown; no other is short of ports"
-    return f"No host of {format_count(total)} is short of ports" if total != 1 else "The host is not short of ports"
+    if total == 1:
+        return "The host has enough ports for its connections"
+    return f"All {format_count(total)} hosts have enough ports for their connections"
+
+
+def lead(summary: Summary) -> str:
+    """What the headline means for whoever reads of ports for the first time."""
+    levels = summary["levels"]
+    if levels["exhausted"]:
+        return "No local port is left for them there: programs get an error (errno 99) until one is free again."
+    if levels["critical"]:
+        return "Every connection needs a local port. When none is left towards a destination, new ones fail (errno 99)."
+    if levels["warning"] and not summary["lost"]:
+        return "Nothing fails for want of a port yet. The forecast says of each host what will come of it at this rate."
+    return ""
 
 
 def _short_gateway(groups: Sequence[GatewayGroup]) -> str:
@@ -194,7 +221,7 @@ def _row(host: HostReport, identifier: str, detailed: bool) -> View:
     pools = usage["pools"] if usage else []
     every = places(latest) if (latest := latest_usage(host)) else []
     findings = [finding for one in every for finding in one["findings"]]
-    words = host["name"], host["level"], format_word(host["level"]), host["state"], format_word(host["state"])
+    words = host["level"], host["state"], format_word(host["state"]), *dict.fromkeys(one["id"] for one in findings)
     return {
         "id": identifier,
         "name": host["name"],
@@ -203,15 +230,25 @@ def _row(host: HostReport, identifier: str, detailed: bool) -> View:
         "notable": host["state"] not in _SETTLED,
         "worst": _pool(pools[0], _has_half(usage)) if pools else None,
         "place": place_name(usage["namespace"]) if usage else "",
+        "urgency": f"{_urgency(pools[0]['forecast']):.4g}" if pools else None,
         "before": before[0]["saturation"] if before and usage and usage["namespace"]["own"] else None,
         "at_most": _at_most(usage),
         "findings": len(findings),
         "severity": min((finding["severity"] for finding in findings), key=SEVERITIES.index, default="info"),
         "words": " ".join(words),
-        "causes": " ".join(dict.fromkeys(finding["id"] for finding in findings)),
         "kernel": usage["kernel"]["release"] if usage else "",
         "details": _details(host) if detailed else None,
     }
+
+
+def _urgency(forecast: Forecast) -> float:
+    """For sorting: what is out of ports, then what will soon be, then what it needs at this rate."""
+    critical, exhausted = forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]
+    if exhausted == 0:
+        return 4 + forecast["saturation"]
+    if exhausted:
+        return 2 + 1 / (1 + abs(exhausted))
+    return 1 + 1 / (1 + abs(critical)) if critical else min(forecast["saturation"], 1.0)
 
 
 def _details(host: HostReport) -> View:

@@ -58,7 +58,7 @@ def _levels(how: str, changed: list[ChangedLevel]) -> Iterator[str]:
 
 def _findings(how: str, found: list[FindingChange]) -> Iterator[str]:
     for one in found[:SHOWN]:
-        since = f", first seen {one['first_seen']}" if one["first_seen"] else ""
+        since = f", first seen {one['first_seen'][:10]}" if one["first_seen"] else ""
         yield f"{how}: {one['id']}, {format_hosts(one['hosts'])}: {format_names(one['names'])}{since}"
 
 

@@ -32,7 +32,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.fil
 )
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.host import Host
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import headline, render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import headline, lead, render
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import summary_lines
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import format_count
 
@@ -233,7 +233,7 @@ def test_only_seen_after_the_change() -> None:
     fleet.on_result("web1", LOOK, RECORDED["usage"]["exhausted"])
     report = make_report(fleet.hosts, META)
     assert (report["hosts"][0]["usage"], report["hosts"][0]["usage_after"]["level"]) == (None, "exhausted")
-    assert Reader(page(report)).tags.count("details") == 1
+    assert Reader(page(report)).attributes.count(("class", "more")) == 1
     assert [row["saturation_before"] for row in rows(report)] == [""] * len(rows(report))
 
 
@@ -324,7 +324,7 @@ def test_a_large_fleet_is_cut_with_a_word(monkeypatch: pytest.MonkeyPatch) -> No
     reader = Reader(text)
     identifiers = [value for name, value in reader.attributes if name == "id" and (value or "").startswith("host-")]
     assert len(identifiers) == 30
-    assert reader.tags.count("details") == 5
+    assert reader.attributes.count(("class", "more")) == 5
     assert "70 hosts that need less attention are only in report.json and report.csv." in reader.text
     assert "each bar is the highest of 10 hosts" in reader.text
     targets = [
@@ -344,19 +344,46 @@ def test_numbers(value: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("levels", "sentence"),
     [
-        ({"exhausted": 1, "ok": 4}, "1 of 5 hosts has no local port left towards a destination"),
-        ({"exhausted": 2, "ok": 1998}, "2 of 2,000 hosts have no local port left towards a destination"),
-        ({"critical": 1}, "1 of 1 host is critically short of ports towards a destination"),
-        ({"warning": 3, "ok": 1}, "3 of 4 hosts are getting short of ports"),
+        ({"exhausted": 1, "ok": 4}, "1 of 5 hosts cannot open new connections to a destination"),
+        ({"exhausted": 2, "ok": 1998}, "2 of 2,000 hosts cannot open new connections to a destination"),
+        ({"critical": 1}, "1 of 1 host is close to having no port left for new connections"),
+        ({"warning": 3, "ok": 1}, "3 of 4 hosts are getting short of ports for new connections"),
         ({"unknown": 1, "ok": 1}, "The level of 1 of 2 hosts is unknown; no other is short of ports"),
-        ({"ok": 2}, "No host of 2 is short of ports"),
-        ({"ok": 1}, "The host is not short of ports"),
+        ({"ok": 2}, "All 2 hosts have enough ports for their connections"),
+        ({"ok": 1}, "The host has enough ports for its connections"),
         ({}, "No host took part"),
     ],
 )
 def test_headline(levels: dict[str, int], sentence: str) -> None:
     counts = {level: levels.get(level, 0) for level in ("exhausted", "critical", "warning", "ok", "unknown")}
     assert headline({"levels": counts, "hosts": sum(counts.values()), "lost": [], "gateways": []}) == sentence
+
+
+@pytest.mark.parametrize(("level", "said"), [("exhausted", "programs get an error (errno 99)"), ("ok", "")])
+def test_what_the_headline_means(level: str, said: str) -> None:
+    counts = {name: int(name == level) for name in ("exhausted", "critical", "warning", "ok", "unknown")}
+    text = lead({"levels": counts, "hosts": 1, "lost": []})
+    assert said in text
+    assert bool(text) == bool(said)
+
+
+def test_forecasts_are_sorted_by_what_comes_first() -> None:
+    def key(saturation: float, critical: float | None, exhausted: float | None) -> float:
+        return report_page._urgency(
+            {"saturation": saturation, "seconds_to_critical": critical, "seconds_to_exhausted": exhausted}
+        )
+
+    keys = [
+        key(1.3, 0.0, 0.0),
+        key(0.9, 0.0, 0.0),
+        key(1.1, 2.0, 10.0),
+        key(2.0, 2.0, 40.0),
+        key(0.6, 5.0, None),
+        key(0.9, 50.0, None),
+        key(0.9, None, None),
+        key(0.2, None, None),
+    ]
+    assert keys == sorted(keys, reverse=True)
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,6 @@ def test_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
     assert "Put together from 1 report." in lines
     assert "  worse: 1 host from ok to exhausted: web1" in lines
     write_report(report, tmp_path / "3")
-    assert "worse: 1 host from ok to exhausted: web1" in (tmp_path / "3/report.html").read_text()
+    assert "<strong>worse</strong> 1 host from ok to exhausted: web1" in (tmp_path / "3/report.html").read_text()
     # It can be merged itself.
     assert [look.host["name"] for look in read(tmp_path / "3/report.json")] == ["web1"]
