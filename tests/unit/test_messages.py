@@ -17,7 +17,15 @@ PAGE = (ROOT / "docs/messages.md").read_text()
 LISTED = re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)
 
 # What never is a message of its own: the text is that of another one, or stands in parentheses within one.
-INNER = {"OSError", "SystemExit", "KernelError", "NetlinkError", "NotUnderstoodError", "NotSelfContainedError"}
+INNER = {
+    "OSError",
+    "PermissionError",
+    "SystemExit",
+    "KernelError",
+    "NetlinkError",
+    "NotUnderstoodError",
+    "NotSelfContainedError",
+}
 INNER_PLACES = {
     "module_utils/_dropin/journal.py": {"ValueError"},  # "... is not a journal of this collection (REASON); ..."
     "module_utils/_dropin/namespace_journal.py": {"ValueError"},
