@@ -56,8 +56,9 @@ docs: .venv/test.stamp $(COLLECTION)  ## what ansible-doc and Galaxy show, and t
 	HOME="$(CURDIR)/build" antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 	antsibull-changelog lint
 
-site: .venv/site.stamp $(COLLECTION)  ## the documentation as web pages, in build/site/html; warnings and dead links are errors
+site: .venv/site.stamp $(COLLECTION)  ## the documentation as web pages, in build/site/html; warnings, dead links, what axe-core finds are errors
 	python scripts/build_site.py
+	pytest --quiet tests/pages
 
 drawings:  ## draw the pictures of docs/images anew
 	@$(PYTHON) scripts/draw_images.py

@@ -55,6 +55,21 @@ def dead_links(site: Path) -> list[str]:
     return dead
 
 
+# What the theme and antsibull-docs leave to be desired, as axe-core finds it.
+AMENDED = {
+    'class="caption" role="heading"': 'class="caption" role="heading" aria-level="2"',
+    '<aside class="sidebar-drawer"': '<aside class="sidebar-drawer" aria-label="All pages"',
+    '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    'aria-role="button"': "",
+}
+
+
+def accessible(html: str) -> str:
+    for found, amended in AMENDED.items():
+        html = html.replace(found, amended)
+    return html
+
+
 def run(*command: str, home: Path) -> None:
     """Run one of the tools, with a home directory of its own. Leaves with its exit code when it fails."""
     environment = {**os.environ, "HOME": str(home), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build")}
@@ -67,12 +82,16 @@ def build(where: Path) -> None:
     shutil.rmtree(where, ignore_errors=True)
     source, html = where / "source", where / "html"
     shutil.copytree(ROOT / "docs", source)
+    for name in ("CHANGELOG.md", "SECURITY.md"):
+        shutil.copyfile(ROOT / name, source / name.lower())
     reference = source / "reference"
     reference.mkdir(mode=0o755)
     collection = ["collection", "--use-current", "--squash-hierarchy", "--fail-on-error", f"--dest-dir={reference}"]
     run("antsibull-docs", *collection, "--no-add-antsibull-docs-version", COLLECTION, home=where)
     sphinx = ["sphinx-build", "-b", "html", "-c", str(ROOT / "scripts/site"), "-d", str(where / "doctrees")]
     run(*sphinx, "--fail-on-warning", "--keep-going", "--quiet", str(source), str(html), home=where)
+    for page in html.rglob("*.html"):
+        page.write_text(accessible(page.read_text()))
     dead = dead_links(html)
     if dead:
         sys.exit("Links that lead nowhere:\n  " + "\n  ".join(dead))

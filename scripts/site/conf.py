@@ -22,11 +22,19 @@ ANSIBLE_PAGES = {
     "common_return_values": ANSIBLE + "/reference_appendices/common_return_values.html",
 }
 
+# What lies beside docs/ and is a page of the site.
+PAGES_OF_THE_ROOT = {"CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md"}
+
 project = "netops.ephemeral_ports"
 author = "netops.ephemeral_ports contributors"
 project_copyright = author
 
-extensions = ["myst_parser", "sphinx_antsibull_ext"]
+extensions = ["myst_parser", "sphinx_antsibull_ext", "sphinx_copybutton"]
+# What is typed is copied, not what is printed.
+copybutton_selector = "div:not(.highlight-text) > .highlight > pre"
+copybutton_prompt_text = "$ "
+copybutton_line_continuation_character = "\\"
+copybutton_here_doc_delimiter = "EOF"
 nitpicky = True
 myst_heading_anchors = 3
 highlight_language = "none"
@@ -34,6 +42,7 @@ highlight_language = "none"
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 antsibull_ext_color_scheme = "none"
 html_title = "Ephemeral ports"
 html_copy_source = False
@@ -45,7 +54,9 @@ def link_to_repository(_app: Sphinx, _page: str, source: list[str]) -> None:
 
     Pictures that the tarball leaves out are in the repository for guides; on the site they are at hand.
     """
-    text = source[0].replace(f"]({REPOSITORY}/raw/main/docs/", "](")
+    text = source[0].replace(f"]({REPOSITORY}/raw/main/docs/", "](").replace("](docs/", "](")
+    for file, here in PAGES_OF_THE_ROOT.items():
+        text = re.sub(rf"\]\(\.\./{re.escape(file)}([)#])", rf"]({here}\1", text)
     source[0] = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/blob/main/\1)", text)
 
 
