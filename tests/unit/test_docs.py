@@ -177,6 +177,12 @@ def test_scripts_exist(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_tests_exist_that_a_page_chooses(page: Path) -> None:
+    """`pytest PATH -k WORD` runs something."""
+    for path, word in re.findall(r"(tests/[\w/]+\.py)(?: -k (\w+))", page.read_text()):
+        assert re.search(rf"^def test_\w*{word}", (ROOT / path).read_text(), re.MULTILINE), f"{path} -k {word}"
+
+
 def test_every_page_can_be_found() -> None:
     """From the front page of the site, and every page of it from there."""
     listed = set(re.findall(r"^(?:[^<\n]*<)?([a-z-]+)>?$", (ROOT / "docs/index.md").read_text(), re.MULTILINE))
