@@ -8,14 +8,27 @@ no more text and items than those types allow, and without characters that steer
 
 from __future__ import annotations
 
+import marshal
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import cache
+from operator import length_hint
 from sys import intern
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from ._model import AtMost
+from ._model import (
+    ApplyResult,
+    AtMost,
+    Kernel,
+    KeyResult,
+    ListeningPorts,
+    LongText,
+    NotObserved,
+    Plan,
+    PortRange,
+    Setting,
+)
 
 T = TypeVar("T")
 Check = Callable[[object], Any]
@@ -37,6 +50,11 @@ _STAND_IN = "\ufffd"
 # Texts that were found to be printable, as far as they are short; so many of them.
 _KNOWN: dict[str, str] = {}
 _MOST_KNOWN, _SHORT = 4_096, 120
+
+# What thousands of hosts have in common as a whole is checked once, and kept once; so many of each, none of them long.
+_SYSCTLS = dict[str, LongText | None]
+_COMMON = (ApplyResult, Kernel, KeyResult, ListeningPorts, NotObserved, Plan, PortRange, Setting, _SYSCTLS)
+_MOST_COMMON, _NOT_LONG = 1_024, 4_096
 
 # Variables that are ours by their first letters. A fact of a host would outrank the defaults of roles.
 OUR_VARIABLES = ("timewait_", "__timewait_", "ephemeral_ports_")
@@ -105,6 +123,10 @@ def facts_of_ours(facts: object) -> list[str]:
 
 @cache
 def _check_of(hint: Any) -> Check:  # noqa: ANN401 - a type form
+    return _once(_check_anew(hint)) if hint in _COMMON else _check_anew(hint)
+
+
+def _check_anew(hint: Any) -> Check:  # noqa: ANN401 - a type form
     origin, arguments = get_origin(hint), get_args(hint)
     if is_typeddict(hint):
         return _structure(hint)
@@ -131,19 +153,39 @@ def _structure(hint: Any) -> Check:  # noqa: ANN401 - a TypedDict
     def check(value: object) -> dict[str, Any]:
         if not isinstance(value, (dict, Mapping)):  # dict alone is quicker to tell
             raise NotUnderstoodError(f"expected a dictionary, got {_shown(value)}")
-        result = dict(constants)
-        name = ""
+        coming = iter(checked)
         try:
-            for name, check_field in checked:
-                result[name] = check_field(value[name])
+            result = {name: check_field(value[name]) for name, check_field in coming}
         except KeyError:
-            raise NotUnderstoodError(f"{name} is missing") from None
+            raise NotUnderstoodError(f"{_name_before(coming)} is missing") from None
         except NotUnderstoodError as error:
-            error.place.append(name)
+            error.place.append(_name_before(coming))
             raise
-        return result
+        return {**constants, **result} if constants else result
+
+    def _name_before(coming: Iterator[tuple[str, Check]]) -> str:
+        return checked[len(checked) - length_hint(coming) - 1][0]
 
     return check
+
+
+def _once(check: Check) -> Check:
+    """One result for all that is the same, in value and type. Nobody changes what was parsed."""
+    known: dict[bytes, Any] = {}
+
+    def check_once(value: Any) -> Any:  # noqa: ANN401 - as the check
+        try:
+            key = marshal.dumps(value, 2)  # without references, as before version 3: of the value alone
+        except ValueError:  # more than plain JSON: a string with tags, say
+            return check(value)
+        result = known.get(key)
+        if result is None:
+            result = check(value)
+            if len(known) < _MOST_COMMON and len(key) <= _NOT_LONG:
+                known[key] = result
+        return result
+
+    return check_once
 
 
 def _is_constant(hint: object) -> bool:
@@ -190,7 +232,8 @@ def _mapping(check_value: Check) -> Check:
             raise NotUnderstoodError(f"expected a dictionary, got {_shown(value)}")
         if len(value) > ITEMS:
             raise NotUnderstoodError(f"{len(value)} items are more than {ITEMS}")
-        return {check_name(name): check_value(one) for name, one in value.items()}
+        known = _KNOWN.get
+        return {known(name) or check_name(name): check_value(one) for name, one in value.items()}
 
     return check
 

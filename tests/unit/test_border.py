@@ -63,6 +63,23 @@ def test_plan_and_load_pass_unchanged() -> None:
     assert [parse(LoadResult, one) for one in remediated["stress"]] == remediated["stress"]
 
 
+def test_what_hosts_have_in_common_is_kept_once() -> None:
+    one, other = (parse(Usage, copy.deepcopy(CRITICAL)) for _host in range(2))
+    assert one["kernel"] is other["kernel"]
+    assert one["sysctls"] is other["sysctls"]
+    assert one["pools"][0] is not other["pools"][0]
+    different = planted(CRITICAL, ("kernel", "release"), "6.1")
+    assert parse(Usage, different)["kernel"]["release"] == "6.1"
+
+
+def test_what_is_equal_but_of_another_type_is_not_taken_for_the_same() -> None:
+    parse(Usage, CRITICAL)
+    low = CRITICAL["port_range"]["low"]
+    with pytest.raises(NotUnderstoodError, match=r"port_range\.low: expected a whole number"):
+        parse(Usage, planted(CRITICAL, ("port_range", "low"), float(low)))
+    assert parsed(planted(CRITICAL, ("kernel", "two_pass_port_search", "supported"), 1)) is None
+
+
 def test_users_pass_unchanged_and_bounded() -> None:
     users = RECORDED["users"]
     assert parse(Users, users) == users

@@ -111,6 +111,7 @@ class PortSet:
         return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in self.spans)
 
 
+@lru_cache(maxsize=32)
 def parse_range(text: str) -> PortRange:
     """Read "LOW HIGH", separated by blanks or tabs as in /proc/sys/net/ipv4/ip_local_port_range.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ...module_utils._dropin.journal import DROPIN
@@ -79,7 +80,7 @@ class Host:
 
     def usable(self, sysctls: Mapping[str, str | None]) -> int:
         """Ports that connect() could take with these values."""
-        return usable_ports(*ports_in_force(sysctls), self.is_two_pass)
+        return _usable(sysctls[PORT_RANGE], sysctls[RESERVED_PORTS], self.is_two_pass)
 
     @property
     def range_before(self) -> PortRange:
@@ -119,6 +120,11 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the input is not a result of netops.ephemeral_ports.port_usage_info: {error}") from error
+
+
+@lru_cache(maxsize=64)  # six times for each host, and thousands of hosts have the same values
+def _usable(port_range: str | None, reserved: str | None, two_pass: bool) -> int:
+    return usable_ports(*ports_in_force({PORT_RANGE: port_range, RESERVED_PORTS: reserved}), two_pass)
 
 
 def _check_numbers(sysctls: Mapping[str, str | None]) -> None:

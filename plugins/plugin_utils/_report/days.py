@@ -53,12 +53,12 @@ def compare(hosts: Iterable[HostReport], paths: Iterable[Path]) -> Days:
         told: MergedFile = {"path": str(path), "hosts": 0, "ended": None, "error": None}
         files.append(told)
         try:
-            for look in read(path):
-                day = days.setdefault(look.ended[:10], _Day())
-                told["hosts"], told["ended"] = told["hosts"] + 1, look.ended
-                if look.ended >= day.ended or look.host["name"] not in day.hosts:
-                    day.hosts[look.host["name"]] = _facts(look.host)
-                day.ended = max(day.ended, look.ended)
+            for one in read(path):
+                day, name = days.setdefault(one.ended[:10], _Day()), one.host["name"]
+                told["hosts"], told["ended"] = told["hosts"] + 1, one.ended
+                if one.ended >= day.ended or name not in day.hosts:
+                    day.hosts[name] = _facts(one.host)
+                day.ended = max(day.ended, one.ended)
         except UnreadableError as error:
             told["error"] = str(error)
     ordered = [days[name] for name in sorted(days)]

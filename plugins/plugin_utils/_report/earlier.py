@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reports that were written before: of slices, of hosts that report by themselves, of other days.
 
-Files are enough of a history: each has one host a line, is never changed, and is read once, line by line.
+Files are enough of a history: each is never changed, and is read once, host by host.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,8 +17,9 @@ from .._border import NotUnderstoodError, clean, parse
 from .._model import HostReport, Usage
 from .group import SCHEMA
 from .host import Host
+from .json_members import members
 
-_HOSTS = '"hosts": ['
+_HOSTS = "hosts"
 
 
 class UnreadableError(Exception):
@@ -27,7 +27,7 @@ class UnreadableError(Exception):
 
 
 @dataclass
-class Look:
+class Observation:
     """What a report says of a host. ended: when that report was made, ISO 8601 in UTC."""
 
     source: str
@@ -50,7 +50,7 @@ def find(given: Iterable[str]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def read(path: Path) -> Iterator[Look]:
+def read(path: Path) -> Iterator[Observation]:
     """A report.json, or what port_usage_info returned on one host, named by the file. Raises UnreadableError."""
     try:
         with path.open(encoding="utf-8") as file:
@@ -61,49 +61,30 @@ def read(path: Path) -> Iterator[Look]:
         raise UnreadableError(f"it is no report: {clean(str(error), 200)}") from error
 
 
-def _read(path: Path, file: TextIO) -> Iterator[Look]:
+def _read(path: Path, file: TextIO) -> Iterator[Observation]:
+    """Host by host. Where hosts come before what says when the report was made, the file is read twice."""
     head: dict[str, Any] = {}
-    for number, line in enumerate(file):
-        if line.rstrip() == _HOSTS:
-            ended = _ended(head)
-            yield from (_look(path, ended, json.loads(one)) for one in _lines(file))
-            return
-        name, _colon, value = line.rstrip("\n,").partition(": ")
-        if number and not line.startswith('"'):  # not as this collection writes it
-            break
-        if name in ('"schema"', '"meta"'):
-            head[name.strip('"')] = json.loads(value)
-    file.seek(0)
-    yield from _read_whole(path, json.load(file))
+    ended = None
+    for name, value in members(file, _HOSTS):
+        if name != _HOSTS:
+            head[name] = value
+        elif "schema" in head and "meta" in head:
+            ended = ended or _ended(head)
+            yield _observation(path, ended, value)
+    if head.get("kind") == "usage":
+        yield _by_itself(path, head)
+    elif ended is None:
+        ended = _ended(head)
+        file.seek(0)
+        yield from (_observation(path, ended, value) for name, value in members(file, _HOSTS) if name == _HOSTS)
 
 
-def _lines(file: TextIO) -> Iterator[str]:
-    """A report that was cut off is no report, but what comes before that was read already."""
-    for line in file:
-        text = line.strip().rstrip(",")
-        if text == "]":
-            return
-        if text:
-            yield text
-    raise ValueError("it ends within its hosts")
-
-
-def _read_whole(path: Path, value: object) -> Iterator[Look]:
-    """As other programs write it."""
-    if not isinstance(value, Mapping):
-        raise NotUnderstoodError("expected a dictionary")
-    if value.get("kind") == "usage":
-        modified = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
-        host = Host(path.stem)
-        host.on_usage(parse(Usage, value))
-        yield Look(str(path), modified, host.report())
-        return
-    ended = _ended(value)
-    hosts = value.get("hosts")
-    if not isinstance(hosts, list):
-        raise NotUnderstoodError("hosts are missing")
-    for one in hosts:
-        yield _look(path, ended, one)
+def _by_itself(path: Path, usage: Mapping[str, Any]) -> Observation:
+    """Of a host that reports by itself."""
+    modified = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+    host = Host(path.stem)
+    host.on_usage(parse(Usage, usage))
+    return Observation(str(path), modified, host.report())
 
 
 def _ended(head: Mapping[str, Any]) -> str:
@@ -114,8 +95,8 @@ def _ended(head: Mapping[str, Any]) -> str:
     return ended.astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
-def _look(path: Path, ended: str, value: object) -> Look:
-    return Look(str(path), ended, parse(HostReport, value))
+def _observation(path: Path, ended: str, value: object) -> Observation:
+    return Observation(str(path), ended, parse(HostReport, value))
 
 
 def host_of(report: HostReport) -> Host:

@@ -8,7 +8,7 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -71,7 +71,7 @@ def write_csv(report: Report, file: TextIO) -> None:
     rows = csv.writer(file)
     rows.writerow(COLUMNS)
     for host in report["hosts"]:
-        rows.writerows([_cell(row.get(name)) for name in COLUMNS] for row in csv_rows(host))
+        rows.writerows(_cells(map(row.get, COLUMNS)) for row in csv_rows(host))
 
 
 def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
@@ -151,17 +151,19 @@ def write_gateways(report: Report, file: TextIO) -> None:
                     *(forecast["seconds_to_critical"], forecast["seconds_to_exhausted"], one["hosts"]),
                     *(share["host"], share["held"], share["share"]),
                 )
-                rows.writerow(map(_cell, values))
+                rows.writerow(_cells(values))
 
 
 def write_html(report: Report, file: TextIO) -> None:
     file.writelines(render(report))
 
 
-def _cell(value: object) -> object:
+def _cells(values: Iterable[object]) -> list[object]:
+    return [_cell(one) if isinstance(one, str) else one for one in values]
+
+
+def _cell(value: str) -> str:
     """Text that a spreadsheet would run gets an apostrophe, which tells it that this is text. Readers dislike NUL."""
-    if not isinstance(value, str):
-        return value
     text = value.replace("\0", "")
     return f"'{text}" if text.startswith(_FORMULA) else text
 

@@ -39,6 +39,10 @@ SCHEMA = 1
 _FAILING_NOW = ("no-usable-port", "destination-exhausted", "nat-gateway-exhausted")
 _EXAMPLES = 3
 
+# A name of a host in a message, which has no such character: a pattern for each name would have to be compiled.
+_MARK = "\0"
+_NAME = re.compile(rf"(?<![\w.-]){_MARK}(?![\w-])")
+
 T = TypeVar("T")
 
 
@@ -98,8 +102,9 @@ def _why_lost(host: Host) -> str:
 
 def _anonymous(message: str, host: Host) -> str:
     """The message without the host's own names, so that one cause has one message."""
-    names = sorted((re.escape(name) for name in {host.name, *host.aliases} if name), key=len, reverse=True)
-    return re.sub(rf"(?<![\w.-])(?:{'|'.join(names)})(?![\w-])", "HOST", message)
+    for name in sorted({host.name, *host.aliases} - {""}, key=len, reverse=True):
+        message = _NAME.sub("HOST", message.replace(name, _MARK)).replace(_MARK, name)
+    return message
 
 
 def _group_not_curable(hosts: Iterable[Host]) -> list[ReasonGroup]:

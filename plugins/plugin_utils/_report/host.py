@@ -53,7 +53,7 @@ def pools_before(host: HostReport) -> list[Pool]:
     return host["usage"]["pools"] if host["usage"] and host["usage_after"] else []
 
 
-@dataclass
+@dataclass(slots=True)
 class Host:
     """Takes in one result after the other. aliases: how error messages may call the host.
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One report out of many: of each host the newest look, with what is missing and what two reports tell. No clock."""
+"""One report out of many: of each host what was observed last; what is missing, and what two reports tell. No clock."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .host import Host
 
 @dataclass
 class Merging:
-    """Takes in one file after the other. looks: when, and in which file, the host was looked at that counts."""
+    """Takes in one file after the other. newest: when, and in which file, a host was observed last."""
 
     hosts: dict[str, Host] = field(default_factory=dict)
-    looks: dict[str, tuple[str, str]] = field(default_factory=dict)
+    newest: dict[str, tuple[str, str]] = field(default_factory=dict)
     clashes: dict[str, list[str]] = field(default_factory=dict)
     files: list[MergedFile] = field(default_factory=list)
 
@@ -28,10 +28,10 @@ class Merging:
         told: MergedFile = {"path": str(path), "hosts": 0, "ended": None, "error": None}
         self.files.append(told)
         try:
-            for look in read(path):
+            for one in read(path):
                 told["hosts"] += 1
-                told["ended"] = look.ended
-                self._take(look.host["name"], look.ended, look.source, host_of(look.host))
+                told["ended"] = one.ended
+                self._take(one.host["name"], one.ended, one.source, host_of(one.host))
         except UnreadableError as error:
             told["error"] = str(error)
         else:
@@ -44,17 +44,17 @@ class Merging:
             self._take(host.name, ended, "this run", host)
 
     def _take(self, name: str, ended: str, source: str, host: Host) -> None:
-        before = self.looks.get(name)
+        before = self.newest.get(name)
         if before:
             self.clashes.setdefault(name, [before[1]]).append(source)
         if not before or ended >= before[0]:
-            self.looks[name] = ended, source
+            self.newest[name] = ended, source
             self.hosts[name] = host
 
     def told(self, expected: Sequence[str]) -> Merged:
         """expected: hosts of the inventory."""
         clashes: list[Clash] = [
-            {"host": name, "files": files, "counts": self.looks[name][1]}
+            {"host": name, "files": files, "counts": self.newest[name][1]}
             for name, files in sorted(self.clashes.items(), key=lambda pair: natural(pair[0]))
         ]
         return {

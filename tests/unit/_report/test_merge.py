@@ -68,7 +68,7 @@ def test_a_lost_host_stays_lost(tmp_path: Path) -> None:
     ]
 
 
-def test_the_newest_look_counts_whatever_the_order(tmp_path: Path) -> None:
+def test_the_newest_observation_counts_whatever_the_order(tmp_path: Path) -> None:
     old = written(tmp_path / "a", ("web1", LOOK, IDLE), ("web2", LOOK, IDLE), day=1)
     new = written(tmp_path / "b", ("web1", LOOK, EXHAUSTED), day=2)
     for paths in ((old, new), (new, old)):
@@ -88,7 +88,7 @@ def test_gaps_are_named(tmp_path: Path) -> None:
     merging, _found = merged(cut, odd, other, absent)
     told = merging.told(["web1", "web2", "web3"])
     assert [(one["hosts"], one["error"]) for one in told["files"]] == [
-        (1, "it is no report: it ends within its hosts"),
+        (1, "it is no report: it ends too early"),
         (0, "it is no report: expected a dictionary"),
         (0, "it is no report: its schema is 2, not 1"),
         (0, "No such file or directory"),
@@ -96,7 +96,7 @@ def test_gaps_are_named(tmp_path: Path) -> None:
     assert told["missing"] == ["web2", "web3"]
     text = " ".join(told_of_merged(told))
     assert "2 hosts of the inventory in no report: web[2:3]." in text
-    assert f"{cut} is missing: it is no report: it ends within its hosts, 1 host of it counted." in text
+    assert f"{cut} is missing: it is no report: it ends too early, 1 host of it counted." in text
 
 
 def test_a_host_that_reports_by_itself(tmp_path: Path) -> None:
@@ -104,15 +104,16 @@ def test_a_host_that_reports_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "web7.json"
     path.write_text(json.dumps(EXHAUSTED, indent=2))
     os.utime(path, (1_800_000_000, 1_800_000_000))
-    (look,) = read(path)
-    assert (look.host["name"], look.host["level"], look.ended) == ("web7", "exhausted", "2027-01-15T08:00:00+00:00")
+    (one,) = read(path)
+    assert (one.host["name"], one.host["level"], one.ended) == ("web7", "exhausted", "2027-01-15T08:00:00+00:00")
 
 
-def test_a_report_that_another_program_has_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sort_keys", [False, True], ids=["as it was", "hosts first"])
+def test_a_report_that_another_program_has_written(tmp_path: Path, sort_keys: bool) -> None:
     path = written(tmp_path / "a", ("web1", LOOK, EXHAUSTED))
     pretty = tmp_path / "pretty.json"
-    pretty.write_text(json.dumps(json.loads(path.read_text()), indent=2))
-    assert [look.host for look in read(pretty)] == [look.host for look in read(path)]
+    pretty.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=sort_keys))
+    assert [one.host for one in read(pretty)] == [one.host for one in read(path)]
     assert host_of(next(read(pretty)).host).report() == next(read(path)).host
 
 
@@ -185,4 +186,4 @@ def test_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
     write_report(report, tmp_path / "3")
     assert "<strong>worse</strong> 1 host from ok to exhausted: web1" in (tmp_path / "3/report.html").read_text()
     # It can be merged itself.
-    assert [look.host["name"] for look in read(tmp_path / "3/report.json")] == ["web1"]
+    assert [one.host["name"] for one in read(tmp_path / "3/report.json")] == ["web1"]
