@@ -3,17 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# The documentation of plugins/action/monitor_command.py, which is where ansible-doc looks for it.
-
 DOCUMENTATION = r"""
 ---
 module: monitor_command
 short_description: Install the command ephemeral-ports on a host
 version_added: 1.0.0
 description:
-  - Builds one file from the code with which this collection observes hosts, and copies it. The command says in words
+  - Builds one file from the code with which this collection observes hosts, and installs it. The command says in words
     which destinations use up the ephemeral ports of the host, as JSON, or as metrics for Prometheus.
   - The file needs Python 3.6 and nothing else. It is owned by root, with mode 0755.
+  - It holds its sources, and beside them what O(interpreter) makes of them, so that no run has to compile them. Another
+    Python, or the same after an upgrade, takes the sources, until this module runs again.
   - The role C(netops.ephemeral_ports.timewait_monitor) runs it by a timer.
 author:
   - netops.ephemeral_ports contributors (@netops)
@@ -23,9 +23,12 @@ options:
     type: path
     required: true
   interpreter:
-    description: The Python of the host that runs it, an absolute path.
+    description: The Python of the host that runs it, an absolute path. It has to be there, in check mode too.
     type: str
     default: /usr/bin/python3
+  application:
+    description: The sources, packed. The collection gives them; a task cannot.
+    type: str
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.action
@@ -35,7 +38,7 @@ attributes:
     support: full
   diff_mode:
     support: partial
-    details: Says that the file differs. It is compressed, so that its text is not shown.
+    details: Says that the file differs, and its size. It is compressed, so that its text is not shown.
   idempotent:
     support: full
 seealso:
@@ -50,9 +53,38 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-dest:
+kind:
+  description: Which kind of result this is, always V(command).
+  type: str
+  returned: success
+  sample: command
+path:
   description: Where the command is.
   type: str
   returned: success
   sample: /usr/local/bin/ephemeral-ports
+size:
+  description: How many bytes the file has.
+  type: int
+  returned: success
+  sample: 412345
 """
+
+from typing import Any, Dict
+
+from ..module_utils._common import shell
+from ..module_utils._usage.watch.install import install
+
+ARGUMENTS: Dict[str, Any] = {
+    "path": {"type": "path", "required": True},
+    "interpreter": {"type": "str", "default": "/usr/bin/python3"},
+    "application": {"type": "str", "no_log": True},  # so that no answer sends it back
+}
+
+
+def main() -> None:
+    shell.run(ARGUMENTS, install, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -19,16 +19,16 @@ RUN = f"run_{PACKAGE}"
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def build_application(entry: str, version: str, interpreter: str) -> bytes:
+def build_application(entry: str, version: str, interpreter: str, *besides: str) -> bytes:
     """A file that runs main(version) of this module with this interpreter.
 
-    entry: as `_usage.watch.start`. interpreter: a path. Raises NotSelfContainedError, or ValueError for a path that
-    no kernel would find behind #!.
+    entry: as `_usage.watch.start`; besides: what else it can import. interpreter: a path. Raises NotSelfContainedError,
+    or ValueError for a path that no kernel would find behind #!.
     """
     if not interpreter.startswith("/") or any(one.isspace() for one in interpreter):
         raise ValueError(f"{interpreter!r} is not an absolute path without blanks, as an interpreter has to be")
     run = f"import sys\nfrom {PACKAGE}.{entry} import main\nsys.exit(main({version!r}))\n"
-    files = {**needed_files(entry), f"{RUN}.py": run, "__main__.py": f"import {RUN}\n"}
+    files = {**needed_files(entry, *besides), f"{RUN}.py": run, "__main__.py": f"import {RUN}\n"}
     stream = io.BytesIO()
     stream.write(f"#!{interpreter}\n".encode())
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

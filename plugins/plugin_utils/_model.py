@@ -510,6 +510,15 @@ class NamespaceApplyResult(TypedDict):
     recovered: bool
 
 
+class InstalledCommand(TypedDict):
+    """Result of monitor_command."""
+
+    kind: Literal["command"]
+    changed: bool
+    path: str
+    size: int
+
+
 # --- prove: curl_stress
 
 

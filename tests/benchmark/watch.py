@@ -33,9 +33,11 @@ PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"]
 
 def install(file: Path) -> None:
     sys.path.insert(0, str(ROOT / "build"))
+    from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.watch.install import compiled
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 
-    file.write_bytes(build_application("_usage.watch.start", "1.0.0", PYTHON[0]))
+    application = build_application("_usage.watch.start", "1.0.0", PYTHON[0], "_usage.watch.bytecode")
+    file.write_bytes(compiled(application, str(file), PYTHON[0]))
 
 
 def milliseconds(command: Sequence[str | Path], forget: Path | None = None, rounds: int = ROUNDS) -> float:

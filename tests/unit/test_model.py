@@ -16,11 +16,11 @@ import yaml
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _model
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-# What monitor_command returns is that of ansible.builtin.copy.
-MODULES = sorted({path.stem for path in PLUGINS.glob("modules/[!_]*.py")} - {"monitor_command"})
+MODULES = sorted({path.stem for path in PLUGINS.glob("modules/[!_]*.py")})
 RESULTS: dict[str, tuple[type, ...]] = {
     "curl_stress": (_model.LoadResult,),
     "diagnosis": (_model.Diagnosis,),
+    "monitor_command": (_model.InstalledCommand,),
     "namespace_sysctls": (_model.NamespaceApplyResult,),
     "port_usage_info": (_model.Usage,),
     "port_users_info": (_model.Users,),
