@@ -13,68 +13,13 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
+
+import draw_dashboard
+from svg import box, line, picture, text
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 CURVE_DATA = ROOT / "tests" / "benchmark" / "connect_curve.json"
-COURSE_DATA = ROOT / "tests" / "benchmark" / "watch_course.json"
-
-STYLE = """\
-  text { font: 14px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink) }
-  .small { font-size: 12px; fill: var(--pale) } .title { font-size: 16px; font-weight: 600 }
-  .middle { text-anchor: middle } .end { text-anchor: end }
-  .card { fill: var(--card) } .grid { stroke: var(--grid); fill: none } .axis { stroke: var(--pale); fill: none }
-  .free { fill: var(--free) } .wait { fill: var(--wait) } .live { fill: var(--live) } .skip { fill: var(--skip) }
-  .cell { stroke: var(--cell) }
-  .line { fill: none; stroke-width: 2.5; stroke-linejoin: round } .thin { stroke-width: 1.2; stroke-dasharray: 3 3 }
-  .one { stroke: var(--wait) } .two { stroke: var(--live) } .three { stroke: var(--good) }
-  .one-text { fill: var(--wait-ink) } .two-text { fill: var(--live-ink) } .three-text { fill: var(--good-ink) }
-  .arrow { stroke: var(--ink) }
-  svg {
-    --card: #fbfbf9; --ink: #1f2328; --pale: #59636e; --grid: #dcdfe3; --free: #ffffff; --cell: #c3c9cf;
-    --skip: #aab1b9; --wait: #d9742b; --live: #3b78c4; --good: #2f8f5b;
-    --wait-ink: #a84f10; --live-ink: #235d9f; --good-ink: #1f6f44
-  }
-  @media (prefers-color-scheme: dark) { svg {
-    --card: #1b1f24; --ink: #e6e9ec; --pale: #a3acb6; --grid: #363d45; --free: #2a3037; --cell: #57616b;
-    --skip: #606973; --wait: #e08a48; --live: #6aa5ea; --good: #58b883;
-    --wait-ink: #f0a86f; --live-ink: #8bbcf3; --good-ink: #7ccfa0
-  } }
-"""
-
-
-def picture(width: int, height: int, title: str, parts: Sequence[str]) -> str:
-    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
-        "<!--",
-        # REUSE-IgnoreStart
-        "SPDX-FileCopyrightText: netops.ephemeral_ports contributors",
-        "SPDX-License-Identifier: GPL-3.0-or-later",
-        # REUSE-IgnoreEnd
-        "Drawn by scripts/draw_images.py.",
-        "-->",
-        f"<title>{escape(title)}</title>",
-        f"<style>\n{STYLE}</style>",
-        f'<rect class="card" width="{width}" height="{height}" rx="10"/>',
-        *parts,
-        "</svg>",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def text(x: float, y: float, words: str, kind: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(words)}</text>'
-
-
-def box(x: float, y: float, width: float, height: float, kind: str) -> str:
-    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" class="{kind}"/>'
-
-
-def line(points: Sequence[tuple[float, float]], kind: str) -> str:
-    return f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" class="{kind}"/>'
-
 
 # --- one connection, and when its port is free again ---------------------------------------------------------------
 
@@ -263,79 +208,14 @@ def data_flow() -> str:
     return picture(WIDE, 472, "From a host to the report: how data moves through the collection", parts)
 
 
-# --- what the monitoring shows ---------------------------------------------------------------------------------------
-
-PANEL_WIDTH, PANEL_HEIGHT = 288, 118
-LEVEL_WORDS = ((0, "ok"), (1, "warning"), (2, "critical"), (3, "exhausted"))
-
-
-class Panel:
-    """A place for curves over the seconds of the course, from zero to `most`."""
-
-    def __init__(self, x: int, y: int, title: str, most: float, seconds: int) -> None:
-        self.x, self.y, self.title, self.most, self.seconds = x, y, title, most, seconds
-
-    def at(self, second: float, value: float) -> tuple[float, float]:
-        share = min(value, self.most) / self.most
-        return self.x + PANEL_WIDTH * second / (self.seconds - 1), self.y + PANEL_HEIGHT * (1 - share)
-
-    def frame(self, marks: Sequence[tuple[float, str]], cured: int) -> Iterator[str]:
-        yield text(self.x, self.y - 14, self.title)
-        for value, label in marks:
-            yield line([self.at(0, value), self.at(self.seconds - 1, value)], "grid")
-            yield text(self.x - 8, self.at(0, value)[1] + 4, label, "small end")
-        for second in range(0, self.seconds, 10):
-            yield text(self.at(second, 0)[0], self.y + PANEL_HEIGHT + 18, f"{second} s", "small middle")
-        yield line([self.at(cured, 0), self.at(cured, self.most)], "axis thin")
-
-    def curve(self, values: Sequence[float | None], kind: str, steps: bool = False) -> Iterator[str]:
-        """One line for each stretch without a gap."""
-        stretch: list[tuple[float, float]] = []
-        for second, value in enumerate([*values, None]):
-            if value is not None:
-                point = self.at(second, value)
-                stretch += [(point[0], stretch[-1][1]), point] if steps and stretch else [point]
-            elif stretch:
-                yield line(stretch, f"line {kind}")
-                stretch = []
-
-
-def watch(data: dict[str, Any]) -> str:
-    """A rising load uses up 500 ports, and the host is given more: four metrics of the one pool."""
-    seconds, cured = data["seconds"], data["cured"]
-    length = len(seconds)
-    parts = [
-        text(24, 32, "What the metrics say while ports run out, and after the cure", "title"),
-        text(
-            24,
-            52,
-            f"500 ports, a rising load; Linux {data['kernel']}, {data['date']}. Dashed: range and reuse are set",
-            "small",
-        ),
-    ]
-    saturation = Panel(80, 96, "pool_saturation_ratio", 1, length)
-    parts += saturation.frame([(0, "0"), (0.4, "0.4"), (0.5, "0.5"), (1, "1")], cured)
-    parts += saturation.curve([one["pool_saturation_ratio"] for one in seconds], "one")
-    level = Panel(450, 96, "pool_level", 3, length)
-    parts += level.frame(LEVEL_WORDS, cured)
-    parts += level.curve([one["pool_level"] for one in seconds], "two", steps=True)
-    forecast = Panel(80, 276, "pool_exhausted_in_seconds", 60, length)
-    parts += forecast.frame([(0, "0"), (30, "30"), (60, "60")], cured)
-    parts += forecast.curve([one["pool_exhausted_in_seconds"] for one in seconds], "one")
-    rate = Panel(450, 276, "pool_closed_per_second", 40, length)
-    parts += rate.frame([(0, "0"), (20, "20"), (40, "40")], cured)
-    parts += rate.curve([one["pool_closed_per_second"] for one in seconds], "three")
-    return picture(WIDE, 432, "Metrics of one pool while its ports run out, and after the cure", parts)
-
-
 def drawings() -> dict[str, str]:
     """File name to picture, for all of them."""
     return {
         "connect-curve.svg": connect_curve(json.loads(CURVE_DATA.read_text())),
+        "dashboard.svg": draw_dashboard.draw(),
         "data-flow.svg": data_flow(),
         "port-lifetime.svg": lifetime(),
         "port-search.svg": search(),
-        "watch.svg": watch(json.loads(COURSE_DATA.read_text())),
     }
 
 

@@ -29,6 +29,9 @@ GREEN, YELLOW, ORANGE, RED, GREY = "green", "yellow", "orange", "red", "#808080"
 LEVELS = {"-1": ("unknown", GREY), "0": ("ok", GREEN), "1": ("warning", YELLOW), "2": ("critical", ORANGE),
           "3": ("exhausted", RED)}  # fmt: skip
 
+# Trouble within so many seconds is at hand, within ten times as many it is near.
+SOON_S = 60
+
 Panel = TypeVar("Panel", stat.Panel, timeseries.Panel)
 
 
@@ -80,6 +83,7 @@ def _rows() -> Iterator[tuple[str, list[Any]]]:
             _stat("Hosts in trouble", f"count({worst} >= 1) or vector(0)", 6, _bad_from(1, ORANGE)),
             _stat("Soonest without a port", f"min(ephemeral_ports_pool_exhausted_in_seconds{{{HOST}}})", 6)
             .unit("s")
+            .thresholds(_steps((0, RED), (SOON_S, ORANGE), (10 * SOON_S, GREEN)))
             .no_value("none expected"),
             _table("Most used pools", f"topk(20, ephemeral_ports_pool_saturation_ratio{{{HOST}}})"),
         ],

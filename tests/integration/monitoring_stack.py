@@ -76,6 +76,16 @@ class Stack:
             yield
 
     @contextlib.contextmanager
+    def prometheus_alone(self) -> Iterator[None]:
+        """With what it reads from: nobody is alerted."""
+        with contextlib.ExitStack() as stack:
+            for number, (name, directory) in enumerate(self.directories.items()):
+                stack.enter_context(self._program(f"node_exporter.{name}", self._node_exporter(directory, number)))
+            stack.enter_context(self._program("prometheus", self._prometheus()))
+            wait_for("port 9090", lambda: self._listens(9090), self.logs)
+            yield
+
+    @contextlib.contextmanager
     def _program(self, name: str, command: Sequence[str | Path]) -> Iterator[None]:
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(BUILD), "ANSIBLE_HOST_KEY_CHECKING": "False"}
         with (self.home / f"{name}.log").open("w") as log:
@@ -179,10 +189,12 @@ class Stack:
         result = self.ask(url)["data"]["result"]
         return [int(value) for _time, value in result[0]["values"]] if result else []
 
-    def query(self, expression: str, at: float) -> Any:
-        """at: seconds since 1970."""
-        url = "http://127.0.0.1:9090/api/v1/query"
-        done = self.host.run("curl", "--silent", "--get", "--data-urlencode", f"query={expression}", f"{url}?time={at}")
+    def query(self, expression: str, at: float, course: tuple[float, float] | None = None) -> Any:
+        """at: seconds since 1970. course: from when on, and each so many seconds; else that moment alone."""
+        url = f"http://127.0.0.1:9090/api/v1/query?time={at}"
+        if course:
+            url = f"http://127.0.0.1:9090/api/v1/query_range?start={course[0]}&step={course[1]}&end={at}"
+        done = self.host.run("curl", "--silent", "--get", "--data-urlencode", f"query={expression}", url)
         return json.loads(done.stdout)
 
     def alerts(self) -> list[dict[str, str]]:

@@ -34,7 +34,7 @@ def install(options: Dict[str, Any], check: bool) -> Dict[str, Any]:
         "changed": changed,
         "path": path,
         "size": len(content),
-        **({"diff": _diff(path, before and len(before.content), len(content))} if changed else {}),
+        **({"diff": [_diff(path, before and len(before.content), len(content))]} if changed else {}),
     }
 
 
