@@ -34,8 +34,8 @@ def dump() -> None:
     with Netlink(NETFILTER) as kernel:
         kernel._socket.send(HEADER.pack(HEADER.size + 4, 1 << 8 | 1, 0x301, 1, 0) + bytes(4))
         while True:
-            size = kernel._socket.recv_into(kernel._buffer)
-            if HEADER.unpack_from(kernel._buffer, size - _DONE)[:2] == (_DONE, NLMSG_DONE):
+            answer = kernel._socket.recv(32768)
+            if HEADER.unpack_from(answer, len(answer) - _DONE)[:2] == (_DONE, NLMSG_DONE):
                 return
 
 

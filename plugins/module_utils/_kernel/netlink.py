@@ -43,7 +43,6 @@ class Netlink:
     def __init__(self, protocol: int) -> None:
         self.interrupted = False
         self._sequence = 0
-        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._socket.settimeout(_TIMEOUT_S)
 
@@ -64,16 +63,16 @@ class Netlink:
         self._socket.send(HEADER.pack(HEADER.size + len(body), kind, _REQUEST_FLAGS, self._sequence, 0) + body)
         while True:
             try:
-                received = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+                answer, _ancillary, of_answer, _sender = self._socket.recvmsg(_BUFFER_SIZE)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
                 self.interrupted = True  # answers were dropped, but more will come
                 continue
-            if received > len(self._buffer):
+            if of_answer & socket.MSG_TRUNC:
                 self.interrupted = True  # cut short, so that what follows the cut is not known
                 continue
-            for run, length in split(bytes(self._buffer[:received]), alike):
+            for run, length in split(answer, alike):
                 kind, flags = HEADER.unpack_from(run)[1:3]
                 self.interrupted |= bool(flags & NLM_F_DUMP_INTR)
                 if kind in (NLMSG_ERROR, NLMSG_DONE):

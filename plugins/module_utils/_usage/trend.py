@@ -79,9 +79,21 @@ class _Bins:
         together = iy - (start + end - 1) / 2 * y
         return _Line(mean, together / spread, max(0.0, left - together * together / spread), spread)
 
+    def residual(self, start: int, end: int) -> float:
+        """That of line(), without all else: hundreds of lines are tried for each pool."""
+        length = end - start
+        y_before, iy_before, yy_before = self._sums[start]
+        y_after, iy_after, yy_after = self._sums[end]
+        y = y_after - y_before
+        left = yy_after - yy_before - y * (y / length)
+        if length >= _SHORTEST_LINE:
+            together = iy_after - iy_before - (start + end - 1) / 2 * y
+            left -= together * together / (length * (length * length - 1) / 12)
+        return left if left > 0 else 0.0
+
     def unexplained(self, end: int, at: int) -> float:
         """By two lines, one through the bins before at and one through those from there to end."""
-        return self.line(0, at).residual + self.line(at, end).residual
+        return self.residual(0, at) + self.residual(at, end)
 
 
 def trend(waiting: Waiting, plain: bool = False) -> Trend:
@@ -139,7 +151,7 @@ def _newest_part(bins: _Bins) -> int:
     """How many of the newest bins one line is good for."""
     end = bins.length
     while True:
-        one = bins.line(0, end).residual + end * _UNEVEN
+        one = bins.residual(0, end) + end * _UNEVEN
         ages = list(_ages(end))
         if not ages:
             return end

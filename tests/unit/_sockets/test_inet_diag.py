@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -34,19 +35,17 @@ class Scripted(SockDiag):
     def __init__(self, *answers: bytes | int) -> None:
         self.interrupted = False
         self._sequence = 0
-        self._buffer = memoryview(bytearray(32768))
         self._socket: Any = self
         self._answers: Iterator[bytes | int] = iter(answers)
 
     def send(self, _request: bytes) -> None:
         pass
 
-    def recv_into(self, buffer: memoryview, _size: int, _flags: int) -> int:
+    def recvmsg(self, size: int) -> tuple[bytes, list[Any], int, None]:
         answer = next(self._answers)
         if isinstance(answer, int):
             raise OSError(answer, "as told")
-        buffer[: len(answer)] = answer[: len(buffer)]
-        return len(answer)
+        return answer[:size], [], socket.MSG_TRUNC if len(answer) > size else 0, None
 
 
 def count(*answers: bytes | int, ports: PortRange = PORTS) -> SocketTable:
