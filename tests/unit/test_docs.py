@@ -145,7 +145,8 @@ def test_the_readme_names_all_content() -> None:
 
 
 def test_addresses_have_one_source() -> None:
-    assert {GALAXY["homepage"], GALAXY["documentation"].partition("/blob/")[0]} == {REPOSITORY}
+    assert {GALAXY["homepage"], GALAXY["documentation"].removesuffix("#guides")} == {REPOSITORY}
+    assert "guides" in anchors(ROOT / "README.md")
     assert GALAXY["issues"] == f"{REPOSITORY}/issues"
     site = yaml.safe_load((ROOT / "docs/docsite/links.yml").read_text())
     assert f"https://github.com/{site['edit_on_github']['repository']}" == REPOSITORY
