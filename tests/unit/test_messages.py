@@ -31,6 +31,7 @@ INNER_PLACES = {
     "module_utils/_dropin/namespace_journal.py": {"ValueError"},
     "module_utils/_usage/options.py": {"ValueError"},
     "plugin_utils/_report/earlier.py": {"ValueError", "UnreadableError"},  # the report names such files, and goes on
+    "plugin_utils/_report/json_members.py": {"ValueError"},
     "module_utils/_sockets/probe.py": {"UnsupportedError", "NotAllowedError"},  # probe.why_not; likewise below
     "module_utils/_trace/tracefs.py": {"UnsupportedError"},
     "module_utils/_usage/others.py": {"NamespaceError"},
