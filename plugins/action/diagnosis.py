@@ -4,17 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ..module_utils._common.errors import OptionError
-from ..module_utils._common.shell import refuse_booleans
 from ..plugin_utils import _border, _transport
-from ..plugin_utils._host_action import Answer, HostAction, Result
+from ..plugin_utils._host_action import VARIABLES, Answer, HostAction, Result
 from ..plugin_utils._model import Usage, Users
+from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._say import say
 from ..plugin_utils._text.describe import describe
 
@@ -22,11 +18,13 @@ from ..plugin_utils._text.describe import describe
 _transport.built("port_usage_info")
 _border.prepare(Usage, Users)
 
-ARGUMENTS: dict[str, dict[str, Any]] = {
+ARGUMENTS: Spec = {
     "observe": {"type": "dict", "default": {}},
     "who": {"type": "float", "default": 0},
     "fail_at": {"type": "str", "choices": ["never", "warning", "critical", "exhausted"], "default": "never"},
+    VARIABLES: {"type": "dict", "default": {}},
 }
+OPTIONS = Options(ARGUMENTS)
 # From the best to the worst; `unknown` is none of them.
 _LEVELS = ("warning", "critical", "exhausted")
 
@@ -39,7 +37,10 @@ class ActionModule(HostAction):
         del tmp  # ansible-core does not use it any more
         variables = task_vars or {}
         self.prepare(variables)
-        options = _checked(self._task.args)
+        try:
+            options = OPTIONS.read(self.given(variables))
+        except OptionError as error:
+            raise AnsibleActionFail(str(error)) from error
         observing = {name: one for name, one in options["observe"].items() if one is not None}
         usage = self.observe(observing, variables)
         if usage.result is None or usage.error is not None:
@@ -74,18 +75,6 @@ def _named(observing: Result, usage: Usage) -> list[int]:
         return []
     inodes = (one["namespace"]["inode"] for one in (usage, *usage["namespaces"]))
     return [inode for inode in inodes if inode is not None]
-
-
-def _checked(given: Mapping[str, Any]) -> Result:
-    """Raises AnsibleActionFail before the host is observed."""
-    try:
-        refuse_booleans(ARGUMENTS, given)
-    except OptionError as error:
-        raise AnsibleActionFail(str(error)) from error
-    checked = ArgumentSpecValidator(ARGUMENTS).validate(given)
-    if checked.error_messages:
-        raise AnsibleActionFail("; ".join(checked.error_messages))
-    return dict(checked.validated_parameters)
 
 
 def _failed(answer: Answer[Usage] | Answer[Users]) -> Result:

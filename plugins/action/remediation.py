@@ -6,14 +6,17 @@ from __future__ import annotations
 
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ..plugin_utils._host_action import Result
-from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, Spec, StepFailedError
+from ..plugin_utils._host_action import VARIABLES, Result
+from ..plugin_utils._options import Options, Spec
+from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, StepFailedError
 
 ARGUMENTS: Spec = {
     **OPTIONS,
     "template": {"type": "str", "required": True},
     "on_error": {"type": "str", "choices": ["fail", "return"], "default": "fail"},
+    VARIABLES: {"type": "dict", "default": {}},
 }
+KNOWN = Options(ARGUMENTS)
 
 
 class ActionModule(RemediatingAction):
@@ -22,7 +25,7 @@ class ActionModule(RemediatingAction):
         del tmp  # ansible-core does not use it any more
         variables = task_vars or {}
         self.prepare(variables)
-        options = self.read_options(ARGUMENTS, self._task.args)
+        options = self.read_options(KNOWN, self.given(variables))
         result: Result = dict.fromkeys(("usage", "plan", "applied", "namespaces_applied", "error"))
         result |= {"kind": "remediation", "changed": False, "check_mode": bool(self._task.check_mode), "namespaces": []}
         try:

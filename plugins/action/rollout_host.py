@@ -14,10 +14,11 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._sockets.known import OWN
 from ..plugin_utils import _border
-from ..plugin_utils._host_action import Result
+from ..plugin_utils._host_action import VARIABLES, Result
 from ..plugin_utils._model import ApplyResult, Plan, StepResult, Usage
+from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._plan.policy import FEWER_PORTS, read_policy
-from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, Spec, StepFailedError
+from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, StepFailedError
 from ..plugin_utils._rollout import outcome
 from ..plugin_utils._rollout.gate import Usages, judge, read_limits
 from ..plugin_utils._rollout.waves import read_waves
@@ -34,8 +35,11 @@ ARGUMENTS: Spec = {
     "verdict": {"type": "dict"},
     "soak": {"type": "dict"},
     "waves": {"type": "raw"},
+    VARIABLES: {"type": "dict", "default": {}},
 }
+KNOWN = Options(ARGUMENTS)
 REMEDIATION: Spec = {name: spec for name, spec in OPTIONS.items() if name != "trial"}
+KNOWN_REMEDIATION = Options(REMEDIATION)
 OF_THE_DROPIN = ("path", "state_dir", "lock_timeout")
 OWN_TEMPLATE = Path(__file__).parents[2] / "roles/timewait_remediate/templates/99-zz-ephemeral-ports.conf.j2"
 
@@ -58,7 +62,8 @@ class ActionModule(RemediatingAction):
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
         super().run(tmp, task_vars)
         del tmp  # ansible-core does not use it any more
-        variables, options = task_vars or {}, self.read_options(ARGUMENTS, self._task.args)
+        variables = task_vars or {}
+        options = self.read_options(KNOWN, self.given(variables))
         if options["step"] == "check":
             return _check(options)
         if options["step"] == "verdict":
@@ -92,7 +97,7 @@ class ActionModule(RemediatingAction):
         turn.result["end"] = outcome.end(turn.result, turn.options["verdict"])
 
     def _read_remediation(self, given: Mapping[str, Any]) -> Result:
-        options = self.read_options(REMEDIATION, _given({**given, "policy": _given(given.get("policy"))}))
+        options = self.read_options(KNOWN_REMEDIATION, _given({**given, "policy": _given(given.get("policy"))}))
         if any(name != OWN for name in options["namespaces"]):
             raise AnsibleActionFail(
                 "namespaces: a rollout sets no other network namespaces, for its gate does not judge them, and nothing "

@@ -160,6 +160,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._fleet.on_play()
         self._play = play
         self._directory = self._find_directory(play) or self._directory
+        _preload.freeze()
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002 - part of the call
         self._fleet.on_task(*_action_and_role(task))

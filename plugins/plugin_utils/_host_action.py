@@ -13,11 +13,12 @@ import re
 import resource
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ansible import errors
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
@@ -33,11 +34,16 @@ Result = dict[str, Any]
 COLLECTION = "netops.ephemeral_ports"
 # What a worker may take while it listens to a host that never ends.
 MEMORY = 512 * 1024 * 1024
+DATA = re.compile(r"VmData:\s+([0-9]+) kB")
 WARNINGS, OUTPUT = 20, 4_096
 # Characters of an answer, of which many may be written as six.
 PRINTED = 2 * _border.IN_ALL
+# The option of our actions that names the variables in which values of options are.
+VARIABLES = "variables"
 # Keys of a result of a module, besides those that begin with an underscore.
 ACTED_ON = ("add_group", "add_host", "ansible_facts", "results")
+# What ansible-core says where a template is omit; before 2.19 it is a text of its own.
+OMITTED: Any = getattr(errors, "AnsibleValueOmittedError", ())
 # What ansible-core makes of an answer that it does not understand.
 ODD = (AttributeError, KeyError, MemoryError, RecursionError, TypeError, ValueError)
 
@@ -77,6 +83,28 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
                     "poll: 0 would leave the result to async_status, unchecked; give poll a positive number"
                 )
             self._task.async_val = 0  # it is awaited here, so that ansible-core does not fetch the result by itself
+
+    def given(self, task_vars: Mapping[str, Any]) -> Result:
+        """The arguments of the task, with those whose values are in variables.
+
+        A template in an argument is compiled anew for each host; a value of a variable is mostly none.
+        """
+        names = self._task.args.get(VARIABLES) or {}
+        if not isinstance(names, Mapping):
+            raise AnsibleActionFail(f"{VARIABLES} must be a dictionary of names of variables")
+        return {**self._task.args, **self._values(names, task_vars)}
+
+    def _values(self, names: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
+        found: Result = {}
+        for option, name in names.items():
+            if isinstance(name, Mapping):
+                found[option] = self._values(name, task_vars)
+            elif name in task_vars:
+                with suppress(OMITTED):
+                    value = self._templar.template(task_vars[name])
+                    if value is not None and value != task_vars.get("omit"):
+                        found[option] = value
+        return found
 
     def call(self, module: str, arguments: Result, kind: type[T], task_vars: Result) -> Answer[T]:
         """Never raises for what a host says."""
@@ -242,7 +270,7 @@ def _bounded_memory() -> Iterator[None]:
 
 
 def _data_in_use() -> int:
-    match = re.search(r"VmData:\s+([0-9]+) kB", Path("/proc/self/status").read_text(errors="replace"))
+    match = DATA.search(Path("/proc/self/status").read_text(errors="replace"))
     return int(match[1]) * 1024 if match else 0
 
 

@@ -8,10 +8,20 @@ loads anew, for its one task. docs/benchmarks-fleet.md says what that costs.
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
+from ansible import constants as C  # noqa: N812 - its usual name
+from ansible.plugins.loader import (
+    become_loader,
+    connection_loader,
+    filter_loader,
+    lookup_loader,
+    shell_loader,
+    test_loader,
+)
 
 PLUGINS = Path(__file__).resolve().parents[1]
 PACKAGE = __name__.rpartition(".plugin_utils.")[0]
@@ -22,6 +32,8 @@ OF_ANSIBLE = (
     (test_loader, "ansible.builtin.changed"),
     (lookup_loader, "ansible.builtin.template"),
 )
+# Of these the class alone, for they are made for a host.
+OF_A_HOST = ((connection_loader, "ssh"), (become_loader, "sudo"), (shell_loader, "sh"))
 
 
 def load() -> None:
@@ -30,3 +42,20 @@ def load() -> None:
             import_module(f"{PACKAGE}.{kind}.{path.stem}")
     for loader, name in OF_ANSIBLE:
         loader.get(name)
+    for loader, name in (*OF_A_HOST, (connection_loader, C.DEFAULT_TRANSPORT)):
+        loader.get(name, class_only=True)
+    with suppress(ImportError):  # before ansible-core 2.19 there are none
+        _load_encoders()
+
+
+def freeze() -> None:
+    """What is there now stays: in a worker, the garbage collector would touch, and so copy, all of it in vain."""
+    gc.collect()
+    gc.freeze()
+
+
+def _load_encoders() -> None:
+    from ansible.module_utils.common.json import Direction, get_module_decoder, get_module_encoder
+
+    get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
+    get_module_decoder("legacy", Direction.MODULE_TO_CONTROLLER)

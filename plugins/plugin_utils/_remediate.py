@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._common.errors import OptionError
-from ..module_utils._common.shell import refuse_booleans
 from ..module_utils._dropin.journal import DROPIN
 from ..module_utils._sockets.known import OWN
 from . import _border, _template, _transport
 from ._host_action import OUTPUT, Answer, HostAction, Result
 from ._model import ApplyResult, NamespaceApplyResult, Plan, Usage
+from ._options import Options, Spec
 from ._plan.elsewhere import broken_elsewhere, plan_elsewhere, refused_elsewhere, wishes
 from ._plan.outcome import broken_promises, refused_wishes, wanted_state
 from ._plan.plan import make_plan
@@ -30,7 +29,6 @@ _transport.built("port_usage_info")
 _border.prepare(ApplyResult, Plan, Usage)
 
 T = TypeVar("T")
-Spec = dict[str, dict[str, Any]]
 
 DROPIN_OPTIONS: Spec = {
     "path": {"type": "str"},
@@ -61,19 +59,16 @@ class StepFailedError(Exception):
 class RemediatingAction(HostAction):
     _supports_async = False
 
-    def read_options(self, spec: Spec, given: Mapping[str, Any]) -> Result:
+    def read_options(self, known: Options, given: Mapping[str, Any]) -> Result:
         """Raises AnsibleActionFail for an option that cannot be used, before any host is observed."""
         try:
-            refuse_booleans(spec, given)
-            checked = ArgumentSpecValidator(spec).validate(dict(given))
-            if checked.error_messages:
-                raise OptionError("; ".join(checked.error_messages))
-            read_policy(checked.validated_parameters.get("policy") or {})
+            options = known.read(given)
+            read_policy(options.get("policy") or {})
         except OptionError as error:
             raise AnsibleActionFail(str(error)) from error
         except ValueError as error:
             raise AnsibleActionFail(f"policy: {error}") from error
-        return dict(checked.validated_parameters)
+        return options
 
     def remediate(self, result: Result, options: Result, task_vars: Result) -> None:
         """Fill usage, plan, applied and changed of the result, and those of other network namespaces, step by step.

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible import constants as C  # noqa: N812 - its usual name
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ..module_utils._common.errors import OptionError
-from ..module_utils._common.shell import refuse_booleans
 from . import _program
 from ._border import printable
 from ._host_files import HOST_CODE
 from ._kept import keep
+from ._options import Options
 
 PLUGINS = Path(__file__).parents[1]  # as ansible-core names it
 PACKAGE = __name__.rpartition(".plugin_utils.")[0]
@@ -38,12 +37,12 @@ _STUB = "#!/usr/bin/python\n# <<INCLUDE_ANSIBLE_MODULE_JSON_ARGS>>\n"
 
 
 class Built(NamedTuple):
-    """A program, path and arguments of its module, and the stub by which ansible-core finds the interpreter."""
+    """A program, path and options of its module, and the stub by which ansible-core finds the interpreter."""
 
     packed: bytes
     path: Path
     stub: Path
-    arguments: Mapping[str, Mapping[str, Any]]
+    options: Options
 
 
 @cache
@@ -56,10 +55,10 @@ def built(module: str) -> Built | None:
         return None
     with tempfile.NamedTemporaryFile("w", dir=C.DEFAULT_LOCAL_TMP, prefix=f"{module}-", delete=False) as file:
         file.write(_STUB)
-    arguments = import_module(f"{PACKAGE}.modules.{module}").ARGUMENTS
+    options = Options(import_module(f"{PACKAGE}.modules.{module}").ARGUMENTS)
     entry = ENTRIES[module]
     packed = keep(module, sources(), partial(_program.build, entry))
-    return Built(packed, PLUGINS / "modules" / f"{module}.py", Path(file.name), arguments)
+    return Built(packed, PLUGINS / "modules" / f"{module}.py", Path(file.name), options)
 
 
 def sources() -> Iterator[Path]:
@@ -80,16 +79,12 @@ def program_for(module: Built, given: Mapping[str, Any]) -> Program | None:
 
     given: as ansible-core sends them to a module, with what it adds. What is wrong with them the module says.
     """
-    spec = module.arguments
+    spec = module.options.spec
     options = {name: value for name, value in given.items() if not name.startswith("_ansible_")}
     if any(_is_of_the_host(options.get(name)) for name in spec if spec[name]["type"] == "path"):
         return None
     try:
-        refuse_booleans(spec, options)
-        checked = ArgumentSpecValidator(spec).validate(options)
-        if checked.error_messages:
-            return None
-        options = dict(checked.validated_parameters)
+        options = module.options.read(options)
         described = _program.describe_given(options, bool(given["_ansible_check_mode"]), _log(given, options))
     except (OptionError, KeyError, TypeError, ValueError):
         return None

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleActionFail
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 
 from ansible_collections.netops.ephemeral_ports.plugins.action import diagnosis as action
 from ansible_collections.netops.ephemeral_ports.plugins.modules import diagnosis
@@ -61,6 +63,46 @@ def test_one_task_observes_and_says(said: list[str]) -> None:
     assert said == ["web", *result["lines"]]
     assert (result["level"], result["users"], "failed" in result) == ("ok", None, False)
     assert parse(_model.Diagnosis, result)["usage"]["level"] == "ok"
+
+
+def test_options_are_taken_from_variables(said: list[str]) -> None:
+    doing = Diagnosis(
+        said,
+        {"port_usage_info": USAGE, "port_users_info": USERS},
+        observe={"method": "procfs"},
+        variables={
+            "observe": {"max_pools": "most", "destination": "nowhere", "probe": "none", "detail": "left"},
+            "who": "seconds",
+        },
+    )
+    doing._templar = Templar(loader=DataLoader(), variables={"five": 5})
+    variables = {
+        "inventory_hostname": "web",
+        "most": 3,
+        "none": None,
+        "left": trusted("{{ omit }}"),
+        "seconds": trusted("{{ five }}"),
+        "five": 5,
+    }
+    doing.run(None, variables)
+    assert [asked[0] for asked in doing.asked] == ["port_usage_info", "port_users_info"]
+    assert doing.asked[0][1] == {"max_pools": 3}
+    assert doing.asked[1][1]["seconds"] == 5.0
+
+
+def test_variables_have_names(said: list[str]) -> None:
+    with pytest.raises(AnsibleActionFail, match="variables must be a dictionary"):
+        Diagnosis(said, {}, variables="all").run(None, {"inventory_hostname": "web"})
+
+
+def trusted(text: str) -> str:
+    """As in a playbook; up to ansible-core 2.18 every text is."""
+    try:
+        from ansible.template import trust_as_template
+    except ImportError:
+        return text
+    made: str = trust_as_template(text)
+    return made
 
 
 def test_who_connects_is_asked_on_request(said: list[str]) -> None:
