@@ -9,11 +9,13 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..plugin_utils._host_action import VARIABLES, Result
 from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, StepFailedError
+from ..plugin_utils._say import say
+from ..plugin_utils._text.describe import describe
 
 ARGUMENTS: Spec = {
     **OPTIONS,
     "template": {"type": "str", "required": True},
-    "on_error": {"type": "str", "choices": ["fail", "return"], "default": "fail"},
+    "on_error": {"type": "str", "choices": ["fail", "fail_with_result", "return"], "default": "fail"},
     VARIABLES: {"type": "dict", "default": {}},
 }
 KNOWN = Options(ARGUMENTS)
@@ -36,4 +38,11 @@ class ActionModule(RemediatingAction):
                 of_the_task = {name: result[name] for name in OF_THE_TASK if name in result}
                 return {**of_the_task, **failure.of_a_crash, "failed": True, "msg": reason}
             result |= {**failure.of_a_crash, "error": reason}
+            if options["on_error"] == "fail_with_result":
+                result |= {"failed": True, "msg": reason}
+        # A prediction in a run that is not one of check mode has changed nothing.
+        is_prediction = result["check_mode"] and not variables.get("ansible_check_mode")
+        result["changed"] = result["changed"] and not is_prediction
+        if result["error"] is None and not self._task.no_log:
+            say(variables["inventory_hostname"], describe(result))
         return result

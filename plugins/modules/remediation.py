@@ -17,6 +17,8 @@ description:
   - On request it sets running values of other network namespaces too, by M(netops.ephemeral_ports.namespace_sysctls).
   - Costs two module calls, three where other network namespaces are set, and one task where these steps by themselves
     take three. The role C(netops.ephemeral_ports.timewait_remediate) consists of it.
+  - Says in the terminal what was decided, why, and what changed. Where the stdout callback is made for programs, as
+    C(ansible.posix.json) is, nothing is said but the result.
   - Where the plan sets nothing, nothing is applied, and what an earlier run has set is rolled back.
   - C(module_defaults) of the two modules do not reach it; its own do.
 author:
@@ -55,10 +57,11 @@ options:
   on_error:
     description:
       - What to do when observing, the template or the apply fails.
-      - V(fail) fails the task with the error alone. V(return) returns it as RV(error), with what was observed and
-        decided until then, so that a later task can fail with it.
+      - V(fail) fails the task with the error alone. V(fail_with_result) adds what was observed and decided until then,
+        which the report takes in. V(return) returns it with the error as RV(error), so that a later task can fail with
+        it.
     type: str
-    choices: [fail, return]
+    choices: [fail, fail_with_result, return]
     default: fail
   path:
     description:
@@ -124,11 +127,6 @@ EXAMPLES = r"""
       reserve: [30000-32767]
     on_conflict: warn
   check_mode: true
-  register: predicted
-
-- name: Describe it
-  ansible.builtin.debug:
-    msg: "{{ predicted | netops.ephemeral_ports.describe }}"
 """
 
 RETURN = r"""
@@ -188,6 +186,6 @@ check_mode:
 error:
   description: What went wrong, null where nothing did.
   type: str
-  returned: success, which with O(on_error=return) it always is
+  returned: always, but for a failure with O(on_error=fail)
   sample: null
 """

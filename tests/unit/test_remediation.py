@@ -13,6 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
 
+from ansible_collections.netops.ephemeral_ports.plugins.action import remediation as remediation_action
 from ansible_collections.netops.ephemeral_ports.plugins.action.remediation import ARGUMENTS, ActionModule
 from ansible_collections.netops.ephemeral_ports.plugins.modules import remediation, sysctl_dropin
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _remediate
@@ -75,3 +76,45 @@ def test_a_template_that_gives_no_text(action: ActionModule, tmp_path: Path, tex
 )
 def test_why_a_module_failed(result: dict[str, str], reason: str) -> None:
     assert reason_given(result) == reason
+
+
+class Remediation(ActionModule):
+    """Without a host: every step before the last is done, and that one fails where it is asked to."""
+
+    def __init__(self, fails: bool, **arguments: object) -> None:
+        args = {"template": "ours.j2", **arguments}
+        self._task = SimpleNamespace(args=args, async_val=0, no_log=False, check_mode=True)
+        self._fails = fails
+
+    def remediate(self, result: dict[str, object], options: object, task_vars: object) -> None:
+        del options, task_vars
+        result |= {"plan": "a plan", "changed": True}
+        if self._fails:
+            raise StepFailedError("it is full", {"module_stderr": "words"})
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(_remediate.HostAction, "run", lambda *_arguments: {}, raising=False)
+    monkeypatch.setattr(remediation_action, "describe", lambda result: [result["plan"]])
+    monkeypatch.setattr(remediation_action, "say", lambda host, told: lines.extend([host, *told]))
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("on_error", "failed", "plan"),
+    [("fail", True, None), ("fail_with_result", True, "a plan"), ("return", None, "a plan")],
+)
+def test_what_is_told_of_an_error(said: list[str], on_error: str, failed: bool | None, plan: str | None) -> None:
+    result = Remediation(True, on_error=on_error).run(None, {"inventory_hostname": "web"})
+    assert (result.get("failed"), result.get("plan"), result["module_stderr"]) == (failed, plan, "words")
+    assert "it is full" in (result.get("msg"), result.get("error"))
+    assert said == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_one_task_says_what_it_did(said: list[str], check: bool) -> None:
+    result = Remediation(False).run(None, {"inventory_hostname": "web", "ansible_check_mode": check})
+    assert said == ["web", "a plan"]
+    assert result["changed"] is check  # a prediction in a run that is none changes nothing
