@@ -11,7 +11,7 @@ import io
 import zipfile
 
 from ._host_files import PACKAGE, needed_files
-from ._program import without_words
+from ._lean import without_words
 
 # To import this runs it too: as a file, Python loads twice as much before it begins.
 RUN = f"run_{PACKAGE}"

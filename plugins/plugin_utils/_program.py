@@ -9,13 +9,13 @@ shell refuses both, so that an interpreter that is a shell does nothing else.
 
 from __future__ import annotations
 
-import ast
 import binascii
 import json
 import zlib
 from typing import Any
 
-from ._host_files import HOST_CODE, PACKAGE, needed_files, statements
+from ._host_files import HOST_CODE, PACKAGE, needed_files
+from ._lean import lean
 
 _BEGINNING = HOST_CODE / "_common" / "program.py"
 # A source of Python has no such byte.
@@ -30,9 +30,9 @@ LOADER = f"""-c "import sys; sys.path = [one for one in sys.path if one]; f = op
 
 def build(entry: str) -> bytes:
     """What runs the function run() of this module, without its options. Raises NotSelfContainedError."""
-    begin = f"{without_words(_BEGINNING.read_text())}\nmain(FILES, {f'{PACKAGE}.{entry}'!r}, GIVEN)\n"
+    begin = f"{lean(_BEGINNING.read_text())}\nmain(FILES, {f'{PACKAGE}.{entry}'!r}, GIVEN)\n"
     files = needed_files(entry, "_common.answer")
-    texts = [begin, *(text for path, source in files.items() for text in (path, without_words(source)))]
+    texts = [begin, *(text for path, source in files.items() for text in (path, lean(source)))]
     return zlib.compress("\0".join(texts).encode(), 9)
 
 
@@ -56,16 +56,3 @@ def as_file(packed: bytes, given: str) -> bytes:
     head = f"""#!/usr/bin/python\nexec("import sys; sys.path = {_PATH}; PACKED = '{text}'")\n"""
     code = _UNPACK.format("__import__('binascii').a2b_base64(PACKED)")
     return f'{head}exec("{code}", {{**globals(), "GIVEN": {given!r}}})\n'.encode("ascii")
-
-
-def without_words(source: str) -> str:
-    """The same code on the same lines, without docstrings and comments of their own line."""
-    lines = source.splitlines()
-    for node in statements(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            words = node.body[0]
-            first, last = words.lineno - 1, words.end_lineno or words.lineno
-            lines[first:last] = [""] * (last - first)
-            if len(node.body) == 1:
-                lines[first] = f"{' ' * words.col_offset}pass"
-    return "\n".join("" if line.lstrip().startswith("#") else line for line in lines) + "\n"

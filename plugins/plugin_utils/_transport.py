@@ -64,7 +64,7 @@ def built(module: str) -> Built | None:
 def sources() -> Iterator[Path]:
     """What a program is made of, and by."""
     yield from HOST_CODE.rglob("*.py")
-    yield from (Path(__file__).with_name(name) for name in ("_host_files.py", "_program.py"))
+    yield from (Path(__file__).with_name(name) for name in ("_host_files.py", "_lean.py", "_program.py"))
 
 
 class Program(NamedTuple):

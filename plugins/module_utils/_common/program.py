@@ -19,15 +19,38 @@ else:
 
 
 class _Lazy(ModuleType):
-    """A module whose source is compiled once something in it is needed: a healthy host needs half of them."""
+    """A module whose source is compiled once something in it is needed: a healthy host needs few of them.
+
+    To import a function is not to need it yet.
+    """
 
     def __getattribute__(self, name: str) -> object:
         if not name.startswith("__"):
-            self.__class__ = ModuleType  # type: ignore[assignment]  # from now on as any other
             files: Any = self.__loader__
-            code = compile(files.get_source(self.__name__), self.__file__ or "", "exec", dont_inherit=True)
-            exec(code, self.__dict__)
+            if "\ndef " + name + "(" in files.get_source(self.__name__):
+                return _Function(self, name)
+            _compile(self)
         return ModuleType.__getattribute__(self, name)
+
+
+class _Function:
+    """Of a module that is not compiled yet."""
+
+    def __init__(self, module: ModuleType, name: str) -> None:
+        self.place = module, name
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        module, name = self.place
+        if type(module) is _Lazy:
+            _compile(module)
+        return getattr(module, name)(*arguments, **named)
+
+
+def _compile(module: ModuleType) -> None:
+    module.__class__ = ModuleType  # from now on as any other
+    files: Any = module.__loader__
+    code = compile(files.get_source(module.__name__), module.__file__ or "", "exec", dont_inherit=True)
+    exec(code, module.__dict__)
 
 
 class _Files:

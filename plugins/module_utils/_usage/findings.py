@@ -12,8 +12,8 @@ from .._common.text import format_destination, format_endpoint, format_forecast_
 from .._kernel import keys
 from .._kernel.features import RECYCLE_REMOVED
 from .._kernel.ports import PortRange, PortSet, left_out, parse_ports, range_ports
+from .._sockets import probe
 from .._sockets.inet_diag import Unanswered
-from .._sockets.probe import ADDRESS, ROUTE
 from .finding import CRITICAL, INFO, SEVERITIES, WARNING, Finding, make_finding
 from .nat import Nat
 from .nat_findings import find_of_nat
@@ -248,7 +248,7 @@ def _not_for_want_of_a_port(given: Evidence) -> Iterator[Finding]:
     for one in given.destinations:
         said = one["probe"] or {"lacks": None}
         name = format_destination(one)
-        if said["lacks"] == ADDRESS:
+        if said["lacks"] == probe.ADDRESS:
             is_off = ":" in one["address"] and given.ipv6_off
             why = "IPv6 is switched off" if is_off else "this host has no address to connect from"
             yield make_finding(
@@ -261,7 +261,7 @@ def _not_for_want_of_a_port(given: Evidence) -> Iterator[Finding]:
                 name,
                 errno=said["errno"],
             )
-        elif said["lacks"] == ROUTE:
+        elif said["lacks"] == probe.ROUTE:
             yield make_finding(
                 "no-route",
                 WARNING,

@@ -13,11 +13,11 @@ from .._kernel.ports import KERNEL_RANGE, PortRange, PortSet, client_ports, left
 from .._kernel.sockstat import read_sockstat
 from .._kernel.tcp import TIME_WAIT
 from .._kernel.time_wait import Reuse, reuse_in_force
-from .._sockets import inet_diag, known, probe, procfs
+from .._sockets import inet_diag, known, probe, procfs, socket_table
 from .._sockets.inet_diag import Unanswered
 from .._sockets.live import Key
-from .._sockets.probe import Answer, NotAllowedError
-from .._sockets.socket_table import WIDEST_TICK_SHIFT, SocketTable, tick_shift
+from .._sockets.probe import Answer
+from .._sockets.socket_table import SocketTable
 from . import findings, live_by, others, pools, udp
 from .binders import find_binders
 from .claims.claim import Claim
@@ -165,10 +165,10 @@ def observe_namespace(
     asked, unasked, doubt, found = "not_needed", 0, pools.UNSURE if assumed else SURE, []
     proven = proves_ok(sockstat, usable, options.thresholds)
     if not proven or _is_wanted(options, sockstat):
-        shift = tick_shift(reuse.time_wait_ms)
+        shift = socket_table.tick_shift(reuse.time_wait_ms)
         method, table = _read_sockets(options.method, port_range, reserved, proc, shift)
         if sysctls[keys.TW_TIMEOUT] is None and table.time_wait.cut:
-            method, table = _read_sockets(options.method, port_range, reserved, proc, WIDEST_TICK_SHIFT)
+            method, table = _read_sockets(options.method, port_range, reserved, proc, socket_table.WIDEST_TICK_SHIFT)
         if sysctls[keys.TW_TIMEOUT] is None and table.time_wait.exceeds(reuse.time_wait_ms):
             kernel["time_wait"] = features.time_wait_seen(table.time_wait.longest_ms())
             reuse = reuse._replace(time_wait_ms=kernel["time_wait"]["milliseconds"])
@@ -318,7 +318,7 @@ def _dry_connects(wanted: Sequence[Pool]) -> Tuple[str, Dict[Key, Answer]]:
         return "not_needed", {}
     try:
         said = probe.dry_connects([pool.question for pool in pools.least_certain(wanted)][:_MOST_ASKED])
-    except NotAllowedError:
+    except probe.NotAllowedError:
         return "not_allowed", {}
     return "asked" if said else "not_supported", dict(said.items())
 

@@ -17,10 +17,12 @@ from .._kernel.ports import MAX_PORT, PortRange, PortSet, is_of_second_half, usa
 from .._kernel.tcp import STATES, Destination
 from .._kernel.time_wait import Reuse
 from .._nat.choice import Ports
+from .._sockets import probe
 from .._sockets.live import Key
-from .._sockets.probe import PORT, Answer, Question
+from .._sockets.probe import Answer, Question
 from .._sockets.socket_table import SocketTable
-from .binders import CHURN, Binders
+from . import binders as of_binders
+from .binders import Binders
 from .options import Only, Thresholds
 from .waiting import Waiting, lowest_blocking_tick
 
@@ -150,7 +152,7 @@ class Pool(NamedTuple):
         if self.nat:
             return self.nat.level(self.saturation)
         counted = level_of(self.saturation, self.limits(thresholds))
-        if self.doubt.held or (self.answer and self.answer.lacks == PORT):
+        if self.doubt.held or (self.answer and self.answer.lacks == probe.PORT):
             return EXHAUSTED
         if self.answer and not self.answer.errno:
             return CRITICAL if counted == EXHAUSTED else counted
@@ -248,7 +250,7 @@ def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reu
         return pool._replace(answer=answer)
     fails = pool.reuse_fails
     hold_ms = reuse.hold_ms(answer_key(pool, answer), pool.waiting.lasts_ms)
-    if answer.lacks == PORT:
+    if answer.lacks == probe.PORT:
         fails = hold_ms < pool.waiting.lasts_ms and pool.in_use >= pool.usable and pool.waiting.number > 0
     elif answer.port is not None and fails:
         fails = is_of_second_half(port_range, answer.port)
@@ -257,7 +259,7 @@ def with_answer(pool: Pool, answer: Optional[Answer], port_range: PortRange, reu
     pool = pool._replace(answer=answer, reuse_fails=False, waiting=pool.waiting._replace(hold_ms=hold_ms))
     if fails:
         return _without_reuse(pool)
-    return _nothing_left(pool) if answer.lacks == PORT else pool
+    return _nothing_left(pool) if answer.lacks == probe.PORT else pool
 
 
 def with_doubt(pool: Pool, doubt: Doubt) -> Pool:
@@ -306,7 +308,7 @@ def how_sure(binders: Binders, usable: int, unseen: int, spare: int) -> Doubt:
 
     Where bind() holds all ports, the second half is in use to the last.
     """
-    missed = unseen + spare + binders.sockets // CHURN
+    missed = unseen + spare + binders.sockets // of_binders.CHURN
     more = binders.sockets + unseen >= usable and binders.second_left <= missed
     return Doubt(binders.sockets, len(binders.ports), more, None, spare)
 
