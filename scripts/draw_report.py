@@ -31,7 +31,7 @@ def main() -> None:
     from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 
     report = make_report(simulated_fleet.make_fleet(60, seed=1).hosts, simulated_fleet.META)
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+    program = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))))
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         write_report(report, Path(directory))
         browser = playwright.chromium.launch(executable_path=program, args=["--disable-gpu"])

@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-PROGRAMS = ("chromium", "google-chrome")
+PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",

@@ -179,6 +179,8 @@ def lead(summary: Summary) -> str:
         return "Every connection needs a local port. When none is left towards a destination, new ones fail (errno 99)."
     if levels["warning"] and not summary["lost"]:
         return "Nothing fails for want of a port yet. The forecast says of each host what will come of it at this rate."
+    if levels["ok"] and levels["ok"] == summary["hosts"]:
+        return "Each host says what was observed of it, and what was not."
     return ""
 
 

@@ -359,7 +359,9 @@ def test_headline(levels: dict[str, int], sentence: str) -> None:
     assert headline({"levels": counts, "hosts": sum(counts.values()), "lost": [], "gateways": []}) == sentence
 
 
-@pytest.mark.parametrize(("level", "said"), [("exhausted", "programs get an error (errno 99)"), ("ok", "")])
+@pytest.mark.parametrize(
+    ("level", "said"), [("exhausted", "programs get an error (errno 99)"), ("ok", "what was not"), ("unknown", "")]
+)
 def test_what_the_headline_means(level: str, said: str) -> None:
     counts = {name: int(name == level) for name in ("exhausted", "critical", "warning", "ok", "unknown")}
     text = lead({"levels": counts, "hosts": 1, "lost": []})
