@@ -223,7 +223,8 @@ def _row(host: HostReport, identifier: str, detailed: bool) -> View:
     pools = usage["pools"] if usage else []
     every = places(latest) if (latest := latest_usage(host)) else []
     findings = [finding for one in every for finding in one["findings"]]
-    words = host["level"], host["state"], format_word(host["state"]), *dict.fromkeys(one["id"] for one in findings)
+    causes = dict.fromkeys(finding["id"] for finding in findings)
+    words = f"level:{host['level']}", host["state"], format_word(host["state"]), *causes
     return {
         "id": identifier,
         "name": host["name"],
