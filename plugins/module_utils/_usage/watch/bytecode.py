@@ -46,7 +46,8 @@ def _header(source: bytes, entry: zipfile.ZipInfo) -> bytes:
     """What begins a .pyc, by which it is told whether it is that of this source."""
     version, magic = sys.version_info[:2], importlib.util.MAGIC_NUMBER
     if version >= _BY_HASH:
-        return magic + struct.pack("<I", _CHECKED_HASH) + importlib.util.source_hash(source)
+        hashed = importlib.util.source_hash(source)  # novm: not before 3.8
+        return magic + struct.pack("<I", _CHECKED_HASH) + hashed
     seconds = int(time.mktime((*entry.date_time, 0, 0, -1)))
     fields: List[int] = [seconds & 0xFFFFFFFF, len(source)]
     if version >= _BY_TIME_WITH_FLAGS:
