@@ -19,7 +19,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
-	bench bench-conntrack bench-fleet bench-namespaces bench-simulation bench-watch system clean
+	bench bench-conntrack bench-dead-hosts bench-fleet bench-namespaces bench-simulation bench-watch system clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench-watch:  ## what a run of timewait_monitor costs (a minute, as root; wants 
 bench-simulation: .venv/test.stamp $(COLLECTION)  ## what up to 50,000 hosts cost the report, and merging 100,000 (some minutes)
 	@.venv/bin/python tests/benchmark/fleet_simulation.py
 	@.venv/bin/python tests/benchmark/slices_simulation.py
+
+bench-dead-hosts: .venv/test.stamp $(COLLECTION)  ## how long a run waits for silent hosts (a quarter of an hour, as root)
+	@.venv/bin/python tests/benchmark/dead_hosts.py
 
 bench-fleet: .venv/test.stamp $(COLLECTION)  ## what a fleet costs over real SSH, side by side (a quarter of an hour, as root)
 	@.venv/bin/python tests/benchmark/ssh_fleet.py

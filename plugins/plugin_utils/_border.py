@@ -24,6 +24,7 @@ from ._model import (
     KeyResult,
     ListeningPorts,
     LongText,
+    Namespace,
     NotObserved,
     Plan,
     PortRange,
@@ -53,7 +54,7 @@ _MOST_KNOWN, _SHORT = 4_096, 120
 
 # What thousands of hosts have in common as a whole is checked once, and kept once; so many of each, none of them long.
 _SYSCTLS = dict[str, LongText | None]
-_COMMON = (ApplyResult, Kernel, KeyResult, ListeningPorts, NotObserved, Plan, PortRange, Setting, _SYSCTLS)
+_COMMON = (ApplyResult, Kernel, KeyResult, ListeningPorts, Namespace, NotObserved, Plan, PortRange, Setting, _SYSCTLS)
 _MOST_COMMON, _NOT_LONG = 1_024, 4_096
 
 # Variables that are ours by their first letters. A fact of a host would outrank the defaults of roles.
@@ -203,12 +204,13 @@ def _optional(check: Check) -> Check:
 
 
 def _one_of(words: tuple[object, ...]) -> Check:
-    known = {word: word for word in words}
+    known: dict[Any, object] = {word: word for word in words}
 
     def check(value: object) -> object:
-        if isinstance(value, str) and value in known:
+        try:
             return known[value]
-        raise NotUnderstoodError(f"expected one of {', '.join(map(str, words))}, got {_shown(value)}")
+        except (KeyError, TypeError):
+            raise NotUnderstoodError(f"expected one of {', '.join(map(str, words))}, got {_shown(value)}") from None
 
     return check
 

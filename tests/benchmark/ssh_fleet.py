@@ -276,6 +276,7 @@ def inside(options: argparse.Namespace) -> int:
                 for line, met in verdicts(costs, number, forks):
                     lines.append(line)
                     all_met = all_met and met
+    print(f"medians of {options.rounds} rounds\n")
     if lines:
         print(table(["target", "measured", "wanted", "met"], lines))
     return 0 if all_met else 1
@@ -287,7 +288,7 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def outside(arguments: Sequence[str], options: argparse.Namespace) -> int:
+def outside(arguments: Sequence[str], options: argparse.Namespace, script: Path) -> int:
     """Start the rest in namespaces that end with this process, whatever ends it."""
     if os.geteuid() != 0:
         sys.exit("The benchmark needs root to make hosts of namespaces.")
@@ -298,11 +299,11 @@ def outside(arguments: Sequence[str], options: argparse.Namespace) -> int:
     where = f"Linux {platform.release()}, {os.cpu_count()} cores of {processor()}, Python {platform.python_version()}"
     where += f", ansible-core {version('ansible-core')}"
     load = f"load average {os.getloadavg()[1]:.0f} at the start"
-    print(f"{time.strftime('%Y-%m-%d')}, {where}, {load}; medians of {options.rounds} rounds\n", flush=True)
+    print(f"{time.strftime('%Y-%m-%d')}, {where}, {load}\n", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="fleet") as directory:
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
-        command += [sys.executable, __file__, "--inside", directory, "--server", json.dumps(server), *arguments]
+        command += [sys.executable, str(script), "--inside", directory, "--server", json.dumps(server), *arguments]
         # In a session of its own: Ctrl-C ends this process, and that ends all others at once.
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as process:
             try:
@@ -326,7 +327,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--server", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    return inside(options) if options.inside else outside(arguments, options)
+    return inside(options) if options.inside else outside(arguments, options, Path(__file__))
 
 
 if __name__ == "__main__":

@@ -81,10 +81,12 @@ class PortSet:
         return hash(self.spans)
 
     def __or__(self, other: "PortSet") -> "PortSet":
+        if not self.spans or not other.spans:
+            return self if self.spans else other
         return PortSet(self.spans + other.spans)
 
     def __sub__(self, other: "PortSet") -> "PortSet":
-        if not other.spans:
+        if not self.spans or not other.spans:
             return self
         left: List[Tuple[int, int]] = []
         cuts = iter(other.spans)
@@ -101,7 +103,9 @@ class PortSet:
                 cut = next(cuts, None)
             if low <= high:
                 left.append((low, high))
-        return PortSet(left)
+        result = PortSet()
+        result.spans = tuple(left)  # in order already, with gaps between them
+        return result
 
     def __and__(self, other: "PortSet") -> "PortSet":
         return self - (self - other)
