@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from . import consumer
+from . import ansible_run, consumer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +34,9 @@ TOGETHER = {
 
 # Sockets age, whether or not a processor is free to look at them. Only root may go before others.
 PROMPTLY = ["nice", "--adjustment=-10"] if os.geteuid() == 0 else []
+
+# Of one test, which waits for most of its time: the others run meanwhile.
+FIRST = "test_watch_chain"
 
 RELEASES = ("bullseye", "bookworm", "trixie")
 
@@ -62,6 +65,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return module if Path(module).stem in TOGETHER else nodeid
 
     return Scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem != FIRST)
+
+
+def pytest_sessionfinish() -> None:
+    ansible_run.end_servers()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .ansible_run import ansible
 from .private_host import ROOT, Host, Run
 
 FQCN = "netops.ephemeral_ports"
@@ -66,17 +67,22 @@ class Controller:
             text=True,
             timeout=300,
         )
-        if check and done.returncode:
-            raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
+        return ended_well(done) if check else done
 
     def ansible(
         self, tool: str, *arguments: str, check: bool = True, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "ansible", tool, *arguments, check=check, **variables)
+        environment = {**self.environment, **variables}
+        done = ansible(tool, *arguments, environment=environment, directory=self.directory)
+        return ended_well(done) if check else done
 
     def play(self, playbook: str, *arguments: str, **variables: str) -> Run:
         return Run(self.ansible("playbook", playbook, *arguments, check=False, **variables))
+
+
+def ended_well(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert not done.returncode, f"{done.args}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
 
 
 def build(source: Path, output: Path) -> Path:

@@ -9,7 +9,6 @@ import os
 import select
 import shutil
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,13 +19,12 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import counters
 
+from .ctnetlink import ASSURED, CONFIRMED, FIXED_TIMEOUT, SEEN_REPLY, Ctnetlink, endpoints, status
+
 SERVER = ("192.0.2.10", 443)
 CLIENTS = ("web1", "web2", "web3", "web4")
 PORTS = 400
 _CLONE_NEWNET = namespaces.CLONE_NEWNET
-# include/uapi/linux/netfilter/nfnetlink_conntrack.h; an entry that was answered, is assured, and whose time is fixed.
-_NETLINK_NETFILTER, _CT_NEW, _REQUEST_ACK = 12, 1 << 8, 0x5
-_FIXED = 0x2 | 0x4 | 0x8 | 0x400
 # A packet within a machine takes no time; a busy machine does.
 _ANSWERED_S = 5.0
 
@@ -56,7 +54,7 @@ class NatFleet:
             )
             if done.returncode:
                 pytest.skip(done.stderr.strip())
-            self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+            self._tracking = Ctnetlink()
         with self.inside("server"):
             self.server = socket.socket()
             self.server.bind(SERVER)
@@ -64,7 +62,7 @@ class NatFleet:
 
     def close(self) -> None:
         self._enter(self.home)
-        for one in (*self.kept, self.server, self._netlink):
+        for one in (*self.kept, self.server, self._tracking):
             one.close()
         for space in (self.home, *self.spaces.values()):
             os.close(space)
@@ -147,14 +145,8 @@ class NatFleet:
         """Let the router keep the port of a closed connection for its time: Linux does up to 6.4, clouds do. Later it
         gives away those of connections in TIME_WAIT, unless their time is fixed.
         """
-        addresses = _attribute(1, socket.inet_aton(client[0])) + _attribute(2, socket.inet_aton(SERVER[0]))
-        ports = _attribute(1, bytes([socket.IPPROTO_TCP]))
-        ports += _attribute(2, struct.pack(">H", client[1])) + _attribute(3, struct.pack(">H", SERVER[1]))
-        pair = _attribute(1, _attribute(1, addresses, nested=True) + _attribute(2, ports, nested=True), nested=True)
-        body = struct.pack("=BBH", socket.AF_INET, 0, 0) + pair + _attribute(3, struct.pack(">I", _FIXED))
-        self._netlink.send(struct.pack("=IHHII", 16 + len(body), _CT_NEW, _REQUEST_ACK, 1, 0) + body)
-        code = struct.unpack_from("=i", self._netlink.recv(4096), 16)[0]
-        assert code == 0, os.strerror(-code)
+        fixed = status(SEEN_REPLY | ASSURED | CONFIRMED | FIXED_TIMEOUT)
+        self._tracking.tell(socket.AF_INET, endpoints(1, client, SERVER) + fixed)
 
     def _conntrack(self) -> counters.Conntrack:
         with self.inside("router"):
@@ -188,10 +180,6 @@ class NatFleet:
 
     def _enter(self, space: int) -> None:
         namespaces.check(namespaces.libc.setns(space, _CLONE_NEWNET), "setns")
-
-
-def _attribute(kind: int, value: bytes, *, nested: bool = False) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind | nested << 15) + value + bytes(-len(value) % 4)
 
 
 def _run(*command: str) -> None:

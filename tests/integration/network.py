@@ -22,6 +22,8 @@ import private_namespaces as namespaces
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe, options
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 
+from .options import defaults_of
+
 Endpoint = tuple[str, int]
 
 # How a client comes by its local port: connect() alone; bind() to port 0, which takes the port from everybody;
@@ -187,8 +189,7 @@ def bind_for_real(source: str) -> int:
 
 def observed(privileged: bool = True, **changed: object) -> dict[str, Any]:
     """The usage of the network that this process is in, with all sockets read unless options say otherwise."""
-    defaults = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
-    wanted = options.check_options({**defaults, "detail": "full", **changed})
+    wanted = options.check_options({**defaults_of(port_usage_info), "detail": "full", **changed})
     return observe.observe(wanted) if privileged else without_capabilities(lambda: observe.observe(wanted))
 
 

@@ -19,6 +19,8 @@ import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import keys
 
+from .ansible_run import ansible
+
 ROOT = Path(__file__).resolve().parents[2]
 DROPIN = Path("/etc/sysctl.d/99-zz-ephemeral-ports.conf")
 STATE = Path("/var/lib/netops.ephemeral_ports")
@@ -61,12 +63,20 @@ class Host:
     def __init__(self, keeper: subprocess.Popen[str], home: Path) -> None:
         self.home = home
         self.enter = ["nsenter", f"--target={keeper.pid}", "--net", "--mount"]
+        self.namespaces = [f"/proc/{keeper.pid}/ns/{kind}" for kind in ("net", "mnt")]
         if Path(f"/proc/{keeper.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink():
             self.enter += ["--user", "--preserve-credentials"]
+            self.namespaces = []  # into another user namespace goes only who has just started
 
     def run(self, *command: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         settings = {"capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL}
         return subprocess.run([*self.enter, *command], check=check, **{**settings, **options})
+
+    def playbook(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As `ansible-playbook ARGUMENTS` there."""
+        if self.namespaces:
+            return ansible("playbook", *arguments, namespaces=self.namespaces)
+        return self.run(sys.executable, "-m", "ansible", "playbook", *arguments, check=False)
 
     def play(
         self, role: str, *options: str, entry: str = "main", play_vars: dict[str, Any] | None = None, **inputs: object
@@ -82,8 +92,7 @@ class Host:
         }
         playbook = self.home / "play.yml"
         playbook.write_text(json.dumps([play]))
-        arguments = ["--inventory=localhost,", "--connection=local", *options]
-        return Run(self.run(sys.executable, "-m", "ansible", "playbook", str(playbook), *arguments, check=False))
+        return Run(self.playbook(str(playbook), "--inventory=localhost,", "--connection=local", *options))
 
     def refusals(self, plays: Sequence[dict[str, Any]], cases: Sequence[dict[str, object]]) -> list[str]:
         """Why plays fail for each case, empty where they do not. A case is variables of a host of the inventory, and
@@ -94,8 +103,7 @@ class Host:
         every = {"hosts": dict(zip(names, cases, strict=True)), "vars": {"ansible_connection": "local"}}
         inventory.write_text(json.dumps({"all": every}))
         playbook.write_text(json.dumps(plays))
-        command = [sys.executable, "-m", "ansible", "playbook", str(playbook), f"--inventory={inventory}"]
-        text, decoder = Run(self.run(*command, check=False)).text, json.JSONDecoder()
+        text, decoder = Run(self.playbook(str(playbook), f"--inventory={inventory}")).text, json.JSONDecoder()
         said = dict.fromkeys(names, "")
         for failed in re.finditer(r"^fatal: \[(\w+)]: FAILED! => ", text, re.MULTILINE):
             said[failed[1]] = decoder.raw_decode(text, failed.end())[0]["msg"]
@@ -109,7 +117,7 @@ class Host:
         return script
 
     def sysctls(self) -> dict[str, str]:
-        values = [self.run("cat", f"/proc/sys/{key.replace('.', '/')}").stdout for key in PLAIN]
+        values = self.run("cat", *(f"/proc/sys/{key.replace('.', '/')}" for key in PLAIN)).stdout.splitlines()
         return {key: " ".join(value.split()) for key, value in zip(PLAIN, values, strict=True)}
 
     def text(self, path: Path = DROPIN) -> str | None:

@@ -9,7 +9,6 @@ them; nobody answers. Entries of any age come through ctnetlink, as conntrack(8)
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from .ctnetlink import ASSURED, CONFIRMED, SEEN_REPLY, Ctnetlink, attribute, endpoints, family_of, status
 from .debian import unpacked
 
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
@@ -31,9 +31,6 @@ WAN, WAN6 = "203.0.113.1", "2001:db8:1::1"
 MORE = ("203.0.113.2", "203.0.113.3", "203.0.113.4")
 SERVER, SERVER6 = "192.0.2.10", "2001:db8:2::10"
 CLIENT, CLIENT6 = "10.1.0.2", "2001:db8:3::2"
-
-_HEADER = struct.Struct("=IHHII")
-_NEW, _FLAGS = 1 << 8, 0x1 | 0x4 | 0x400  # IPCTNL_MSG_CT_NEW; NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
 
 
 def find_nft() -> list[str]:
@@ -60,7 +57,7 @@ class Router:
             pytest.skip("no device that drops what is sent can be made")
         subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
         self._raw = {family: _raw_socket(family) for family in (socket.AF_INET, socket.AF_INET6)}
-        self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+        self._tracking = Ctnetlink()
 
     def rule(self, text: str, chain: str = "postrouting", family: str = "ip") -> None:
         """A rule of nft that translates sources."""
@@ -81,7 +78,7 @@ class Router:
 
     def _is_dropped(self, client: tuple[str, int], to: tuple[str, int], protocol: int) -> bool:
         try:
-            self._raw[_family(to[0])].sendto(_packet(client, to, protocol), (to[0], 0))
+            self._raw[family_of(to[0])].sendto(_packet(client, to, protocol), (to[0], 0))
         except PermissionError:  # what a hook drops
             return True
         return False
@@ -97,14 +94,11 @@ class Router:
     ) -> None:
         """Entries of TCP in a state, with so many seconds left, translated to ports from `port` on."""
         for index, client in enumerate(clients):
-            body = struct.pack("=BBH", _family(client[0]), 0, 0)
-            body += _entry(client, to, (source, port + index), left, state)
-            self._netlink.send(_HEADER.pack(_HEADER.size + len(body), _NEW, _FLAGS, 1, 0) + body)
-            code = struct.unpack_from("=i", self._netlink.recv(4096), _HEADER.size)[0]
-            assert code == 0, os.strerror(-code)
+            entry = _entry(client, to, (source, port + index), left, state)
+            self._tracking.tell(family_of(client[0]), entry, create=True)
 
     def close(self) -> None:
-        for one in (*self._raw.values(), self._netlink):
+        for one in (*self._raw.values(), self._tracking):
             one.close()
 
 
@@ -119,7 +113,7 @@ def router() -> Iterator[Router]:
 
 def many(number: int, first: int = 20000, address: str = CLIENT, each: int = 30000) -> Iterator[tuple[str, int]]:
     """So many endpoints of clients: ports one after another, and of as many addresses as that takes."""
-    family = _family(address)
+    family = family_of(address)
     base = int.from_bytes(socket.inet_pton(family, address), "big")
     size = 4 if family == socket.AF_INET else 16
     for index in range(number):
@@ -132,10 +126,6 @@ def same(number: int, port: int = 20000, address: str = CLIENT) -> Iterator[tupl
     return many(number, port, address, each=1)
 
 
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
 def _raw_socket(family: socket.AddressFamily) -> socket.socket:
     one = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -143,7 +133,7 @@ def _raw_socket(family: socket.AddressFamily) -> socket.socket:
 
 
 def _packet(client: tuple[str, int], to: tuple[str, int], protocol: int) -> bytes:
-    family = _family(to[0])
+    family = family_of(to[0])
     source, destination = (socket.inet_pton(family, one[0]) for one in (client, to))
     if protocol == TCP:
         sequence = random.getrandbits(32)
@@ -167,34 +157,19 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def _attribute(kind: int, value: bytes, nested: bool = False) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind | nested << 15) + value + bytes(-len(value) % 4)
-
-
-def _tuple(kind: int, source: tuple[str, int], destination: tuple[str, int]) -> bytes:
-    family = _family(source[0])
-    one, two = (1, 2) if family == socket.AF_INET else (3, 4)
-    addresses = _attribute(one, socket.inet_pton(family, source[0]))
-    addresses += _attribute(two, socket.inet_pton(family, destination[0]))
-    ports = _attribute(1, bytes([TCP])) + b"".join(
-        _attribute(number, struct.pack(">H", port)) for number, port in ((2, source[1]), (3, destination[1]))
-    )
-    return _attribute(kind, _attribute(1, addresses, True) + _attribute(2, ports, True), True)
-
-
 def _entry(client: tuple[str, int], to: tuple[str, int], source: tuple[str, int], left: int, state: int) -> bytes:
     """With CTA_NAT_SRC, so that the kernel translates it and says so."""
-    address = socket.inet_pton(_family(source[0]), source[0])
+    address = socket.inet_pton(family_of(source[0]), source[0])
     low, high = (1, 2) if len(address) == 4 else (4, 5)
     port = struct.pack(">H", source[1])
-    nat = _attribute(low, address) + _attribute(high, address)
-    nat += _attribute(3, _attribute(1, port) + _attribute(2, port), True)
-    seen_and_lasting = struct.pack(">I", 2 | 4 | 8)
+    nat = attribute(low, address) + attribute(high, address)
+    nat += attribute(3, attribute(1, port) + attribute(2, port), nested=True)
+    tcp = attribute(1, attribute(1, bytes([state])), nested=True)
     return (
-        _tuple(1, client, to)
-        + _tuple(2, to, client)
-        + _attribute(3, seen_and_lasting)
-        + _attribute(7, struct.pack(">I", left))
-        + _attribute(4, _attribute(1, _attribute(1, bytes([state])), True), True)
-        + _attribute(6, nat, True)
+        endpoints(1, client, to)
+        + endpoints(2, to, client)
+        + status(SEEN_REPLY | ASSURED | CONFIRMED)
+        + attribute(7, struct.pack(">I", left))
+        + attribute(4, tcp, nested=True)
+        + attribute(6, nat, nested=True)
     )

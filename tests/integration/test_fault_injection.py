@@ -272,8 +272,8 @@ def faults_of(calls: list[Call]) -> Iterator[Fault]:
         yield Fault(call, "signal=KILL")
 
 
-def traced(action: Action, *options: str) -> tuple[int, list[Call]]:
-    """Run an action under strace: its exit code (negative: signal), and the calls that it made or began."""
+def traced(action: Action, *options: str, calls: str = "%file,%desc,exit_group") -> tuple[int, list[Call]]:
+    """Run an action under strace: its exit code (negative: signal), and those of these calls that it made or began."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     pid = os.fork()
     if pid == 0:
@@ -283,7 +283,7 @@ def traced(action: Action, *options: str) -> tuple[int, list[Call]]:
     with tempfile.TemporaryFile("w+") as log:
         to_log = ("-s", "64", "-o", f"/proc/self/fd/{log.fileno()}")
         strace = subprocess.Popen(
-            ["strace", "-p", str(pid), "-e", "trace=%file,%desc,exit_group", "-e", "signal=none", *to_log, *options],
+            ["strace", "-p", str(pid), "-e", f"trace={calls}", "-e", "signal=none", *to_log, *options],
             pass_fds=[log.fileno()],
             stderr=subprocess.PIPE,
             text=True,
@@ -329,7 +329,8 @@ def check(scenario: Scenario, worker: int, workers: int) -> tuple[int, list[str]
     for fault in list(faults_of(rehearsal.calls))[worker::workers]:
         put_back(rehearsal.image)
         when = f"{fault.call.number}{'+' if fault.stays else ''}"
-        code, made = traced(scenario.run, "-e", f"inject={fault.call.name}:{fault.what}:when={when}")
+        inject = f"inject={fault.call.name}:{fault.what}:when={when}"
+        code, made = traced(scenario.run, "-e", inject, calls=fault.call.name)
         assert fault.call[:3] in [call[:3] for call in made], f"{fault} was not injected"
         count += 1
         violations += [f"{fault}: {words}" for words in judge(scenario, fault, code, rehearsal)]

@@ -31,6 +31,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.descr
 
 from .dropin import DROPIN, RANGE, RESERVED, REUSE, absent, contents, get, present, put
 from .inside import own_directory, private
+from .neighbours import neighbour
 from .network import (
     BIND,
     Network,
@@ -42,7 +43,6 @@ from .network import (
     set_sysctls,
 )
 from .real_boot import boot, real_programs
-from .test_namespaces import neighbour
 from .test_probe import counted
 
 HOST, OTHER, THIRD = "198.18.0.1", "198.18.0.2", "198.18.0.3"

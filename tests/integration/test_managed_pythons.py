@@ -66,8 +66,7 @@ def run(host: Host, interpreter: Path, *tasks: dict[str, Any]) -> list[dict[str,
     playbook = host.home / "play.yml"
     playbook.write_text(json.dumps([play]))
     variables = f"--extra-vars=ansible_python_interpreter={interpreter}"
-    command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "--inventory=localhost,", variables]
-    done = host.run(*command, "--connection=local", check=False)
+    done = host.playbook(str(playbook), "--inventory=localhost,", variables, "--connection=local")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "DEPRECATION" not in done.stderr
     (played,) = json.loads(done.stdout)["plays"]

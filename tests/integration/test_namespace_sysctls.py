@@ -34,6 +34,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.nam
 from ansible_collections.netops.ephemeral_ports.plugins.modules import namespace_sysctls, port_usage_info
 
 from .inside import in_child, private
+from .options import defaults_of
 
 RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
 REUSE, START = "net.ipv4.tcp_tw_reuse", "net.ipv4.ip_unprivileged_port_start"
@@ -43,8 +44,7 @@ WANTED = {RESERVED: "15432", RANGE: "10240 65535", REUSE: "1"}
 STATE = Path("/var/lib/netops.ephemeral_ports/state")
 JOURNAL = STATE / namespace_journal.NAME
 
-DEFAULTS = {name: spec.get("default") for name, spec in namespace_sysctls.ARGUMENTS.items()}
-USAGE_DEFAULTS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
+DEFAULTS, USAGE_DEFAULTS = defaults_of(namespace_sysctls), defaults_of(port_usage_info)
 
 Result = dict[str, Any]
 

@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,76 +25,21 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.soc
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.tcp import LISTEN
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._sockets.inet_diag import SockDiag
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import observe as observing
-from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
 
-from .inside import REFUSED, in_child, private
-
-DEFAULTS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
-
-CLONE_NEWPID, PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 0x20000000, 1, 4
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def alone(test: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a test whose /proc shows no process but its own, so that it never enters what is not its own."""
-
-    def body() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            root, place = line.split()[3:5]
-            if root.startswith("net:["):  # a container's, of the machine
-                subprocess.run(["umount", "--lazy", place], check=True)
-        test()
-
-    @private
-    @functools.wraps(test)
-    def run() -> None:
-        if libc.unshare(CLONE_NEWPID):
-            pytest.skip("no process namespace of its own")
-        code, text = in_child(body)
-        if code == REFUSED:
-            pytest.skip(text)
-        assert not code, text or f"exit code {code}"
-
-    return run
-
-
-# In a namespace of its own: a range, a listener, then it waits to be ended.
-NEIGHBOUR = """
-import socket, sys
-open("/proc/sys/net/ipv4/ip_local_port_range", "w").write(sys.argv[1])
-listeners = [socket.create_server(("0.0.0.0", 0)) for _ in range(3)]
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
-
-def inode_of(process: subprocess.Popen[str]) -> int:
-    return Path(f"/proc/{process.pid}/ns/net").stat().st_ino
-
-
-@contextlib.contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """A program that says when it is ready, and ends with its standard input."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.stdin.close()
-
-
-def neighbour(port_range: str = "20000 20999") -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
-    return running("unshare", "--net", "python3", "-c", NEIGHBOUR, port_range)
-
-
-def of(process: subprocess.Popen[str]) -> namespaces.Namespace:
-    (found,) = (one for one in namespaces.find_others() if one.inode == inode_of(process))
-    return found
+from .inside import private
+from .neighbours import (
+    EXHAUSTED,
+    alone,
+    become_nobody,
+    become_nobody_is_possible,
+    exhausted,
+    inode_of,
+    neighbour,
+    observe,
+    of,
+    running,
+)
 
 
 @private
@@ -157,17 +100,6 @@ def test_one_of_another_users_user_namespace() -> None:
         process.stdin.close()
 
 
-def become_nobody_is_possible() -> None:
-    if os.geteuid() or Path("/proc/self/uid_map").read_text().split()[-1] != "4294967295":
-        pytest.skip("only root can become somebody else")
-
-
-def become_nobody() -> None:
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-    libc.prctl(PR_SET_DUMPABLE, 1)  # its own /proc/self/ns stays readable
-
-
 @alone
 def test_without_privilege_namespaces_are_told_apart_but_not_entered() -> None:
     become_nobody_is_possible()
@@ -180,32 +112,6 @@ def test_without_privilege_namespaces_are_told_apart_but_not_entered() -> None:
             pass
         assert not error.value.ended
         assert read_sockstat(f"/proc/{one.pid}")["TCP"]["inuse"] == 3
-
-
-# A namespace whose 100 ports are all taken, and a program in it that waits to be ended.
-EXHAUSTED = """
-import socket, subprocess, sys
-if "container" not in sys.argv:
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    open("/proc/sys/net/ipv4/ip_local_port_range", "w").write("20000 20099")
-server = socket.create_server(("127.0.0.1", 443), backlog=200)
-clients = []
-try:
-    while True:
-        clients.append(socket.create_connection(("127.0.0.1", 443)))
-except OSError as error:
-    assert error.errno == 99, error
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
-
-def observe(**options: Any) -> dict[str, Any]:
-    return port_usage_info.run({**DEFAULTS, **options}, False)
-
-
-def exhausted() -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
-    return running("unshare", "--net", "python3", "-c", EXHAUSTED)
 
 
 @alone
@@ -333,9 +239,9 @@ def test_of_200_namespaces_only_the_loaded_one_is_dumped() -> None:
     for number in range(200):
         place = Path(f"/var/lib/netops.ephemeral_ports/{number}")
         place.touch()
-        private_namespaces.check(libc.unshare(private_namespaces.CLONE_NEWNET), "unshare")
+        private_namespaces.check(private_namespaces.libc.unshare(private_namespaces.CLONE_NEWNET), "unshare")
         private_namespaces.mount("/proc/self/ns/net", place, flags=private_namespaces.MS_BIND)
-    private_namespaces.check(libc.setns(home, private_namespaces.CLONE_NEWNET), "setns")
+    private_namespaces.check(private_namespaces.libc.setns(home, private_namespaces.CLONE_NEWNET), "setns")
     with exhausted() as process, pytest.MonkeyPatch.context() as patch:
         patch.setattr(SockDiag, "dump", counted)
         usage = observe(namespaces=["all"])

@@ -22,6 +22,7 @@ from simulated_fleet import META
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.counters import read_counters
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._nat import ctnetlink, procfs, source_rules
+from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import csv_rows
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
@@ -31,6 +32,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.descr
 from . import router as routers
 from .inside import private
 from .network import Network, observed
+from .options import defaults_of
 from .router import CLIENT6, MORE, SERVER, SERVER6, UDP, WAN, WAN6, many, router, same
 
 PLAIN = 64512
@@ -156,17 +158,7 @@ import json, sys
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage import run
 print(json.dumps(run.run(json.loads(sys.argv[1]), False)))
 """
-OPTIONS = {
-    "method": "auto",
-    "detail": "auto",
-    "max_pools": 10,
-    "destination": None,
-    "probe": "auto",
-    "warning_threshold": 0.4,
-    "critical_threshold": 0.5,
-    "path": "/none",
-    "state_dir": "/none",
-}
+OPTIONS = {**defaults_of(port_usage_info), "path": "/none", "state_dir": "/none"}
 
 
 @private

@@ -15,7 +15,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.descr
 
 from . import cri
 from .inside import in_child
-from .test_namespaces import EXHAUSTED, alone, become_nobody, observe
+from .neighbours import EXHAUSTED, alone, become_nobody, observe
 
 RANGE = {"net.ipv4.ip_local_port_range": "20000 20099"}
 PROGRAM = ["/bin/busybox", "chroot", "/machine", os.path.realpath(sys.executable), "-c"]

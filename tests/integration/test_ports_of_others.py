@@ -29,10 +29,11 @@ from .conftest import RELEASES
 from .dropin import DROPIN, RANGE, RESERVED, STATE, get, present
 from .inside import ROOT, private
 from .network import Network, connect_for_real, observed
+from .options import defaults_of
 
 HOST = "198.18.0.1"
 SECOND = DROPIN.with_name("99-zz-second.conf")
-OPTIONS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
+OPTIONS = defaults_of(port_usage_info)
 LOW, HIGH = 32768, 60999
 WIDE = "10240 65535"
 TEMPLATE = ROOT / "roles/timewait_remediate/templates/99-zz-ephemeral-ports.conf.j2"

@@ -62,13 +62,14 @@ from .dropin import (
     run_module,
 )
 from .inside import in_child, private
+from .options import defaults_of
 from .random_files import grow
 from .real_release import KEYS, VERSIONS, Release, empty
 
 HOSTS, PARTS = 34, 5  # of each release, in so many tests
 TIMESTAMPS = "net.ipv4.tcp_timestamps"
 DEFAULTS = {START: "1024", RANGE: "32768 60999", RESERVED: "", REUSE: "2", TIMESTAMPS: "1", FIN: "60"}
-OPTIONS = {name: spec.get("default") for name, spec in port_usage_info.ARGUMENTS.items()}
+OPTIONS = defaults_of(port_usage_info)
 OTHERS = tuple(DROPIN.with_name(name) for name in ("10-site.conf", "98-admin.conf", "99-zzz.conf"))
 PLACES = (Path("/etc"), Path("/run"), Path("/var/lib"), *map(Path, ("/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d")))
 DOCKER = Path("/var/lib/docker/containers/a/hostconfig.json")

@@ -44,7 +44,6 @@ def player(host: Host) -> Callable[[str], Run]:
     options = ("--inventory=localhost,", "--connection=local", "--extra-vars=ephemeral_ports_become=false")
 
     def play(name: str) -> Run:
-        command = (sys.executable, "-m", "ansible", "playbook", f"netops.ephemeral_ports.{name}", *options)
-        return Run(host.run(*command, check=False)).passed()
+        return Run(host.playbook(f"netops.ephemeral_ports.{name}", *options)).passed()
 
     return play

@@ -21,6 +21,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.nam
 from ansible_collections.netops.ephemeral_ports.plugins.modules import namespace_sysctls, port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.elsewhere import plan_elsewhere, wishes
 
+from .options import defaults_of
 from .private_host import (
     FIXED,
     PLAIN,
@@ -201,13 +202,12 @@ def in_container(name: str) -> dict[str, str]:
 
 
 def observe(name: str, state: Path) -> Any:
-    defaults = {key: spec.get("default") for key, spec in port_usage_info.ARGUMENTS.items()}
+    defaults = defaults_of(port_usage_info)
     return port_usage_info.run({**defaults, "detail": "full", "namespaces": [name], "state_dir": str(state)}, False)
 
 
 def call(directory: Path, **options: Any) -> Any:
-    defaults = {key: spec.get("default") for key, spec in namespace_sysctls.ARGUMENTS.items()}
-    return run({**defaults, "state_dir": str(directory), **options}, False)
+    return run({**defaults_of(namespace_sysctls), "state_dir": str(directory), **options}, False)
 
 
 @has_podman

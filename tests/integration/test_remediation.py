@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,7 @@ def remediate(host: Host, *options: str, task: dict[str, Any] | None = None, **a
     ]
     playbook = host.home / "play.yml"
     playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "-i", "localhost,", "-c", "local", *options]
-    run = Run(host.run(*command, check=False))
+    run = Run(host.playbook(str(playbook), "-i", "localhost,", "-c", "local", *options))
     return run, json.loads(registered.read_text()) if registered.exists() else None
 
 

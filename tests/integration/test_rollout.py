@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from .ansible_run import ansible
 from .private_host import DROPIN, FIXED, PLAIN, REUSE, STATE, Host, Run, private_host, use_own_ansible
 
 PLAYBOOK = "netops.ephemeral_ports.rollout"
@@ -39,17 +40,13 @@ class Fleet:
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
 
-    def command(self, *options: str, playbook: str = PLAYBOOK, **variables: object) -> list[str]:
+    def arguments(self, *options: str, playbook: str = PLAYBOOK, **variables: object) -> list[str]:
         given = json.dumps({**QUICK, **variables})
-        plays = [sys.executable, "-m", "ansible", "playbook", playbook, "-i", str(self.inventory), "-e", given]
+        plays = ["playbook", playbook, "-i", str(self.inventory), "-e", given]
         return [*plays, *(options if any("--limit" in one for one in options) else ["--limit=all:!gone", *options])]
 
     def roll_out(self, *options: str, playbook: str = PLAYBOOK, **variables: object) -> Recap:
-        done = subprocess.run(
-            self.command(*options, playbook=playbook, **variables),
-            capture_output=True, text=True, timeout=900, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        return Recap(done)
+        return Recap(ansible(*self.arguments(*options, playbook=playbook, **variables), timeout=900))
 
     def values(self) -> dict[str, dict[str, str]]:
         return {name: host.sysctls() for name, host in self.hosts.items()}
@@ -325,7 +322,7 @@ def test_a_host_whose_facts_set_our_variables_is_left_out(fleet: Fleet) -> None:
 def roll_out_until(fleet: Fleet, words: str, times: int = 1, **variables: object) -> Iterator[subprocess.Popen[str]]:
     """A rollout in a process group of its own, which has printed these words by now."""
     with subprocess.Popen(
-        fleet.command(**variables),
+        [sys.executable, "-m", "ansible", *fleet.arguments(**variables)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     ) as playing:  # fmt: skip
         try:

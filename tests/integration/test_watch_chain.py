@@ -32,7 +32,7 @@ def watched(hosts: dict[str, Host], command: Path, directories: dict[str, Path])
     end = threading.Event()
 
     def watch() -> None:
-        while not end.wait(0.5):
+        while not end.wait(2):
             for name, host in hosts.items():
                 file = directories[name] / "ephemeral_ports.prom"
                 label = f"inventory_hostname={name}"
