@@ -42,7 +42,7 @@ class Elsewhere(NamedTuple):
     def describe(self, known: Known, cookie: Optional[int]) -> Optional[Dict[str, Any]]:
         """Of the namespace of this thread, as of the drop-in; None where nothing was set."""
         for entry in self.entries:
-            if entry.is_of(known, self.boot, cookie):
+            if entry.boot == self.boot and known.is_described(entry.namespace, cookie):
                 before, applied = _as_recovered(entry.history, entry.pending or {})
                 asked = entry.history.asked if entry.history else ""
                 return {"path": None, "keys": _keys(before, applied), "asked": asked}

@@ -10,8 +10,8 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from .._common.errors import Error
 from .._kernel import sysctl
-from .._sockets.known import Known
 from . import durable_file
 from .durable_file import FileState
 from .journal import History, JournalError, history_as_json, read_fields, read_history, read_values
@@ -38,15 +38,6 @@ class Entry(NamedTuple):
     history: Optional[History]
     pending: Optional[Dict[str, str]] = None
 
-    def is_of(self, known: Known, boot: str, cookie: Optional[int]) -> bool:
-        """Whether a namespace is the one that this tells of."""
-        if (self.boot, self.namespace["inode"]) != (boot, known.namespace.inode):
-            return False
-        if cookie is not None:
-            return bool(self.namespace["cookie"] == cookie)
-        now, then = known.describe(None), self.namespace
-        return bool((now["name"], now["owner"]) == (then["name"], then["owner"]))
-
 
 def path_in(state_dir: str) -> str:
     return os.path.join(state_dir, NAME)
@@ -55,6 +46,14 @@ def path_in(state_dir: str) -> str:
 def boot_id(root: str = sysctl.PROC_SYS) -> str:
     with open(os.path.join(root, _BOOT_ID), encoding="ascii") as file:
         return file.read().strip()
+
+
+def count(state_dir: str) -> int:
+    """In how many network namespaces something is set, as far as a journal can be read."""
+    try:
+        return len(load(state_dir))
+    except (OSError, Error):
+        return 0
 
 
 def load(state_dir: str) -> List[Entry]:

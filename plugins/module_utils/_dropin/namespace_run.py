@@ -134,7 +134,8 @@ def _open(
             raise ApplyError(f"{one.title()} cannot be entered: {error}; run this as root (become: true)") from error
         if wish and wish.cookie is not None and wish.cookie != cookie:
             wish = None  # that one has ended, and its inode is that of another one now
-        entry = next((entry for entry in entries if entry.is_of(one, boot, cookie)), None)
+        of_this_boot = (entry for entry in entries if entry.boot == boot)
+        entry = next((entry for entry in of_this_boot if one.is_described(entry.namespace, cookie)), None)
         if wish or entry:
             yield Place(one, cookie, descriptor, entry, wish.values if wish else None)
 

@@ -13,7 +13,7 @@ from .._boot.outlook import BootOutlook
 from .._boot.precedence import BootValue
 from .._common.errors import OptionError
 from .._kernel import sysctl
-from .applied import find_elsewhere
+from . import namespace_journal
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
 from .result import describe_result
@@ -48,7 +48,7 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     return {
         **describe_result(result, dropin.target, params["state"], outlook),
         "late_writers": outlook.late_writers,
-        "namespaces_set": len(find_elsewhere(params["state_dir"]).entries),
+        "namespaces_set": namespace_journal.count(params["state_dir"]),
         "warnings": [*result.warnings, *boot_warnings],
     }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The other network namespaces of a host: whose they are, and which of them are wanted."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._common.errors import OptionError
 from .._common.text import place_name
@@ -48,6 +48,15 @@ class Known(NamedTuple):
             "pid": self.namespace.pid,
             "program": self.program,
         }
+
+    def is_described(self, then: Mapping[str, Any], cookie: Optional[int]) -> bool:
+        """Whether it is the one that describe() told of, earlier since the same boot. cookie: the one that it has."""
+        if then["inode"] != self.namespace.inode:
+            return False
+        if cookie is not None:
+            return bool(then["cookie"] == cookie)
+        now = self.describe(None)
+        return bool((now["name"], now["owner"]) == (then["name"], then["owner"]))
 
 
 def know(proc: str = PROC, files: Optional[owners.Files] = None) -> List[Known]:

@@ -45,27 +45,32 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("boot", "inode", "cookie", "owner", "is_same"),
+    ("inode", "cookie", "owner", "is_same"),
     [
-        ("boot", 7, 5, "web", True),
-        ("boot", 7, 5, "shop", True),  # another process is the oldest now
-        ("later", 7, 5, "web", False),
-        ("boot", 8, 5, "web", False),
-        ("boot", 7, 6, "web", False),
+        (7, 5, "web", True),
+        (7, 5, "shop", True),  # another process is the oldest now
+        (8, 5, "web", False),
+        (7, 6, "web", False),
     ],
 )
-def test_it_is_the_same_by_the_cookie_of_the_kernel(
-    boot: str, inode: int, cookie: int, owner: str, is_same: bool
-) -> None:
+def test_it_is_the_same_by_the_cookie_of_the_kernel(inode: int, cookie: int, owner: str, is_same: bool) -> None:
     now = Known(Namespace(inode, None, 1), None, Owner("podman", owner, "b"))
-    assert ENTRY.is_of(now, boot, cookie) is is_same
+    assert now.is_described(ENTRY.namespace, cookie) is is_same
 
 
 def test_without_a_cookie_it_is_the_same_by_its_owner() -> None:
-    entry = ENTRY._replace(namespace=WEB.describe(None))
-    assert entry.is_of(WEB._replace(program="sh"), "boot", None)
-    assert not entry.is_of(WEB._replace(owner=Owner("podman", "web", "b")), "boot", None)
-    assert not entry.is_of(WEB._replace(name="blue"), "boot", None)
+    then = WEB.describe(None)
+    assert WEB._replace(program="sh").is_described(then, None)
+    assert not WEB._replace(owner=Owner("podman", "web", "b")).is_described(then, None)
+    assert not WEB._replace(name="blue").is_described(then, None)
+
+
+def test_how_many_are_set(tmp_path: Path) -> None:
+    assert namespace_journal.count(str(tmp_path)) == 0
+    namespace_journal.save(str(tmp_path), [ENTRY, ENTRY._replace(boot="later")])
+    assert namespace_journal.count(str(tmp_path)) == 2
+    (tmp_path / namespace_journal.NAME).write_text("damaged")
+    assert namespace_journal.count(str(tmp_path)) == 0
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
@@ -89,4 +94,4 @@ def test_what_is_damaged_is_refused(tmp_path_factory: pytest.TempPathFactory, da
     namespace_journal.save(str(directory), entries)
     for one in entries:
         assert one.history is None or isinstance(one.history, History)
-        assert not one.is_of(WEB, "another", None)
+        assert WEB.is_described(one.namespace, None) in (True, False)
