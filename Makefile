@@ -75,7 +75,7 @@ galaxy: .venv/test.stamp  ## the tarball as Galaxy, ansible-galaxy and ansible-b
 	scripts/galaxy
 
 sanity: .venv/test.stamp  ## ansible-test sanity, with nothing ignored
-	scripts/sanity
+	scripts/ansible_test sanity
 
 images: system  ## the container images that Molecule uses
 	scripts/container_images

@@ -34,16 +34,24 @@ SCENARIO, SUITE = "two_hosts", "bookworm"
 PASSED, FAILED, NOT_RUN = "passed", "FAILED", "NOT RUN"
 
 
+# What goes through an ansible-core between those that go through everything. The rest only where it is asked for.
+BETWEEN = ("units", "sanity", "targets")
+
+
 class Core(NamedTuple):
-    """An ansible-core: the Pythons to run it with, the first that is there, and what is installed for it."""
+    """An ansible-core: the Pythons to run it with, the first that is there; what is installed for it; its stages."""
 
     pythons: tuple[str, ...]
     requirements: str
+    stages: tuple[str, ...] = ()  # all
 
 
 CORES = {
     "2.16": Core(("3.11",), "matrix-2.16.txt"),
+    "2.17": Core(("3.10",), "test.txt", BETWEEN),
+    "2.18": Core(("3.11",), "matrix-2.18.txt", BETWEEN),
     "2.19": Core(("3.11",), "test.txt"),
+    "2.20": Core(("3.12",), "matrix-2.20.txt", BETWEEN),
     "2.21": Core(("3.13", "3.12"), "test.txt"),
 }
 
@@ -143,13 +151,20 @@ def summarise(stage: str, cases: Sequence[Case], code: int) -> Row:
 
 def sanity(environment: Environment) -> list[Row]:
     """Counts the tests, and the Pythons with which those that take several were run."""
-    code, output = environment.run("sanity", "scripts/sanity")
+    code, output = environment.run("sanity", "scripts/ansible_test", "sanity")
     names = set(re.findall(r'^Running sanity test "([^"]+)"', output, re.MULTILINE))
     pythons = dict.fromkeys(re.findall(r'^Running sanity test "import" on Python ([\d.]+)', output, re.MULTILINE))
     missing = dict.fromkeys(re.findall(r"Skipping .* on Python ([\d.]+)", output))
     what = f"{len(names)} tests; imports on Python {', '.join(pythons)}"
     what += f"; not on {', '.join(missing)}, which this machine lacks" if missing else ""
     return [Row("sanity", FAILED if code or not names else PASSED, what)]
+
+
+def targets(environment: Environment) -> list[Row]:
+    """What `ansible-test integration` finds: small plays in private namespaces."""
+    code, output = environment.run("targets", "scripts/ansible_test", "integration")
+    names = re.findall(r"^Running (\S+) integration test", output, re.MULTILINE)
+    return [Row("targets", FAILED if code or not names else PASSED, ", ".join(names) or f"exit code {code}")]
 
 
 def molecule(environment: Environment) -> list[Row]:
@@ -168,6 +183,7 @@ STAGES: dict[str, Stage] = {
     "units": units,
     "integration": integration,
     "sanity": sanity,
+    "targets": targets,
     "molecule": molecule,
     "managed": managed,
 }
@@ -177,7 +193,7 @@ STAGES: dict[str, Stage] = {
 
 
 def examine(version: str, stages: Sequence[str]) -> Iterator[tuple[str, Row]]:
-    """The lines for one ansible-core, each with what was really used."""
+    """The lines for one ansible-core, each with what was really used. Without stages: its own."""
     core = CORES[version]
     python = find_python(core.pythons)
     if python is None:
@@ -192,7 +208,7 @@ def examine(version: str, stages: Sequence[str]) -> Iterator[tuple[str, Row]]:
         return
     used = describe(own)
     environment = enter(version, own)
-    for name in stages:
+    for name in stages or core.stages or STAGES:
         say(f"{used}: {name}")
         start = time.monotonic()
         for row in STAGES[name](environment):
@@ -243,7 +259,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := [core for core in options.core if core not in CORES]:
         parser.error(f"unknown: {', '.join(unknown)}")
     start = time.monotonic()
-    lines = [line for core in options.core or CORES for line in examine(core, options.stage or [*STAGES])]
+    lines = [line for core in options.core or CORES for line in examine(core, options.stage or [])]
     print("\n".join(table(lines)))
     outcomes = [row.outcome for _used, row in lines]
     counts = ", ".join(f"{outcomes.count(one)} {one}" for one in (PASSED, FAILED, NOT_RUN) if one in outcomes)

@@ -93,6 +93,7 @@ def test_max_failed(
 ) -> None:
     error = {"count": 3, "curl_code": 7, "curl_name": "N", "errno": 99, "errno_name": "E", "meaning": "means"}
     load = {"url": "http://x/", "attempted": 4, "failures": 3, "errors": [error], "stopped_by": "total"}
+    monkeypatch.setattr(stress_load, "IMPORT_ERROR", None)  # where pycurl is not installed, too
     monkeypatch.setattr(stress_run, "run_load", lambda _options: load)
     result = call(monkeypatch, capsys, {**TARGET, "max_failed": max_failed})
     assert result["changed"] is False
