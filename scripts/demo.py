@@ -131,6 +131,14 @@ def run_playbook() -> Iterator[Event]:
     shutil.rmtree(HOME)
 
 
+def describe(result: Event) -> list[str]:
+    """What the action says in a terminal for people."""
+    sys.path.insert(0, str(ROOT / "build"))
+    from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe as in_words
+
+    return in_words(result)
+
+
 class Story:
     """Tells the run while it goes on, and keeps the results of each play."""
 
@@ -148,22 +156,23 @@ class Story:
 
     def on_ok(self, event: Event) -> None:
         action, result = event["action"], event["result"]
-        if action in ("ansible.builtin.debug", "ansible.builtin.assert"):
-            self.say(result["msg"])
-        elif action == f"{MODULE}diagnosis":
+        if action == f"{MODULE}diagnosis":
             self.say(result["lines"])
             self.plays[-1]["port_usage_info"] = result["usage"]
         elif action == f"{MODULE}remediation":
+            self.say(describe(result))
             self.plays[-1] |= {
                 "port_usage_info": result["usage"],
                 "plan": result["plan"],
                 "sysctl_dropin": result["applied"],
             }
         elif action.startswith(MODULE):
+            self.say(describe(result))
             self.plays[-1][action.removeprefix(MODULE)] = result
 
     def on_failed(self, event: Event) -> None:
-        self.on_ok(event)
+        if "kind" in event["result"]:
+            self.on_ok(event)
         show([f"FAILED: {event['result'].get('msg')}"])
 
     def say(self, lines: Sequence[str]) -> None:

@@ -11,4 +11,5 @@ from ..plugin_utils._model import LoadResult
 class ActionModule(ModuleAction):
     module = "curl_stress"
     kind = LoadResult
+    tells = True
     _supports_check_mode = False  # a load cannot be predicted

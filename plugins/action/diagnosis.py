@@ -11,7 +11,6 @@ from ..plugin_utils import _border, _transport
 from ..plugin_utils._host_action import VARIABLES, Answer, HostAction, Result
 from ..plugin_utils._model import Usage, Users
 from ..plugin_utils._options import Options, Spec
-from ..plugin_utils._say import say
 from ..plugin_utils._text.describe import describe
 
 # Once, before there are workers.
@@ -61,8 +60,7 @@ class ActionModule(HostAction):
             # The report groups hosts by what comes before the empty line.
             why = f"the level is {level}, and fail_at is {fail_at}"
             return {**result, "failed": True, "msg": "\n".join([why, "", *lines])}
-        if not self._task.no_log:
-            say(variables["inventory_hostname"], lines)
+        self.say(lines, variables)
         return result
 
 

@@ -11,3 +11,4 @@ from ..plugin_utils._model import NamespaceApplyResult
 class ActionModule(ModuleAction):
     module = "namespace_sysctls"
     kind = NamespaceApplyResult
+    tells = True

@@ -9,8 +9,6 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..plugin_utils._host_action import VARIABLES, Result
 from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, StepFailedError
-from ..plugin_utils._say import say
-from ..plugin_utils._text.describe import describe
 
 ARGUMENTS: Spec = {
     **OPTIONS,
@@ -43,6 +41,6 @@ class ActionModule(RemediatingAction):
         # A prediction in a run that is not one of check mode has changed nothing.
         is_prediction = result["check_mode"] and not variables.get("ansible_check_mode")
         result["changed"] = result["changed"] and not is_prediction
-        if result["error"] is None and not self._task.no_log:
-            say(variables["inventory_hostname"], describe(result))
+        if result["error"] is None:
+            self.tell(result, variables)
         return result

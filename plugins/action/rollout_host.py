@@ -40,6 +40,8 @@ ARGUMENTS: Spec = {
 KNOWN = Options(ARGUMENTS)
 REMEDIATION: Spec = {name: spec for name, spec in OPTIONS.items() if name != "trial"}
 KNOWN_REMEDIATION = Options(REMEDIATION)
+# The steps after which a host is where the user wants to know of it.
+TOLD = ("observe", "confirm", "revert")
 OF_THE_DROPIN = ("path", "state_dir", "lock_timeout")
 OWN_TEMPLATE = Path(__file__).parents[2] / "roles/timewait_remediate/templates/99-zz-ephemeral-ports.conf.j2"
 
@@ -70,6 +72,9 @@ class ActionModule(RemediatingAction):
             return dict(wrap_var(_verdict(options, variables)))
         turn = Turn(options, variables, outcome.begin(options["step"], bool(self._task.check_mode)))
         self._take(turn)
+        # Where no wave has its verdict, the play fails with the reason of a host that failed.
+        if options["step"] in TOLD and (options["verdict"] or turn.result["state"] != "failed"):
+            self.tell(turn.result, variables)
         return dict(wrap_var({**turn.result, **turn.of_the_task}))
 
     def _take(self, turn: Turn) -> None:

@@ -11,3 +11,4 @@ from ..plugin_utils._model import ApplyResult
 class ActionModule(ModuleAction):
     module = "sysctl_dropin"
     kind = ApplyResult
+    tells = True

@@ -12,7 +12,7 @@ import json
 import re
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,9 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from . import _border, _gateway, _program, _transport
 from ._model import DiffPart, Gateway, Usage
+from ._say import say
 from ._task_result import reason_given, without_noise
+from ._text.describe import describe
 
 T = TypeVar("T")
 Result = dict[str, Any]
@@ -161,6 +163,15 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             return answer
         return replace(answer, result={**answer.result, "gateway": wrap_var(gateway)})
 
+    def say(self, lines: Sequence[str], task_vars: Mapping[str, Any]) -> None:
+        """In the terminal, as text: what a task prints itself is JSON, with each line in quotes."""
+        if not self._task.no_log:
+            say(task_vars["inventory_hostname"], lines)
+
+    def tell(self, result: object, task_vars: Mapping[str, Any]) -> None:
+        """A result of this collection, in words."""
+        self.say(describe(result, check=bool(self._task.check_mode)), task_vars)
+
     def _gateway(self, task_vars: Mapping[str, Any]) -> Gateway | None:
         value = task_vars.get(_gateway.VARIABLE)
         if value is None:
@@ -228,6 +239,7 @@ class ModuleAction(HostAction):
 
     module: str
     kind: type[Any]
+    tells = False  # whether it says in words what has become of the host
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
         super().run(tmp, task_vars)
@@ -237,6 +249,8 @@ class ModuleAction(HostAction):
         result: Result = {"changed": False, **(answer.result or {}), **answer.of_the_task}
         if answer.error is not None:
             result |= {"failed": True, "msg": answer.error, **answer.of_a_crash}
+        if self.tells and answer.result is not None:
+            self.tell(answer.result, task_vars or {})
         return result
 
     def ask_module(self, task_vars: Result) -> Answer[Any]:
