@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # `make` lists the targets. Everything is set up inside the checkout: .venv, build and .ansible. PYTHON=... chooses the
-# interpreter, SCENARIO=... and SUITES=... what Molecule runs.
+# interpreter, SCENARIO=... and SUITES=... what Molecule runs, HOST=... which host `make look` diagnoses.
 
 PYTHON ?= python3
 SCENARIO ?=
+HOST ?=
 
 # Molecule, ansible-lint and ansible-test call their companions by name.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -18,7 +19,7 @@ HOST_CODE := plugins/modules plugins/module_utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
+.PHONY: help demo look test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
 	bench bench-conntrack bench-dead-hosts bench-fleet bench-namespaces bench-simulation bench-watch system clean
 
 help:  ## list the targets
@@ -26,6 +27,9 @@ help:  ## list the targets
 
 demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it rolled back (no root needed)
 	@.venv/bin/python scripts/demo.py
+
+look: .venv/demo.stamp $(COLLECTION)  ## diagnose this machine, or HOST=web1.example.net over SSH; changes nothing, needs no root
+	@scripts/look $(HOST)
 
 # Elsewhere a test that lacks something that has to be fetched first is skipped.
 test: export TEST_EVERYTHING := 1
