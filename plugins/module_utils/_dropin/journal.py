@@ -25,6 +25,7 @@ DROPIN = "/etc/sysctl.d/99-zz-ephemeral-ports.conf"
 STATE_DIR = "/var/lib/netops.ephemeral_ports"
 
 _FORMAT = 3
+_MOST_FORMATS = 100  # a number beyond is none
 _SUFFIX = ".json"
 _FILE_MODE = 0o600
 _MAX_MODE = 0o7777
@@ -35,6 +36,10 @@ _PORT = re.compile(r"[0-9]{1,5}\Z")
 
 class JournalError(Error):
     """The file is not a journal; the text says why, and what to do."""
+
+
+class NewerError(ValueError):
+    """The file is of a format that this version does not know yet."""
 
 
 class Snapshot(NamedTuple):
@@ -117,9 +122,23 @@ def _load(path: str) -> Tuple[Journal, str]:
     try:
         return _journal(json.loads(state.content.decode()))
     except (ValueError, RecursionError) as error:
-        raise JournalError(
-            f"{path} is not a journal of this collection ({error}); move it away to start afresh"
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: Exception) -> JournalError:
+    """What is to be done differs: a journal that is moved away takes the way back along."""
+    if isinstance(error, NewerError):
+        return JournalError(f"{path} is of a newer version of this collection ({error}); use that version on this host")
+    return JournalError(f"{path} is not a journal of this collection ({error}); move it away to start afresh")
+
+
+def check_format(found: object, known: int) -> None:
+    """Raises ValueError for another format, NewerError for one to come."""
+    if repr(found) == repr(known):  # neither 3.0 nor true
+        return
+    if isinstance(found, int) and not isinstance(found, bool) and known < found < _MOST_FORMATS:
+        raise NewerError(f"format {found}, and this one reads {known}")
+    raise ValueError(f"its format is not {known}")
 
 
 def save_journal(path: str, journal: Journal, dropin: str) -> None:
@@ -179,8 +198,7 @@ def _snapshot_as_json(snapshot: Optional[Snapshot]) -> Optional[Dict[str, Any]]:
 
 
 def _journal(data: object) -> Tuple[Journal, str]:
-    if not isinstance(data, dict) or repr(data.get("format")) != repr(_FORMAT):  # neither 3.0 nor true
-        raise ValueError(f"its format is not {_FORMAT}")
+    check_format(data.get("format") if isinstance(data, dict) else None, _FORMAT)
     _format, path, history, pending, trial = read_fields("it", data, "format", "path", "history", "pending", "trial")
     if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
         raise ValueError("its path is not absolute")

@@ -14,7 +14,7 @@ from .._common.errors import Error
 from .._kernel import sysctl
 from . import durable_file
 from .durable_file import FileState
-from .journal import History, JournalError, history_as_json, read_fields, read_history, read_values
+from .journal import History, check_format, history_as_json, read_fields, read_history, read_values, unreadable
 from .trust import check_file
 
 # It does not end as the journals of drop-ins do.
@@ -66,9 +66,7 @@ def load(state_dir: str) -> List[Entry]:
     try:
         return _entries(json.loads(state.content.decode()))
     except (ValueError, RecursionError) as error:
-        raise JournalError(
-            f"{path} is not a journal of this collection ({error}); move it away to start afresh"
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def save(state_dir: str, entries: List[Entry]) -> None:
@@ -87,9 +85,8 @@ def _as_json(entry: Entry) -> Dict[str, Any]:
 
 
 def _entries(data: object) -> List[Entry]:
-    found, entries = read_fields("it", data, "format", "namespaces")
-    if repr(found) != repr(_FORMAT):
-        raise ValueError(f"its format is not {_FORMAT}")
+    check_format(data.get("format") if isinstance(data, dict) else None, _FORMAT)
+    _format, entries = read_fields("it", data, "format", "namespaces")
     if not isinstance(entries, list):
         raise ValueError("its namespaces are not a list")
     return [_entry(entry) for entry in entries]

@@ -88,8 +88,13 @@ def _by_itself(path: Path, usage: Mapping[str, Any]) -> Observation:
 
 
 def _ended(head: Mapping[str, Any]) -> str:
-    if head.get("schema") != SCHEMA:
-        raise NotUnderstoodError(f"its schema is {head.get('schema')!r}, not {SCHEMA}")
+    schema = head.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NotUnderstoodError(
+            f"its schema is {schema}, of a newer version of this collection; this one reads {SCHEMA}"
+        )
+    if schema != SCHEMA:
+        raise NotUnderstoodError(f"its schema is {schema!r}, not {SCHEMA}")
     meta = head.get("meta")
     ended = datetime.fromisoformat(str(meta.get("ended") if isinstance(meta, Mapping) else None))
     return ended.astimezone(timezone.utc).isoformat(timespec="seconds")

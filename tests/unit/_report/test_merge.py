@@ -90,7 +90,7 @@ def test_gaps_are_named(tmp_path: Path) -> None:
     assert [(one["hosts"], one["error"]) for one in told["files"]] == [
         (1, "it is no report: it ends too early"),
         (0, "it is no report: expected a dictionary"),
-        (0, "it is no report: its schema is 2, not 1"),
+        (0, "it is no report: its schema is 2, of a newer version of this collection; this one reads 1"),
         (0, "No such file or directory"),
     ]
     assert told["missing"] == ["web2", "web3"]
