@@ -32,6 +32,12 @@ def test_every_line_of_what_cannot_be_done_names_a_test() -> None:
     assert silent == ["| can see the drop-in and the sysctls: they are no secret | |"]
 
 
+@pytest.mark.parametrize("who", ["A managed host", "local user", "container", "inventory", "monitoring"])
+def test_it_says_of_each_who_could_be_hostile_what_he_can_do(who: str) -> None:
+    (section,) = re.findall(rf"^### [^\n]*{who}[^\n]*\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert "`tests/" in section
+
+
 def test_it_names_every_test_with_hostile_hosts() -> None:
     assert {test for path, test in NAMED if path == HOSTILE} == {*names_of_tests(HOSTILE)}
 

@@ -53,11 +53,14 @@ class Kernel:
     def __enter__(self) -> Kernel:
         return self
 
-    def __exit__(self, *_error: object) -> None: ...
+    def __exit__(self, *_error: object) -> None:
+        pass
 
-    def setblocking(self, _blocking: bool) -> None: ...
+    def setblocking(self, _blocking: bool) -> None:
+        pass
 
-    def bind(self, _address: object) -> None: ...
+    def bind(self, _address: object) -> None:
+        pass
 
     def setsockopt(self, _level: int, option: int, _value: int) -> None:
         if option in self.refused:
