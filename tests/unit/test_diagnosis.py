@@ -17,7 +17,7 @@ from ansible.template import Templar
 
 from ansible_collections.netops.ephemeral_ports.plugins.action import diagnosis as action
 from ansible_collections.netops.ephemeral_ports.plugins.modules import diagnosis
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _model
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _host_action, _model
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_action import Answer
 
@@ -47,7 +47,7 @@ class Diagnosis(action.ActionModule):
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(action.HostAction, "run", lambda *_arguments: {}, raising=False)
-    monkeypatch.setattr(action, "say", lambda host, told: lines.extend([host, *told]))
+    monkeypatch.setattr(_host_action, "say", lambda host, told: lines.extend([host, *told]))
     return lines
 
 

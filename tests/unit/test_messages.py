@@ -27,7 +27,7 @@ INNER = {
     "NotSelfContainedError",
 }
 INNER_PLACES = {
-    "module_utils/_dropin/journal.py": {"ValueError"},  # "... is not a journal of this collection (REASON); ..."
+    "module_utils/_dropin/journal.py": {"ValueError", "NewerError"},  # "... is not a journal of this collection (REASON); ..."
     "module_utils/_dropin/namespace_journal.py": {"ValueError"},
     "module_utils/_usage/options.py": {"ValueError"},
     "plugin_utils/_report/earlier.py": {"ValueError", "UnreadableError"},  # the report names such files, and goes on

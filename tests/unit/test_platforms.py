@@ -20,7 +20,7 @@ ROWS = [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"
 HERE, CI, RECORDED = {}, {}, {}
 for row in ROWS:
     if len(row) == 5 and row[0] != "what":
-        HERE[row[0]], CI[row[0]], RECORDED[row[0]], _ = row[1:]
+        HERE[row[0]], CI[row[0]], RECORDED[row[0]] = row[1:4]
 
 
 def versions(text: str) -> set[str]:

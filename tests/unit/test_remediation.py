@@ -98,7 +98,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(_remediate.HostAction, "run", lambda *_arguments: {}, raising=False)
     monkeypatch.setattr(remediation_action, "describe", lambda result: [result["plan"]])
-    monkeypatch.setattr(remediation_action, "say", lambda host, told: lines.extend([host, *told]))
+    monkeypatch.setattr(_host_action, "say", lambda host, told: lines.extend([host, *told]))
     return lines
 
 
