@@ -13,10 +13,9 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
 
-from ansible_collections.netops.ephemeral_ports.plugins.action import remediation as remediation_action
 from ansible_collections.netops.ephemeral_ports.plugins.action.remediation import ARGUMENTS, ActionModule
 from ansible_collections.netops.ephemeral_ports.plugins.modules import remediation, sysctl_dropin
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _remediate
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _host_action, _remediate
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._remediate import DROPIN_OPTIONS, StepFailedError
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._task_result import reason_given
 
@@ -97,7 +96,7 @@ class Remediation(ActionModule):
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(_remediate.HostAction, "run", lambda *_arguments: {}, raising=False)
-    monkeypatch.setattr(remediation_action, "describe", lambda result: [result["plan"]])
+    monkeypatch.setattr(_host_action, "describe", lambda result, check: [result["plan"]])
     monkeypatch.setattr(_host_action, "say", lambda host, told: lines.extend([host, *told]))
     return lines
 
