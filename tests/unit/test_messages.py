@@ -27,7 +27,7 @@ INNER = {
     "NotSelfContainedError",
 }
 INNER_PLACES = {
-    "module_utils/_dropin/journal.py": {"ValueError", "NewerError"},  # "... is not a journal of this collection (REASON); ..."
+    "module_utils/_dropin/journal.py": {"ValueError", "NewerError"},  # the REASON in what `unreadable` says
     "module_utils/_dropin/namespace_journal.py": {"ValueError"},
     "module_utils/_usage/options.py": {"ValueError"},
     "plugin_utils/_report/earlier.py": {"ValueError", "UnreadableError"},  # the report names such files, and goes on
@@ -42,6 +42,7 @@ INNER_PLACES = {
 # Functions that give a message to those who raise it, and variables that hold one.
 GIVEN_BY = {
     "action/diagnosis.py": {"why"},
+    "module_utils/_dropin/journal.py": {"unreadable"},
     "module_utils/_stress/http_server.py": {"_why_not"},
     "module_utils/_stress/report.py": {"why_no_proof", "_summarise_failures"},
     "module_utils/_stress/run.py": {"_NO_PYCURL"},

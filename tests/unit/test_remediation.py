@@ -96,7 +96,7 @@ class Remediation(ActionModule):
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(_remediate.HostAction, "run", lambda *_arguments: {}, raising=False)
-    monkeypatch.setattr(_host_action, "describe", lambda result, check: [result["plan"]])
+    monkeypatch.setattr(_host_action, "describe", lambda result, **_check: [result["plan"]])
     monkeypatch.setattr(_host_action, "say", lambda host, told: lines.extend([host, *told]))
     return lines
 
