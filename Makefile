@@ -42,7 +42,7 @@ check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yaml
 	ruff check .
 	mypy
 	yamllint --strict .
-	pytest --quiet tests/unit
+	pytest --quiet --numprocesses=auto tests/unit
 
 lint: .venv/test.stamp $(COLLECTION)  ## ruff, vermin, yamllint, ansible-lint, shellcheck, actionlint
 	ruff check .

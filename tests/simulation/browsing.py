@@ -33,8 +33,10 @@ def chromium() -> Iterator[Browser]:
         (pytest.fail if os.environ.get("TEST_EVERYTHING") else pytest.skip)("no Chromium to look at pages with")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 def axe_findings(page: Page, contrast: bool) -> list[str]:
