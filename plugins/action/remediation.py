@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ..plugin_utils._host_action import VARIABLES, Result
@@ -17,6 +19,8 @@ ARGUMENTS: Spec = {
     VARIABLES: {"type": "dict", "default": {}},
 }
 KNOWN = Options(ARGUMENTS)
+# Characters of what a host said, in a result of which ansible-core prints all. That of an honest host has half of them.
+MOST_PRINTED = 11_000
 
 
 class ActionModule(RemediatingAction):
@@ -37,10 +41,23 @@ class ActionModule(RemediatingAction):
                 return {**of_the_task, **failure.of_a_crash, "failed": True, "msg": reason}
             result |= {**failure.of_a_crash, "error": reason}
             if options["on_error"] == "fail_with_result":
-                result |= {"failed": True, "msg": reason}
+                result |= {**_within_bounds(result), "failed": True, "msg": reason}
         # A prediction in a run that is not one of check mode has changed nothing.
         is_prediction = result["check_mode"] and not variables.get("ansible_check_mode")
         result["changed"] = result["changed"] and not is_prediction
         if result["error"] is None:
             self.tell(result, variables)
         return result
+
+
+def _within_bounds(result: Result) -> Result:
+    """What of a failed result is left out, the longest of which a host chooses."""
+    left = MOST_PRINTED
+    out: Result = {}
+    for name in ("plan", "applied", "usage", "namespaces", "namespaces_applied"):
+        length = len(json.dumps(result[name]))
+        if length > left:
+            out[name] = [] if name == "namespaces" else None
+        else:
+            left -= length
+    return out

@@ -117,3 +117,16 @@ def test_one_task_says_what_it_did(said: list[str], check: bool) -> None:
     result = Remediation(False).run(None, {"inventory_hostname": "web", "ansible_check_mode": check})
     assert said == ["web", "a plan"]
     assert result["changed"] is check  # a prediction in a run that is none changes nothing
+
+
+def test_a_failed_result_is_not_as_long_as_a_host_wants(said: list[str]) -> None:
+    long = Remediation(True, on_error="fail_with_result")
+    long.remediate = lambda result, *_rest: long_usage(result)  # type: ignore[method-assign]
+    result = long.run(None, {"inventory_hostname": "web"})
+    assert (result["failed"], result["usage"], result["plan"]) == (True, None, "a plan")
+    assert said == []
+
+
+def long_usage(result: dict[str, object]) -> None:
+    result |= {"usage": "9" * 20_000, "plan": "a plan"}
+    raise StepFailedError("it is full")
