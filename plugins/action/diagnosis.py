@@ -8,7 +8,7 @@ from ansible.errors import AnsibleActionFail
 
 from ..module_utils._common.errors import OptionError
 from ..plugin_utils import _border, _transport
-from ..plugin_utils._host_action import VARIABLES, Answer, HostAction, Result
+from ..plugin_utils._host_action import VARIABLES, Answer, HostAction, Result, failed
 from ..plugin_utils._model import Usage, Users
 from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._text.describe import describe
@@ -54,14 +54,15 @@ class ActionModule(HostAction):
         # A program that finds no port, in whichever network namespace was asked for, is as bad as it gets.
         level = "exhausted" if users.result and users.result["no_port"] else usage.result["level"]
         result: Result = {"kind": "diagnosis", "changed": False, "level": level, "lines": lines}
-        result |= {"usage": usage.result, "users": users.result, **users.of_the_task, **usage.of_the_task}
+        result |= {"usage": usage.result, "users": users.result}
+        of_the_task = {**users.of_the_task, **usage.of_the_task}
         fail_at = options["fail_at"]
         if fail_at in _LEVELS and level in _LEVELS[_LEVELS.index(fail_at) :]:
             # The report groups hosts by what comes before the empty line.
             why = f"the level is {level}, and fail_at is {fail_at}"
-            return {**result, "failed": True, "msg": "\n".join([why, "", *lines])}
+            return failed("\n".join([why, "", *lines]), result, of_the_task)
         self.say(lines, variables)
-        return result
+        return {**result, **of_the_task}
 
 
 def _named(observing: Result, usage: Usage) -> list[int]:

@@ -28,7 +28,8 @@ options:
     default: 0
   fail_at:
     description:
-      - Fail at this RV(level) or above, with the whole result.
+      - Fail at this RV(level) or above, with what was found in words. The whole result is then in C(invocation), which
+        Ansible prints from C(-vvv) on, and which the report takes in.
     type: str
     choices: [never, warning, critical, exhausted]
     default: never

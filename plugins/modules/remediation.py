@@ -57,11 +57,11 @@ options:
   on_error:
     description:
       - What to do when observing, the template or the apply fails.
-      - V(fail) fails the task with the error alone. V(fail_with_result) adds what was observed and decided until then,
-        for the report, as far as it is not far too long. V(return) returns it with the error as RV(error), so that a
-        later task can fail with it.
+      - V(fail) fails the task. What was observed and decided until then is in C(invocation) of the result, which
+        Ansible prints from C(-vvv) on, and which the report takes in. V(return) returns it with the error as
+        RV(error), so that a later task can fail with it.
     type: str
-    choices: [fail, fail_with_result, return]
+    choices: [fail, return]
     default: fail
   path:
     description:

@@ -234,6 +234,15 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         return {"ansible_facts": {name: checked}} if name and checked else {}
 
 
+def failed(reason: str, result: Result, of_the_task: Result) -> Result:
+    """A result of which the terminal gets the reason, and the report all.
+
+    ansible-core prints a failed result, but its invocation only from -vvv on.
+    """
+    told = {name: one for name, one in result.items() if name not in of_the_task}
+    return {"changed": result["changed"], **of_the_task, "failed": True, "msg": reason, "invocation": told}
+
+
 class ModuleAction(HostAction):
     """A module by itself: its result, checked."""
 

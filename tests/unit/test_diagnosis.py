@@ -150,8 +150,10 @@ def test_it_fails_at_a_level(said: list[str], level: str, fail_at: str) -> None:
     if expected:
         reason, _empty, *lines = result["msg"].split("\n")
         assert reason == f"the level is {level}, and fail_at is {fail_at}"
-        assert lines == result["lines"]
-        assert result["usage"]["level"] == level
+        kept = result["invocation"]
+        assert lines == kept["lines"]
+        assert kept["usage"]["level"] == level
+        assert sorted(result) == ["changed", "failed", "invocation", "msg", "warnings"]
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,8 @@ class Fleet:
 
     def _take(self, name: str, result: object, check: bool) -> None:
         """One without a kind is no result of ours: it was censored, or the task failed before there was one."""
+        if isinstance(result, Mapping) and "kind" not in result:
+            result = result.get("invocation")  # as failed() of _host_action has it
         kind = result.get("kind") if isinstance(result, Mapping) else None
         if kind is None:
             return

@@ -56,6 +56,13 @@ def test_results_of_no_kind_are_passed_over(result: Result) -> None:
     assert not fleet_of(("web1", LOOK, result)).hosts
 
 
+def test_a_failed_task_says_in_its_invocation_what_it_found() -> None:
+    host = only_host(fleet_of(("web1", LOOK, {"msg": "No.", "invocation": {**EXHAUSTED}})))
+    assert host["level"] == "exhausted"
+    assert not fleet_of(("web1", LOOK, {"msg": "No.", "invocation": {"module_args": {}}})).hosts
+    assert not fleet_of(("web1", LOOK, {"msg": "No."})).hosts
+
+
 def test_a_loop_returns_several() -> None:
     host = only_host(fleet_of(("web1", STRESS, {"results": [LOAD, {**LOAD, "url": "http://192.0.2.1/"}]})))
     assert [one["url"] for one in host["stress"]] == [LOAD["url"], "http://192.0.2.1/"]
