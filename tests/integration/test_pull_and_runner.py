@@ -22,7 +22,8 @@ from .private_host import FIXED, PLAIN, RESERVED, REUSE, ROOT, Host, private_hos
 PAGE = "at-scale.md"
 FILES = files_in_docs(PAGE)
 UNITS = {Path(name).name: text for name, text in FILES.items() if name.startswith("/etc/systemd/system/")}
-FIRST_SLICE, SECOND_SLICE, PROGRAM, BY_NAME, REMEMBER, RECALL = map(shlex.split, commands_in_docs(PAGE))
+COMMANDS = map(shlex.split, commands_in_docs(PAGE))
+BOUNDED, FIRST_SLICE, SECOND_SLICE, PROGRAM, BY_NAME, REMEMBER, RECALL = COMMANDS
 AGENTS = "20000,21000-21010"  # what the guide reserves for its proxies
 BIN = Path(sys.executable).parent
 
@@ -50,6 +51,7 @@ def reach(user: Controller, hosts: dict[str, Host]) -> None:
 def test_slices_are_parts_of_the_whole(fleet: Fleet) -> None:
     user, hosts = fleet
     reach(user, hosts)
+    assert "failed=0" in user.run(*BOUNDED).stdout
     user.run(*FIRST_SLICE)
     assert {name for name, host in hosts.items() if host.sysctls() != PLAIN} == {"proxy1", "proxy2"}
     assert "proxy1" not in user.run(*SECOND_SLICE).stdout
