@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,6 +50,13 @@ def receive(client: socket.socket, size: int) -> bytes:
 
 def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.fixture
+def new_children() -> Callable[[], list[int]]:
+    """Children of this process since the test began; it has others that serve all tests."""
+    before = children(os.getpid())
+    return lambda: [pid for pid in children(os.getpid()) if pid not in before]
 
 
 def gone(pid: int) -> bool:
@@ -113,10 +121,10 @@ def test_reset_by_a_client_is_survived() -> None:
         ("192.0.2.1", 0, "serve: 192.0.2.1 is not a local address"),
     ],
 )
-def test_refused(address: str, port: int, message: str) -> None:
+def test_refused(address: str, port: int, message: str, new_children: Callable[[], list[int]]) -> None:
     with pytest.raises(OptionError, match=f"^{message}"), keep_alive_server(address, port):
         pass
-    assert not children(os.getpid())
+    assert not new_children()
 
 
 def test_port_taken() -> None:
@@ -128,21 +136,21 @@ def test_port_taken() -> None:
         pass
 
 
-def test_child_is_gone_after_the_block() -> None:
+def test_child_is_gone_after_the_block(new_children: Callable[[], list[int]]) -> None:
     with keep_alive_server("127.0.0.1", 0):
-        (child,) = children(os.getpid())
+        (child,) = new_children()
     assert not Path(f"/proc/{child}").exists()
 
 
-def test_child_is_gone_after_an_exception() -> None:
+def test_child_is_gone_after_an_exception(new_children: Callable[[], list[int]]) -> None:
     with pytest.raises(ZeroDivisionError), keep_alive_server("127.0.0.1", 0):
         raise ZeroDivisionError
-    assert not children(os.getpid())
+    assert not new_children()
 
 
-def test_child_that_died_early_is_reaped() -> None:
+def test_child_that_died_early_is_reaped(new_children: Callable[[], list[int]]) -> None:
     with keep_alive_server("127.0.0.1", 0):
-        (child,) = children(os.getpid())
+        (child,) = new_children()
         os.kill(child, signal.SIGKILL)
     assert not Path(f"/proc/{child}").exists()
 

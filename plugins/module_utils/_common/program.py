@@ -41,7 +41,7 @@ class _Function:
 
     def __call__(self, *arguments: object, **named: object) -> object:
         module, name = self.place
-        if type(module) is _Lazy:
+        if isinstance(module, _Lazy):
             _compile(module)
         return getattr(module, name)(*arguments, **named)
 
