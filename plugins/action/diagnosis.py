@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-from ansible.errors import AnsibleActionFail
-
-from ..module_utils._common.errors import OptionError
 from ..plugin_utils import _border, _transport
 from ..plugin_utils._host_action import VARIABLES, Answer, HostAction, Result, failed
 from ..plugin_utils._model import Usage, Users
@@ -36,10 +33,7 @@ class ActionModule(HostAction):
         del tmp  # ansible-core does not use it any more
         variables = task_vars or {}
         self.prepare(variables)
-        try:
-            options = OPTIONS.read(self.given(variables))
-        except OptionError as error:
-            raise AnsibleActionFail(str(error)) from error
+        options = self.read(OPTIONS, self.given(variables))
         observing = {name: one for name, one in options["observe"].items() if one is not None}
         usage = self.observe(observing, variables)
         if usage.result is None or usage.error is not None:

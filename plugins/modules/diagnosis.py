@@ -38,17 +38,11 @@ options:
       - Options of M(netops.ephemeral_ports.port_usage_info). One that is null is left out.
     type: dict
     default: {}
-  variables:
-    description:
-      - Names of variables in which values of the other options are, as a dictionary like that of the options. What is
-        null, or no variable, is left out.
-      - For a fleet this is cheaper than a template for each option, which Ansible compiles anew for each host.
-    type: dict
-    default: {}
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.reads
   - netops.ephemeral_ports.attributes.action
+  - netops.ephemeral_ports.options.variables
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.port_users_info

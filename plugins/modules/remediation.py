@@ -84,17 +84,11 @@ options:
     description:
       - Whether a change is on trial until it is confirmed, as of M(netops.ephemeral_ports.sysctl_dropin).
     type: bool
-  variables:
-    description:
-      - Names of variables in which values of the other options are, as a dictionary like that of the options. What is
-        null, or no variable, is left out.
-      - For a fleet this is cheaper than a template for each option, which Ansible compiles anew for each host.
-    type: dict
-    default: {}
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.sets
   - netops.ephemeral_ports.attributes.action
+  - netops.ephemeral_ports.options.variables
   - netops.ephemeral_ports.attributes.action_group
 seealso:
   - module: netops.ephemeral_ports.port_usage_info

@@ -24,8 +24,10 @@ from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
+from ..module_utils._common.errors import OptionError
 from . import _border, _gateway, _program, _transport
 from ._model import DiffPart, Gateway, Usage
+from ._options import Options
 from ._say import say
 from ._task_result import reason_given, without_noise
 from ._text.describe import describe
@@ -95,6 +97,13 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         if not isinstance(names, Mapping):
             raise AnsibleActionFail(f"{VARIABLES} must be a dictionary of names of variables")
         return {**self._task.args, **self._values(names, task_vars)}
+
+    def read(self, known: Options, given: Mapping[str, Any]) -> Result:
+        """Raises AnsibleActionFail for an option that cannot be used."""
+        try:
+            return known.read(given)
+        except OptionError as error:
+            raise AnsibleActionFail(str(error)) from error
 
     def _values(self, names: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
         found: Result = {}

@@ -12,7 +12,6 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ..module_utils._common.errors import OptionError
 from ..module_utils._dropin.journal import DROPIN
 from ..module_utils._sockets.known import OWN
 from . import _border, _template, _transport
@@ -61,11 +60,9 @@ class RemediatingAction(HostAction):
 
     def read_options(self, known: Options, given: Mapping[str, Any]) -> Result:
         """Raises AnsibleActionFail for an option that cannot be used, before any host is observed."""
+        options = self.read(known, given)
         try:
-            options = known.read(given)
             read_policy(options.get("policy") or {})
-        except OptionError as error:
-            raise AnsibleActionFail(str(error)) from error
         except ValueError as error:
             raise AnsibleActionFail(f"policy: {error}") from error
         return options

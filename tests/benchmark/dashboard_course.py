@@ -126,24 +126,13 @@ def process(command: list[str]) -> Iterator[None]:
             one.terminate()
 
 
-@contextlib.contextmanager
-def watched(host: Any, name: str, command: Path, directory: Path) -> Iterator[None]:
+def watched(host: Any, name: str, command: Path, directory: Path) -> contextlib.AbstractContextManager[None]:
     """The host writes its metrics each second."""
-    end = threading.Event()
+    from integration.monitoring_stack import repeated
+
     start = "import sys; sys.path[:0] = [sys.argv.pop(1)]; import run_ephemeral_ports"
     arguments = ["--metrics", f"{directory}/ephemeral_ports.prom", "--label", f"inventory_hostname={name}"]
-
-    def watch() -> None:
-        while not end.wait(1):
-            host.run(sys.executable, "-I", "-S", "-c", start, str(command), *arguments)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        end.set()
-        thread.join()
+    return repeated(lambda: host.run(sys.executable, "-I", "-S", "-c", start, str(command), *arguments), seconds=1)
 
 
 def load(port: float, rate: float, more: float, after: float) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -46,6 +47,24 @@ def rulebook_environment() -> Path:
             give_up(f"ansible-rulebook cannot be installed: {done.stderr[-500:]}")
         (place / "made-of").write_text(wanted)
     return place / "bin"
+
+
+@contextlib.contextmanager
+def repeated(run: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Again and again, as by a timer."""
+    end = threading.Event()
+
+    def repeat() -> None:
+        while not end.wait(seconds):
+            run()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
 
 
 def wait_for(what: str, function: Callable[[], Any], tell: Callable[[], str] = str) -> Any:

@@ -66,9 +66,10 @@ def inode_of(process: subprocess.Popen[str]) -> int:
 
 
 @contextlib.contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen[str]]:
+def running(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A program that says when it is ready, and ends with its standard input."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    env = {**os.environ, **environment}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -21,6 +21,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.nam
 from ansible_collections.netops.ephemeral_ports.plugins.modules import namespace_sysctls, port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.elsewhere import plan_elsewhere, wishes
 
+from .neighbours import running
 from .options import defaults_of
 from .private_host import (
     FIXED,
@@ -175,22 +176,9 @@ def test_a_rollout_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 FIRST = 'print("ready", flush=True); import sys; sys.stdin.read()'
 OPTIONS = ["--rm", "--interactive", "--network=none", "--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"]
+# The machine's own files under an overlay, so that no image is needed.
 IMAGE = ["--rootfs", "/:O", sys.executable, "-c", FIRST]
 has_podman = pytest.mark.skipif(not shutil.which("podman") or os.geteuid() != 0, reason="wants podman as root")
-
-
-@contextlib.contextmanager
-def container(*command: str, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """With the machine's own files under an overlay, so that no image is needed."""
-    env = {**os.environ, **(environment or {})}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.stdin.close()
 
 
 def in_container(name: str) -> dict[str, str]:
@@ -213,7 +201,7 @@ def call(directory: Path, **options: Any) -> Any:
 @has_podman
 def test_a_container_is_set_from_the_host_and_told_how_it_would_last(tmp_path: Path) -> None:
     name, state = f"ports-set-{os.getpid()}", tmp_path / "state"
-    with container("podman", "run", *OPTIONS, f"--name={name}", *IMAGE):
+    with running("podman", "run", *OPTIONS, f"--name={name}", *IMAGE):
         writing = ["podman", "exec", name, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse"]
         assert subprocess.run(writing, capture_output=True, check=False).returncode  # it is read-only for the container
         (plan,) = plan_elsewhere(observe(f"podman {name}", state), {})
@@ -225,7 +213,7 @@ def test_a_container_is_set_from_the_host_and_told_how_it_would_last(tmp_path: P
         assert call(state, state="absent")["changed"]
         assert in_container(name) == NEW
         call(state, namespaces=wishes([plan]))
-    with container("podman", "run", *OPTIONS, f"--name={name}", *IMAGE):  # the next one of that name begins anew
+    with running("podman", "run", *OPTIONS, f"--name={name}", *IMAGE):  # the next one of that name begins anew
         assert in_container(name) == NEW
         (gone,) = call(state, state="absent")["namespaces"]
         assert gone["status"] == "gone"
@@ -233,9 +221,9 @@ def test_a_container_is_set_from_the_host_and_told_how_it_would_last(tmp_path: P
 
     words = shlex.split(plan["lasting_way"].split("\n")[1])
     assert words[:2] == ["podman", "run"]
-    with container(*words[:2], *OPTIONS, *words[2:-1], *IMAGE):
+    with running(*words[:2], *OPTIONS, *words[2:-1], *IMAGE):
         assert in_container(name) == FIXED
     conf = tmp_path / "containers.conf"
     conf.write_text("\n".join(line[2:] for line in plan["lasting_way"].split("\n")[3:5]))
-    with container("podman", "run", *OPTIONS, f"--name={name}", *IMAGE, environment={"CONTAINERS_CONF": str(conf)}):
+    with running("podman", "run", *OPTIONS, f"--name={name}", *IMAGE, CONTAINERS_CONF=str(conf)):
         assert in_container(name) == FIXED

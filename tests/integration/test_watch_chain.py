@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,31 +18,24 @@ from make_dashboard import FILE, queries
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 
-from .monitoring_stack import TOKEN, Stack, programs, rulebook_environment, wait_for
+from .monitoring_stack import TOKEN, Stack, programs, repeated, rulebook_environment, wait_for
 from .private_host import FIXED, PLAIN, REUSE, STATE, Host, all_ports_taken, private_hosts, use_own_ansible
 
 QUICK = {"timewait_rollout_soak": 1, "timewait_rollout_baseline": 0, "ephemeral_ports_become": False}
 
 
-@contextlib.contextmanager
-def watched(hosts: dict[str, Host], command: Path, directories: dict[str, Path]) -> Iterator[None]:
+def watched(
+    hosts: dict[str, Host], command: Path, directories: dict[str, Path]
+) -> contextlib.AbstractContextManager[None]:
     """Each host writes its metrics, again and again, as by its timer."""
-    end = threading.Event()
 
     def watch() -> None:
-        while not end.wait(2):
-            for name, host in hosts.items():
-                file = directories[name] / "ephemeral_ports.prom"
-                label = f"inventory_hostname={name}"
-                host.run(sys.executable, str(command), "--metrics", str(file), "--label", label, check=False)
+        for name, host in hosts.items():
+            file = directories[name] / "ephemeral_ports.prom"
+            label = f"inventory_hostname={name}"
+            host.run(sys.executable, str(command), "--metrics", str(file), "--label", label, check=False)
 
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        end.set()
-        thread.join()
+    return repeated(watch, seconds=2)
 
 
 def inventory(home: Path, hosts: dict[str, Host]) -> Path:

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
@@ -20,6 +19,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.modules import diagnosis
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _host_action, _model
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_action import Answer
+
+from .documented import options_of
 
 RECORDED = json.loads((Path(__file__).parents[1] / "simulation" / "recorded_results.json").read_text())
 USAGE = next(iter(RECORDED["usage"].values()))
@@ -175,7 +176,7 @@ def test_a_host_that_does_not_answer_fails_with_its_reason(said: list[str]) -> N
 
 
 def test_options_are_documented() -> None:
-    documented = yaml.safe_load(diagnosis.DOCUMENTATION)["options"]
+    documented = options_of(diagnosis)
     assert documented.keys() == action.ARGUMENTS.keys()
     for name, spec in action.ARGUMENTS.items():
         assert {key: documented[name].get(key) for key in spec} == spec

@@ -36,7 +36,7 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 def names_of_the_collection() -> set[str]:
     """What can stand after `netops.ephemeral_ports.` in a task, a play or on the command line."""
-    plugins = {path.stem for path in ROOT.glob("plugins/*/[a-z]*.py")} - {"attributes"}
+    plugins = {path.stem for path in ROOT.glob("plugins/*/[a-z]*.py") if path.parent.name != "doc_fragments"}
     plugins |= {path.stem for path in ROOT.glob("extensions/eda/rulebooks/*.yml")}
     return plugins | {path.stem for path in ROOT.glob("playbooks/*.yml")} | set(ROLES)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
@@ -18,6 +17,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.modules import remediati
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _host_action, _remediate
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._remediate import DROPIN_OPTIONS, StepFailedError
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._task_result import reason_given
+
+from .documented import options_of
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def action(monkeypatch: pytest.MonkeyPatch) -> ActionModule:
 
 
 def test_every_option_is_documented() -> None:
-    documented = yaml.safe_load(remediation.DOCUMENTATION)["options"]
+    documented = options_of(remediation)
     assert documented.keys() == ARGUMENTS.keys()
     for name, spec in ARGUMENTS.items():
         told = documented[name]

@@ -33,6 +33,8 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.polic
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._remediate import StepFailedError
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._rollout.outcome import LOST, begin
 
+from .documented import options_of
+
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 ROLLOUT, REMEDIATE = ROLES / "timewait_rollout", ROLES / "timewait_remediate"
 
@@ -42,7 +44,7 @@ def load(path: Path) -> Any:
 
 
 def test_every_option_is_documented() -> None:
-    documented = yaml.safe_load(rollout_host.DOCUMENTATION)["options"]
+    documented = options_of(rollout_host)
     assert documented.keys() == ARGUMENTS.keys()
     for name, spec in ARGUMENTS.items():
         assert {key: documented[name].get(key) for key in spec} == spec, name
