@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -35,9 +34,10 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", f"--output-path={place}", str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (tarball,) = place.glob("netops-ephemeral_ports-*.tar.gz")
-    with tarfile.open(tarball) as archive:
-        archive.extractall(place / "unpacked", filter="data")
-    return place / "unpacked"
+    unpacked = place / "unpacked"
+    unpacked.mkdir()
+    subprocess.run(["tar", "--extract", f"--file={tarball}", f"--directory={unpacked}"], check=True)
+    return unpacked
 
 
 @pytest.fixture(scope="module")

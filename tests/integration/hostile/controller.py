@@ -80,7 +80,8 @@ def our_variables() -> list[str]:
     for specification in ROOT.glob("roles/*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(specification.read_text())["argument_specs"].values():
             names |= entry.get("options", {}).keys()
-    sources = [*ROOT.glob("roles/**/*.yml"), *ROOT.glob("playbooks/**/*.*"), *ROOT.glob("plugins/**/*.py")]
+    places = ("roles/**/*.yml", "playbooks/**/*.yml", "playbooks/**/*.py", "plugins/**/*.py")
+    sources = (source for place in places for source in ROOT.glob(place))
     for source in sources:
         names |= set(re.findall(r"\b_*(?:timewait|ephemeral_ports)_[a-z0-9_]+\b", source.read_text()))
     return sorted(names)
