@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._common.errors import NamespaceError
 from .counters import PROC
-from .processes import started
+from .processes import list_pids, started
 
 _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
@@ -78,15 +78,15 @@ def count_others(proc: str = PROC, most: int = MOST_COUNTED) -> Others:
         own, inodes = own_inode(proc), {inode for inode, _path in _mounted(proc)}
     except OSError:  # a sandbox that hides its own
         return Others(0, 1, 0)
-    pids = sorted(int(name) for name in os.listdir(proc) if name.isdigit())
-    read, untold = pids[-most:], 0
+    every = sorted(list_pids(proc))
+    read, untold = every[-most:], 0
     for pid in read:
         inode = _inode(pid, proc)
         if inode is None:
             untold += 1
         elif inode:
             inodes.add(inode)
-    return Others(len(inodes - {own}), untold, len(pids) - len(read))
+    return Others(len(inodes - {own}), untold, len(every) - len(read))
 
 
 @contextlib.contextmanager
@@ -175,7 +175,7 @@ def _by_process(proc: str) -> Tuple[Dict[int, List[int]], List[List[int]]]:
     """
     members: Dict[int, List[int]] = {}
     refused: List[int] = []
-    for pid in (int(name) for name in os.listdir(proc) if name.isdigit()):
+    for pid in list_pids(proc):
         inode = _inode(pid, proc)
         if inode is None:
             refused.append(pid)

@@ -6,10 +6,10 @@ iptables-nft writes such rules too. It takes CAP_NET_ADMIN.
 """
 
 import errno
-import os
 import struct
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from .._kernel.modules import is_loaded
 from .._kernel.netlink import HEADER, NETFILTER, Netlink, NetlinkError, attributes
 
 GETRULE, GETSETELEM = 10 << 8 | 7, 10 << 8 | 13  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETRULE, NFT_MSG_GETSETELEM
@@ -58,15 +58,6 @@ def _dump(kind: int, family: int, wanted: bytes) -> Tuple[List[Tuple[int, bytes]
         except NetlinkError as error:
             raise OSError(error.number, str(error)) from error
         return found, not kernel.interrupted
-
-
-def is_loaded(module: str, proc: str = "/proc") -> bool:
-    """To ask would load the module. Without /proc/modules there are none to load."""
-    try:
-        with open(os.path.join(proc, "modules"), encoding="ascii") as modules:
-            return os.path.exists(f"/sys/module/{module}") or any(line.startswith(f"{module} ") for line in modules)
-    except FileNotFoundError:
-        return True
 
 
 def expressions(rule: bytes) -> Iterator[Tuple[bytes, Attributes]]:

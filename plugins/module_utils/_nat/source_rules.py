@@ -15,7 +15,7 @@ from . import nft, xtables
 from .choice import PLAIN, PLAIN_SIZE, Ports
 from .entries import Key
 from .nft import number, text, value
-from .xtables import EVERY_PORT, Translation
+from .xtables import EVERY_PORT, NatRange
 
 _INET = 1  # NFPROTO_INET, a table of both families
 _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
@@ -105,7 +105,7 @@ def read(proc: str = "/proc") -> SourceRules:
 
 
 def _of_legacy(rule: xtables.LegacyRule) -> SourceRule:
-    said = rule.translation
+    said = rule.range
     masquerades = rule.target == b"MASQUERADE"
     return SourceRule(
         rule.family,
@@ -182,16 +182,16 @@ class _Reader:
         self._is_exact = self._is_exact and xtables.is_exact(name, match)
 
     def _masq(self, data: nft.Attributes) -> None:
-        self._find(Translation(None, self._pair(data, 2, 3), number(data.get(1))), True)
+        self._find(NatRange(None, self._pair(data, 2, 3), number(data.get(1))), True)
 
     def _nat(self, data: nft.Attributes) -> None:
         if number(data.get(1)) == _SNAT:
-            self._find(Translation(self._addresses(data), self._pair(data, 5, 6), number(data.get(7))), False)
+            self._find(NatRange(self._addresses(data), self._pair(data, 5, 6), number(data.get(7))), False)
 
     def _target(self, data: nft.Attributes) -> None:
         target = text(data.get(1))
         if target in xtables.TARGETS:
-            said = xtables.translation(target, number(data.get(2)), data.get(3, b""), self._family)
+            said = xtables.nat_range(target, number(data.get(2)), data.get(3, b""), self._family)
             self._find(said, target == b"MASQUERADE")
 
     _READERS: ClassVar[Dict[bytes, Callable[["_Reader", nft.Attributes], None]]] = {
@@ -207,7 +207,7 @@ class _Reader:
         b"target": _target,
     }
 
-    def _find(self, said: Translation, masquerades: bool) -> None:
+    def _find(self, said: NatRange, masquerades: bool) -> None:
         asked = self._asked & PortSet([(self._low, self._high)]) if self._low <= self._high else PortSet()
         family = self._family or (_FAMILIES[len(said.addresses[0])] if said.addresses else 0)
         self.found = SourceRule(

@@ -30,7 +30,7 @@ _INFO = struct.Struct("=32s13I")  # struct ipt_getinfo, with the size of the tab
 _HEAD = struct.calcsize("32sI0Q")  # of struct ipt_get_entries
 
 
-class Translation(NamedTuple):
+class NatRange(NamedTuple):
     """What SNAT or MASQUERADE says: addresses from and to, ports from and to, and flags (NF_NAT_RANGE_*)."""
 
     addresses: Optional[Tuple[bytes, bytes]]
@@ -49,12 +49,12 @@ class LegacyRule(NamedTuple):
     destination: Optional[Tuple[bytes, bytes]]
     ports: PortSet
     target: bytes
-    translation: Translation
+    range: NatRange
     chain: int
     is_exact: bool
 
 
-def translation(target: bytes, revision: int, data: bytes, family: int) -> Translation:
+def nat_range(target: bytes, revision: int, data: bytes, family: int) -> NatRange:
     """Raises struct.error where the data are too short."""
     if family == socket.AF_INET and (target == b"MASQUERADE" or revision == 0):
         _number, flags, low, high, first, last = _MULTI_RANGE.unpack_from(data)
@@ -62,7 +62,7 @@ def translation(target: bytes, revision: int, data: bytes, family: int) -> Trans
         flags, low, high, first, last = _RANGE.unpack_from(data)
         size = 4 if family == socket.AF_INET else 16
         low, high = low[:size], high[:size]
-    return Translation(
+    return NatRange(
         (low, high) if flags & _BY_ADDRESS else None,
         (int.from_bytes(first, "big"), int.from_bytes(last, "big")) if flags & BY_PORT else None,
         flags,
@@ -168,7 +168,7 @@ def _rule(entry: bytes, target_at: int, layout: Layout) -> Optional[LegacyRule]:
         None if inverted & _INVERTED_DESTINATION or not any(mask) else (address, mask),
         ports,
         target,
-        translation(target, revision, entry[target_at + _ENTRY.size :], layout.family),
+        nat_range(target, revision, entry[target_at + _ENTRY.size :], layout.family),
         0,
         exact,
     )

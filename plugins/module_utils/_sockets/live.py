@@ -10,6 +10,7 @@ import struct
 from typing import Collection, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._common.errors import SockDiagError
+from .._kernel import netlink
 from .._kernel.tcp import CLOSE, LISTEN, TIME_WAIT, fold
 from .aggregate import MESSAGE, OFFSET
 from .inet_diag import EVERY_STATE, SockDiag
@@ -26,7 +27,6 @@ _OP, _CONDITION = struct.Struct("=BBH"), struct.Struct("=BBxxi")
 _JUMP, _SOURCE, _DESTINATION = 1, 7, 8
 _ANY_PORT = -1
 
-_ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length and type
 _CGROUP_ID = 21  # INET_DIAG_CGROUP_ID, since Linux 5.8
 _NUMBER = struct.Struct("=Q")
 _ENDPOINTS = struct.Struct(f"={OFFSET['idiag_family']}xB3xHH16s16s{OFFSET['idiag_inode'] - OFFSET['idiag_if']}xI")
@@ -87,10 +87,8 @@ def _read(batch: bytes, start: int, end: int, keys: Collection[Key]) -> Iterator
             yield Live(key, socket.ntohs(local), cgroup, inode)
 
 
-def _cgroup(batch: bytes, at: int, end: int) -> Optional[int]:
-    while at + _ATTRIBUTE.size <= end:
-        length, kind = _ATTRIBUTE.unpack_from(batch, at)
-        if kind == _CGROUP_ID and length == _ATTRIBUTE.size + _NUMBER.size and at + length <= end:
-            return int(_NUMBER.unpack_from(batch, at + _ATTRIBUTE.size)[0])
-        at += max(_ATTRIBUTE.size, length + 3 & ~3)
+def _cgroup(batch: bytes, start: int, end: int) -> Optional[int]:
+    for kind, begins, ends in netlink.spans(batch, start, end):
+        if kind == _CGROUP_ID and ends - begins == _NUMBER.size:
+            return int(_NUMBER.unpack_from(batch, begins)[0])
     return None

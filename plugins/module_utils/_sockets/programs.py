@@ -12,6 +12,7 @@ import time
 from typing import AbstractSet, Dict, Iterator, List
 
 from .._kernel.counters import PROC
+from .._kernel.processes import list_pids
 
 
 def find_holders(inodes: AbstractSet[int], deadline: float, proc: str = PROC) -> Dict[int, int]:
@@ -47,6 +48,6 @@ def _target(path: str) -> str:
 
 def _here_first(proc: str) -> List[int]:
     own = _target(f"{proc}/self/ns/net")
-    pids = [int(name) for name in os.listdir(proc) if name.isdigit()]
-    here = {pid for pid in pids if _target(f"{proc}/{pid}/ns/net") == own}
-    return sorted(pids, key=lambda pid: (pid not in here, pid))
+    every = list_pids(proc)
+    here = {pid for pid in every if _target(f"{proc}/{pid}/ns/net") == own}
+    return sorted(every, key=lambda pid: (pid not in here, pid))

@@ -12,11 +12,11 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._kernel import features, sysctl
 from .._kernel.counters import Conntrack, read_conntrack
+from .._kernel.modules import has_modules, is_loaded
 from .._kernel.ports import MAX_PORT
 from .._nat import ctnetlink, procfs, source_rules
 from .._nat.choice import FULLY_RANDOM, PLAIN, Ports
 from .._nat.entries import ASSURED, ESTABLISHED, SRC_NAT, TCP, TIME_WAIT, Entries, Group, Key, states
-from .._nat.nft import is_loaded
 from .._nat.source_rules import SourceRules
 from .nat import Nat, Timeouts
 from .options import Only, ScanOptions
@@ -203,9 +203,5 @@ def may_translate(rules: SourceRules, proc: str) -> bool:
     """Whether sources may be translated in this network namespace, by these rules or by what has none of the kind."""
     if rules.rules or not rules.readable:
         return True
-    return _has_modules(proc) and any(is_loaded(name, proc) for name in _OTHERS)
-
-
-def _has_modules(proc: str) -> bool:
-    """Without modules, what is built in translates nothing until a rule says so."""
-    return os.path.exists(os.path.join(proc, "modules"))
+    # Without modules, what is built in translates nothing until a rule says so.
+    return has_modules(proc) and any(is_loaded(name, proc) for name in _OTHERS)
