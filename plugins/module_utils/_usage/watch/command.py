@@ -146,7 +146,7 @@ def _write_metrics(
         replace(given.metrics, text.encode())
         most = most_that_prove_ok(options, usage, counts, _translates) if usage else None
         if most:
-            quiet.remember(given.metrics, arguments, keys.NAMES, most)
+            quiet.remember(given.metrics, [version, *arguments], keys.NAMES, most)
     return status
 
 

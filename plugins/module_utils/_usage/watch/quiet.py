@@ -4,7 +4,7 @@
 
 A run each 15 s on a healthy host is nearly all start of Python and loading of modules. This one loads nothing but
 time, so it imports neither typing nor what imports it. A whole run whose sockets the kernel's counts alone proved
-harmless notes beside its file what that holds for: arguments, sysctls, and higher counts that prove as much.
+harmless notes beside its file what that holds for: version, arguments, sysctls, and higher counts that prove as much.
 """
 
 import time
@@ -24,10 +24,10 @@ _START = time.monotonic()
 
 
 def remember(
-    file: str, arguments: "Sequence[str]", keys: "Sequence[str]", most: "Mapping[str, int]", proc: str = "/proc"
+    file: str, command: "Sequence[str]", keys: "Sequence[str]", most: "Mapping[str, int]", proc: str = "/proc"
 ) -> None:
-    """keys: sysctls by name. most: counts as `counts` gives them, up to which all holds."""
-    lines = [f"arguments {list(arguments)!r}", f"until {int(time.time()) + LONGEST}"]
+    """command: version and arguments. keys: sysctls by name. most: as of `counts`, up to which all holds."""
+    lines = [f"command {list(command)!r}", f"until {int(time.time()) + LONGEST}"]
     lines += [f"most {number} {name}" for name, number in most.items()]
     lines += [f"sysctl {key} {_read_sysctl(key, proc)!r}" for key in keys]
     replace(_note(file), "".join(f"{line}\n" for line in lines).encode())
@@ -38,11 +38,11 @@ def forget(file: str) -> None:
     remove(_note(file))
 
 
-def renew(file: str, arguments: "Sequence[str]", proc: str = "/proc") -> bool:
+def renew(file: str, command: "Sequence[str]", proc: str = "/proc") -> bool:
     """Set the times of the last whole run's text anew, if it still holds; else False, and nothing has changed."""
     try:
         text = _read(file)
-        if text is None or not _holds(_read(_note(file)) or "", arguments, proc):
+        if text is None or not _holds(_read(_note(file)) or "", command, proc):
             return False
     except (OSError, ValueError):  # of a note or counts in no known shape: the whole run tells what is wrong
         return False
@@ -64,9 +64,9 @@ def _renewed(line: str, times: "Mapping[str, float]") -> str:
     return line
 
 
-def _holds(note: str, arguments: "Sequence[str]", proc: str) -> bool:
+def _holds(note: str, command: "Sequence[str]", proc: str) -> bool:
     lines = note.splitlines()
-    if lines[:1] != [f"arguments {list(arguments)!r}"]:
+    if lines[:1] != [f"command {list(command)!r}"]:
         return False
     now = counts(proc)
     return all(_line_holds(line, now, proc) for line in lines[1:])

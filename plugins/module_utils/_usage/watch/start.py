@@ -10,7 +10,7 @@ from . import quiet
 def main(version: str) -> int:
     """The exit status."""
     arguments = sys.argv[1:]
-    if len(arguments) > 1 and arguments[0] == "--metrics" and quiet.renew(arguments[1], arguments):
+    if len(arguments) > 1 and arguments[0] == "--metrics" and quiet.renew(arguments[1], [version, *arguments]):
         return 0
     from .command import main as run_whole
 

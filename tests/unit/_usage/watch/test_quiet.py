@@ -19,7 +19,7 @@ sockets: used 155
 TCP: inuse {inuse} orphan 0 tw {tw} alloc 60 mem 9999
 UDP: inuse 3 mem 2
 """
-ARGUMENTS = ["--metrics", "file"]
+COMMAND = ["1.0.0", "--metrics", "file"]
 TEXT = """\
 ephemeral_ports_level{namespace="own",inventory_hostname="a b"} 0
 ephemeral_ports_run_success{inventory_hostname="a b"} 1
@@ -49,7 +49,7 @@ class Host:
         self.set("net.ipv4.ip_local_port_range", "32768\t60999\n")
         self.file.write_text(TEXT)
         most = {name: 2 * number for name, number in quiet.counts(str(self.proc)).items()}
-        quiet.remember(str(self.file), ARGUMENTS, keys.NAMES, most, str(self.proc))
+        quiet.remember(str(self.file), COMMAND, keys.NAMES, most, str(self.proc))
 
     def count(self, inuse: int, tw: int) -> None:
         (self.proc / "net/sockstat").write_text(SOCKSTAT.format(inuse=inuse, tw=tw))
@@ -57,8 +57,8 @@ class Host:
     def set(self, key: str, text: str) -> None:
         (self.proc / "sys" / key.replace(".", "/")).write_text(text)
 
-    def renew(self, *arguments: str) -> bool:
-        return quiet.renew(str(self.file), arguments or ARGUMENTS, str(self.proc))
+    def renew(self, *command: str) -> bool:
+        return quiet.renew(str(self.file), command or COMMAND, str(self.proc))
 
 
 @pytest.fixture
@@ -89,10 +89,10 @@ def test_only_the_times_are_new(host: Host) -> None:
         lambda host: (host.proc / "net/sockstat").write_text("TCP: inuse many tw 0\n"),
         lambda host: host.file.unlink(),
         lambda host: quiet.forget(str(host.file)),
-        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"arguments {ARGUMENTS!r}\nuntil soon\n"),
-        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"arguments {ARGUMENTS!r}\nuntil 5\n"),
-        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"arguments {ARGUMENTS!r}\nuntil 99999999999\n"),
-        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"arguments {ARGUMENTS!r}\nnonsense\n"),
+        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"command {COMMAND!r}\nuntil soon\n"),
+        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"command {COMMAND!r}\nuntil 5\n"),
+        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"command {COMMAND!r}\nuntil 99999999999\n"),
+        lambda host: (host.file.parent / ".a.prom.holds").write_text(f"command {COMMAND!r}\nnonsense\n"),
     ],
 )
 def test_whatever_has_changed_makes_a_whole_run(host: Host, change: Callable[[Host], object]) -> None:
@@ -103,7 +103,11 @@ def test_whatever_has_changed_makes_a_whole_run(host: Host, change: Callable[[Ho
 
 
 def test_other_arguments_make_a_whole_run(host: Host) -> None:
-    assert not host.renew("--metrics", "file", "--top", "3")
+    assert not host.renew(*COMMAND, "--top", "3")
+
+
+def test_another_version_makes_a_whole_run(host: Host) -> None:
+    assert not host.renew("1.0.1", *COMMAND[1:])
 
 
 def most(translates: bool = False, **different: object) -> dict[str, int] | None:
