@@ -20,6 +20,8 @@ CORE = ".".join(__version__.split(".")[:2])
 # What ansible-core itself needs on a host. In 2.16, which takes Python 3.6, this is no version yet.
 OLDEST = ".".join(map(str, basic._PY_MIN)) if isinstance(basic._PY_MIN, tuple) else "3.6"
 HINT = "set ansible_python_interpreter"
+_BECOME = re.compile(r"(?:.*/)?(?:sudo|su|doas)\Z")
+_NO_BECOME = "install it, or log in as root and leave become out"
 OUT_OF_SPACE = {
     "No space left on device": "no space left on the host",
     "Disk quota exceeded": "the disk quota of the user on the host is used up",
@@ -130,7 +132,10 @@ def _not_found(crash: _Crash) -> str | None:
     if crash.code != 127:
         return None
     what = next((match["what"] for match in crash.found(_NOT_FOUND)), None)
-    return what and f"{what} was not found on the host{f': {HINT}' if what == crash.interpreter else ''}"
+    if what is None:
+        return None
+    hint = HINT if what == crash.interpreter else _NO_BECOME if _BECOME.match(what) else None
+    return f"{what} was not found on the host" + (f": {hint}" if hint else "")
 
 
 def _not_run(crash: _Crash) -> str | None:

@@ -58,6 +58,8 @@ def parts(node: ast.expr, constants: Mapping[str, str]) -> list[str | None]:
         return [node.value]
     if isinstance(node, ast.Name) and node.id in constants:
         return [constants[node.id]]
+    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name):
+        return parts(node.value, constants)
     if isinstance(node, ast.JoinedStr):
         return [piece for value in node.values for piece in parts(value, constants)]
     return [None]
@@ -81,8 +83,9 @@ def messages_of(path: Path) -> Iterator[tuple[str, list[str | None]]]:
     name = str(path.relative_to(ROOT / "plugins"))
     tree = ast.parse(path.read_text())
     inner, given_by = INNER | INNER_PLACES.get(name, set()), GIVEN_BY.get(name, set())
-    strings = [one for one in tree.body if isinstance(one, ast.Assign) and isinstance(one.value, ast.Constant)]
-    constants = {name_of(one.targets[0]): str(ast.literal_eval(one.value)) for one in strings}
+    assigned = {name_of(one.targets[0]): one.value for one in tree.body if isinstance(one, ast.Assign)}
+    values = {name: node.value for name, node in assigned.items() if isinstance(node, ast.Constant)}
+    constants = {name: value for name, value in values.items() if isinstance(value, str)}
     for node in ast.walk(tree):
         found: list[ast.expr | None] = []
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and name_of(node.exc.func) not in inner:
@@ -102,7 +105,7 @@ def messages_of_roles() -> Iterator[tuple[str, list[str | None]]]:
             yield path.name, [None if "{{" in text else " ".join(text.split())]
     variables = yaml.safe_load((ROOT / "roles/timewait_monitor/vars/main.yml").read_text())
     for text in re.findall(r"'([^']+)'", variables["__timewait_monitor_why_not"]):
-        yield "timewait_monitor", [None, " ".join(text.split()), None]
+        yield "timewait_monitor", [None, text, None]
 
 
 def all_messages() -> list[tuple[str, list[str | None]]]:

@@ -50,7 +50,12 @@ def test_what_ansible_puts_before_each_reason_goes(message: str | None, reason: 
     [
         (127, f"/bin/sh: 1: {PYTHON}: not found\n", f"{PYTHON} was not found on the host{HINT}"),
         (127, f"bash: line 1: {PYTHON}: No such file or directory\n", f"{PYTHON} was not found on the host{HINT}"),
-        (127, "/bin/sh: 1: sudo: not found\n", "sudo was not found on the host"),
+        (
+            127,
+            "/bin/sh: 1: sudo: not found\n",
+            "sudo was not found on the host: install it, or log in as root and leave become out",
+        ),
+        (127, "/bin/sh: 1: nice: not found\n", "nice was not found on the host"),
         (126, f"/bin/sh: 1: {PYTHON}: Permission denied\n", f"{PYTHON} cannot be run (Permission denied){HINT}"),
         (
             127,

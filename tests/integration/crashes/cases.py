@@ -135,7 +135,11 @@ CRASHES = (
         variables={"ansible_shell_executable": "/usr/sbin/nologin"},
         piped="This account is currently not available. ({python}, exit code 1)",
     ),
-    Crash("no sudo", "/nowhere/sudo was not found on the host", variables=become("/nowhere/sudo")),
+    Crash(
+        "no sudo",
+        "/nowhere/sudo was not found on the host: install it, or log in as root and leave become out",
+        variables=become("/nowhere/sudo"),
+    ),
     Crash(
         "not in the sudoers file",
         "deploy is not in the sudoers file. ({python}, exit code 1)",
