@@ -20,15 +20,15 @@ HOST_CODE := plugins/modules plugins/module_utils
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo look test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
-	bench bench-conntrack bench-dead-hosts bench-fleet bench-namespaces bench-simulation bench-watch system clean
+	bench bench-conntrack bench-dead-hosts bench-fleet bench-namespaces bench-simulation bench-watch system owner clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it rolled back (no root needed)
+demo: owner .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix, and see it rolled back (no root needed)
 	@.venv/bin/python scripts/demo.py
 
-look: .venv/demo.stamp $(COLLECTION)  ## diagnose this machine, or HOST=web1.example.net over SSH; changes nothing, needs no root
+look: owner .venv/demo.stamp $(COLLECTION)  ## diagnose this machine, or HOST=web1.example.net over SSH; changes nothing, needs no root
 	@scripts/look $(HOST)
 
 # Elsewhere a test that lacks something that has to be fetched first is skipped.
@@ -118,6 +118,9 @@ bench-fleet: .venv/test.stamp $(COLLECTION)  ## what a fleet costs over real SSH
 
 system:
 	@scripts/system_packages
+
+owner:
+	@scripts/check_owner
 
 clean:  ## remove what the targets above made, containers and images too
 	@scripts/molecule --clean-images

@@ -30,7 +30,9 @@ WIDTHS = (320, 360, 390, 480, 639, 641, 768, 900, 1024, 1119, 1121, 1247, 1249, 
 def chromium() -> Iterator[Browser]:
     program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if not program:
-        (pytest.fail if os.environ.get("TEST_EVERYTHING") else pytest.skip)("no Chromium to look at pages with")
+        # Ubuntu has no package of one; GitHub's machines have one all the same.
+        everything = os.environ.get("TEST_EVERYTHING") and os.environ.get("CI")
+        (pytest.fail if everything else pytest.skip)("no Chromium to look at pages with")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         try:
