@@ -13,6 +13,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 export PYTHON
+# Hundreds of interpreters start, and each would compile anew what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 COLLECTION := build/ansible_collections/netops/ephemeral_ports
 HOST_CODE := plugins/modules plugins/module_utils

@@ -3,7 +3,7 @@
 """Give ansible-test the pip bootstrap script that it looks for in its cache, where it cannot download that itself.
 
 ansible-test gets `get-pip-VERSION.py` from a host of its own, which is out of reach for machines that know only a
-package index. The stand-in does the same with pip's wheel from that index.
+package index. The stand-in does the same with pip's wheel from that index, unpacked.
 
 usage: python scripts/pip_bootstrap.py CACHE_DIRECTORY
 """
@@ -11,6 +11,7 @@ usage: python scripts/pip_bootstrap.py CACHE_DIRECTORY
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -18,11 +19,18 @@ import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
+# A copy, with what Python compiles of it on the first occasion: each kind of sanity test makes an environment of its
+# own, and installing pip into one would compile it three times.
 STAND_IN = """\
-import os, sys
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "{wheel}"))
+import os, shutil, sys, sysconfig
+unpacked = os.path.join(os.path.dirname(os.path.abspath(__file__)), "{unpacked}")
+sys.path.insert(0, unpacked)
 from pip._internal.cli.main import main
-sys.exit(main(["install"] + [a for a in sys.argv[1:] if a not in ("--no-setuptools", "--no-wheel")]))
+from pip._internal.commands import install, uninstall
+for name in os.listdir(unpacked):
+    shutil.copytree(os.path.join(unpacked, name), os.path.join(sysconfig.get_path("purelib"), name))
+others = [argument for argument in sys.argv[1:] if not argument.startswith(("-", "pip=="))]
+sys.exit(main(["install"] + others) if others else 0)
 """
 
 
@@ -54,7 +62,8 @@ def main(cache: Path) -> None:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
             subprocess.run([*pip, f"--dest={cache}", f"pip=={version}"], check=True)
             (wheel,) = cache.glob(f"pip-{version}-*.whl")
-            script.write_text(STAND_IN.format(wheel=wheel.name))
+            shutil.unpack_archive(wheel, cache / wheel.stem, "zip")
+            script.write_text(STAND_IN.format(unpacked=wheel.stem))
 
 
 if __name__ == "__main__":

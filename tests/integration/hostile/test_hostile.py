@@ -39,7 +39,7 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e
 # Of an honest host's report, what is never the same twice.
 VOLATILE = {
     "uptime", "counters", "seconds", "rate", "connect_ms", "url", "time_wait", "sockets", "blocked_at_most", "inode",
-    "pools", "evidence", "message", "not_observed",
+    "pools", "evidence", "message", "not_observed", "probe",
 }  # fmt: skip
 OURS = (
     "diagnosis",
