@@ -9,7 +9,7 @@ import collections
 import ipaddress
 import socket
 import struct
-from typing import Counter, Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import Counter, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from .._common.errors import SockDiagError
 from .._kernel import netlink
@@ -25,7 +25,8 @@ _TCPDIAG_GETSOCK = 18
 _REQ_BYTECODE = 1  # INET_DIAG_REQ_BYTECODE
 
 EVERY_STATE = (1 << 13) - 2
-_BOUND_INACTIVE = 1 << 13  # since Linux 6.8; older kernels ignore the bit
+# Since Linux 6.8; older kernels ignore the bit. They search all ports that are in use for them, a fifth of the dump.
+_BOUND_INACTIVE = 1 << 13
 _EVERYTHING = EVERY_STATE | _BOUND_INACTIVE
 _ONE_DUMP = (_EVERYTHING,)
 _TWO_DUMPS = (_EVERYTHING & ~(1 << TIME_WAIT), 1 << TIME_WAIT)
@@ -33,6 +34,8 @@ _TWO_DUMPS = (_EVERYTHING & ~(1 << TIME_WAIT), 1 << TIME_WAIT)
 _RARE = 100
 
 _ATTEMPTS = 3
+# The kernel does not count all at one moment, so that what a number proves has to be so again.
+_READINGS = 2
 
 # Where a message, unpacked, has what.
 _FIELD = {name: place for place, (name, _form) in enumerate(FIELDS)}
@@ -67,7 +70,10 @@ def read_sockets(port_range: PortRange, reserved: PortSet, shift: int = TICK_SHI
     A dump that is not consistent is repeated; if it stays so, the table says that it is not complete.
     """
     try:
-        dumps = _ONE_DUMP if _are_live_rare() else _TWO_DUMPS
+        counted = [read_sockstat() for _time in range(_READINGS)]
+        dumps: Tuple[int, ...] = _ONE_DUMP if _are_live_rare(counted[0]) else _TWO_DUMPS
+        if not any(map(_may_be_bound, counted)):
+            dumps = tuple(states & ~_BOUND_INACTIVE for states in dumps)
         for _attempt in range(_ATTEMPTS):
             with SockDiag() as kernel:
                 table = count_sockets(kernel, port_range, reserved, dumps, shift)
@@ -138,10 +144,21 @@ def count_sockets(
     return table
 
 
-def _are_live_rare() -> bool:
+def _are_live_rare(sockstat: Mapping[str, Mapping[str, int]]) -> bool:
     """Whether nearly all sockets of this network namespace are in TIME_WAIT. Live ones are counted host-wide."""
-    tcp = read_sockstat().get("TCP", {})  # sandboxes have no sockstat
+    tcp = sockstat.get("TCP", {})  # sandboxes have no sockstat
     return tcp.get("alloc", 0) * _RARE < tcp.get("tw", 0)
+
+
+def _may_be_bound(sockstat: Mapping[str, Mapping[str, int]]) -> bool:
+    """Whether there can be a socket that neither listens nor is connected: one that exists, but is not in use.
+
+    There are no more of them than the host has of TCP, and than programs have of all kinds in this network namespace.
+    """
+    if not {"sockets", "TCP"} <= set(sockstat):
+        return True
+    of_tcp, raw = (sum(sockstat.get(name + end, {}).get("inuse", 0) for end in ("", "6")) for name in ("TCP", "RAW"))
+    return of_tcp < sockstat["TCP"]["alloc"] and of_tcp + raw < sockstat["sockets"]["used"]
 
 
 def _request(states: int, bytecode: bytes) -> bytes:

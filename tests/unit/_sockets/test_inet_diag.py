@@ -108,7 +108,7 @@ def test_a_dump_with_gaps_is_not_complete(answers: tuple[bytes | int, ...]) -> N
 
 def test_a_dump_with_gaps_is_repeated_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     gap, whole = (sockets(3), errno.ENOBUFS, DONE), (sockets(5), DONE)
-    monkeypatch.setattr(inet_diag, "_are_live_rare", lambda: True)
+    monkeypatch.setattr(inet_diag, "_are_live_rare", lambda _sockstat: True)
 
     def take(*dumps: tuple[bytes | int, ...]) -> tuple[SocketTable, int]:
         left = list(dumps)
@@ -125,6 +125,52 @@ def test_a_dump_with_gaps_is_repeated_a_few_times(monkeypatch: pytest.MonkeyPatc
     assert (table.states[6], table.complete, asked) == (3, False, 3)
 
 
-def test_no_sockstat_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inet_diag, "read_sockstat", dict)
-    assert not inet_diag._are_live_rare()
+class Asked(Scripted):
+    """Answers with nothing, and remembers for which states it was asked."""
+
+    states: int = 0
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def send(self, request: bytes) -> None:
+        Asked.states |= int(struct.unpack_from("=I", request, 16 + 52)[0])
+
+
+@pytest.mark.parametrize(
+    ("used", "tcp", "tcp6", "raw", "alloc", "may_be"),
+    [
+        (500, 60, 3, 0, 64, True),
+        (500, 60, 3, 0, 63, False),  # the host has none more
+        (60, 57, 2, 1, 900, False),  # programs of this network namespace have none more
+        (61, 57, 2, 1, 900, True),
+        (59, 57, 2, 1, 900, False),
+    ],
+)
+def test_bound_ports_are_searched_only_where_there_can_be_some(
+    monkeypatch: pytest.MonkeyPatch, used: int, tcp: int, tcp6: int, raw: int, alloc: int, *, may_be: bool
+) -> None:
+    few = {"TCP": {"inuse": tcp, "alloc": alloc}, "TCP6": {"inuse": tcp6}, "RAW": {"inuse": raw}, "FRAG": {"inuse": 9}}
+    readings = iter([{**few, "sockets": {"used": used}}, {**few, "sockets": {"used": used}}])
+    monkeypatch.setattr(inet_diag, "read_sockstat", lambda: next(readings))
+    monkeypatch.setattr(inet_diag, "SockDiag", lambda: Asked(DONE, DONE))
+    monkeypatch.setattr(Asked, "states", 0)
+    inet_diag.read_sockets(PORTS, PortSet())
+    assert (Asked.states >> 13 & 1, Asked.states & (1 << 13) - 1) == (may_be, inet_diag.EVERY_STATE)
+
+
+def test_one_reading_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was opened between two numbers hides a bound socket."""
+    readings = iter(
+        [{"sockets": {"used": 99}, "TCP": {"inuse": tcp, "alloc": 11}} for tcp in (11, 10)],
+    )
+    monkeypatch.setattr(inet_diag, "read_sockstat", lambda: next(readings))
+    monkeypatch.setattr(inet_diag, "SockDiag", lambda: Asked(DONE, DONE))
+    monkeypatch.setattr(Asked, "states", 0)
+    inet_diag.read_sockets(PORTS, PortSet())
+    assert Asked.states >> 13
+
+
+def test_no_sockstat_tells_nothing() -> None:
+    assert not inet_diag._are_live_rare({})
+    assert inet_diag._may_be_bound({})
