@@ -11,6 +11,16 @@ import sys
 import time
 
 TURNS = 101
+# The options of port_usage_info, but for its detail.
+DEFAULTS = {
+    "method": "auto",
+    "max_pools": 10,
+    "destination": None,
+    "warning_threshold": 0.4,
+    "critical_threshold": 0.5,
+    "probe": "auto",
+    "namespaces": ["own"],
+}
 
 
 def histogram(way: str, low: str, high: str) -> None:
@@ -36,17 +46,7 @@ def result(detail: str) -> None:
     from module_utils._usage.observe import observe
     from module_utils._usage.options import check_options
 
-    options = {
-        "method": "auto",
-        "detail": detail,
-        "max_pools": 10,
-        "destination": None,
-        "warning_threshold": 0.4,
-        "critical_threshold": 0.5,
-        "probe": "auto",
-        "namespaces": ["own"],
-    }
-    checked = check_options(options)
+    checked = check_options({**DEFAULTS, "detail": detail})
     spent = []
     for _turn in range(TURNS if detail == "auto" else 1):
         begin = time.process_time()

@@ -29,6 +29,8 @@ ROOT = HERE.parents[1]
 OUTPUT = ROOT / "build" / "bench"
 PLUGINS = ROOT / "plugins"
 PROGRAMS = ("populate", "floor", "measure")
+# What goes to a host, and the command that runs it there.
+SENT, TRAVELS = OUTPUT / "observation", OUTPUT / "observation.sh"
 
 LOW, HIGH = 1024, 65535
 PORTS = HIGH - LOW + 1
@@ -54,7 +56,11 @@ print(collections.Counter((one.laddr[0], one.raddr) for one in every if one.stat
 
 
 class Population(NamedTuple):
-    """Sockets to fill a namespace with. role: the end that keeps them in TIME_WAIT, client or server."""
+    """Sockets to fill a namespace with.
+
+    role: the end that keeps them in TIME_WAIT, client or server; connect for a client with ports as connect() takes
+    them.
+    """
 
     role: str
     sockets: int
@@ -64,7 +70,8 @@ class Population(NamedTuple):
     def title(self) -> str:
         if self.role == "server":
             return f"{self.sockets // 1000} k at a server"
-        return f"{self.sockets // 1000} k, {'one' if self.destinations == 1 else 'many'}"
+        how = " by connect()" if self.role == "connect" else ""
+        return f"{self.sockets // 1000} k, {'one' if self.destinations == 1 else 'many'}{how}"
 
 
 class Way(NamedTuple):
@@ -105,6 +112,17 @@ def build() -> None:
         subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-pthread", "-o", str(OUTPUT / name), source], check=True)
 
 
+def write_program() -> None:
+    """Make what travels to a host: a program, with the options that port_usage_info has by itself."""
+    sys.path.insert(0, str(PLUGINS))
+    from ask import DEFAULTS
+    from plugin_utils import _program
+
+    given = _program.describe_given({**DEFAULTS, "detail": "auto"}, check=False, log=None)
+    SENT.write_bytes(_program.as_input(_program.build("_usage.run"), given))
+    TRAVELS.write_text(f"{sys.executable} {_program.LOADER} < {SENT}\n")
+
+
 def install_psutil() -> str | None:
     """The directory that psutil was installed into, or None where pip could not."""
     where = OUTPUT / "python"
@@ -128,6 +146,7 @@ def ways(psutil: str | None) -> Iterator[Way]:
     yield Way(FLOOR, [str(OUTPUT / "floor"), *limits])
     yield Way(OURS, ask("netlink", *limits))
     yield Way("ours: port_usage_info without Ansible", ask("module"))
+    yield Way("ours: a whole observation, as it travels", ["/bin/sh", str(TRAVELS)])
     yield Way("ours, through procfs", ask("procfs", *limits), every=2)
     shell = ["/bin/sh", "-c"]
     piped = "ss -Htan state time-wait | mawk '{++number[$4]} END {for (peer in number) print peer, number[peer]}'"
@@ -287,10 +306,11 @@ def main() -> int:
         return 0
 
     build()
+    write_program()
     psutil = install_psutil()
     populations = [Population("client", number, many) for number in options.sockets for many in (1, MANY)]
     if TOP in options.sockets:
-        populations.append(Population("server", TOP, 1))
+        populations += [Population("connect", TOP, MANY), Population("server", TOP, 1)]
     where = f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{time.strftime('%Y-%m-%d')}, {where}, medians of {options.rounds} rounds\n", flush=True)
     healthy_us = in_namespace({}, 1)

@@ -3,10 +3,11 @@
 //
 // Fill this network namespace with TIME_WAIT sockets over lo and hold them.
 //
-//     populate client|server SOCKETS DESTINATIONS SECONDS
+//     populate client|connect|server SOCKETS DESTINATIONS SECONDS
 //
 // client: TIME_WAIT at 198.18.0.x, on ports 1024 to 65535, towards 198.18.0.1, ports 1 to DESTINATIONS (less than 1024).
 //         One source address has 64,512 ports for each destination; beyond that, 198.18.0.2 and so on come in.
+// connect: the same, on ports as connect() takes them: the even ones, then the odd ones.
 // server: the same connections, but the server closes first: TIME_WAIT at the server's port, towards distinct clients.
 //
 // Keeps every socket's age below HOLD_S, spread evenly as on a steadily loaded host, and prints "ready" once all are
@@ -36,7 +37,7 @@ enum { FIRST_PORT = 1024, PORTS = 65536 - FIRST_PORT, WORKERS = 2, STEP = 64, HO
 #define FIRST_ADDRESS 0xC6120001u // 198.18.0.1
 
 static long sockets, destinations, seconds;
-static int server_closes;
+static int server_closes, as_connect;
 static int *listeners;
 static atomic_long next_one, busy_from[WORKERS];
 
@@ -54,8 +55,9 @@ static struct sockaddr_in address(uint32_t host, long port)
 // The two ends of connection number i. Ports are staggered so that no port is shared by all destinations.
 static void ends(long i, struct sockaddr_in *client, struct sockaddr_in *server)
 {
-    long to = i % destinations, nth = i / destinations;
-    *client = address(FIRST_ADDRESS + (uint32_t)(nth / PORTS), FIRST_PORT + (nth + to * 73) % PORTS);
+    long to = i % destinations, nth = i / destinations, turn = nth % PORTS, half = PORTS / 2;
+    long port = as_connect ? (turn + to * 73) % half * 2 + turn / half : (nth + to * 73) % PORTS;
+    *client = address(FIRST_ADDRESS + (uint32_t)(nth / PORTS), FIRST_PORT + port);
     *server = address(FIRST_ADDRESS, 1 + to);
 }
 
@@ -170,11 +172,11 @@ static void hold(void)
 int main(int argc, char **argv)
 {
     if (argc != 5) {
-        fprintf(stderr, "usage: populate client|server SOCKETS DESTINATIONS SECONDS\n");
+        fprintf(stderr, "usage: populate client|connect|server SOCKETS DESTINATIONS SECONDS\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    server_closes = !strcmp(argv[1], "server");
+    server_closes = !strcmp(argv[1], "server"), as_connect = !strcmp(argv[1], "connect");
     sockets = atol(argv[2]), destinations = atol(argv[3]), seconds = atol(argv[4]);
     if (sockets < 1 || destinations < 1 || destinations >= FIRST_PORT) {
         fprintf(stderr, "populate: 1 or more sockets, 1 to %d destinations\n", FIRST_PORT - 1);
