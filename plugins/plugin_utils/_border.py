@@ -12,14 +12,26 @@ import marshal
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import cache
-from operator import length_hint
 from sys import intern
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NoReturn,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from ._model import (
     ApplyResult,
     AtMost,
+    Change,
     Kernel,
     KeyResult,
     ListeningPorts,
@@ -44,6 +56,8 @@ DEPTH = 4
 
 # Numbers of the kernel have 64 bits.
 LARGEST = 2**64
+# Nearly all are from 0 to here, which Python tells at once.
+_USUAL = 2**30 - 1
 # C0 but tab and newline, DEL, C1, what turns the direction of text around, and what cannot be seen.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 _STAND_IN = "\ufffd"
@@ -54,7 +68,10 @@ _MOST_KNOWN, _SHORT = 4_096, 120
 
 # What thousands of hosts have in common as a whole is checked once, and kept once; so many of each, none of them long.
 _SYSCTLS = dict[str, LongText | None]
-_COMMON = (ApplyResult, Kernel, KeyResult, ListeningPorts, Namespace, NotObserved, Plan, PortRange, Setting, _SYSCTLS)
+_COMMON = (
+    *(ApplyResult, Change, Kernel, KeyResult, ListeningPorts, Namespace, NotObserved, Plan, PortRange, Setting),
+    _SYSCTLS,
+)
 _MOST_COMMON, _NOT_LONG = 1_024, 4_096
 
 # Variables that are ours by their first letters. A fact of a host would outrank the defaults of roles.
@@ -147,27 +164,52 @@ def _check_anew(hint: Any) -> Check:  # noqa: ANN401 - a type form
 
 
 def _structure(hint: Any) -> Check:  # noqa: ANN401 - a TypedDict
-    fields = {name: _check_of(one) for name, one in get_type_hints(hint, include_extras=True).items()}
-    constants = {name: get_args(one)[0] for name, one in get_type_hints(hint).items() if _is_constant(one)}
-    checked = [(name, check) for name, check in fields.items() if name not in constants]
+    """A check that is written out, field by field: for millions of numbers, calls would cost more than the checks."""
+    fields = get_type_hints(hint, include_extras=True)
+    constants = {name: get_args(one)[0] for name, one in fields.items() if _is_constant(one)}
+    checked = [name for name in fields if name not in constants]
+    used: dict[str, Any] = {"Mapping": Mapping, "known": _KNOWN.get, "wrong": _wrong_type, "Odd": NotUnderstoodError}
+    lines = [
+        "def check(value):",
+        "    if type(value) is not dict and not isinstance(value, Mapping): wrong('a dictionary', value)",
+        "    at = ''",
+        "    try:",
+    ]
+    for index, name in enumerate(checked):
+        used[f"check{index}"] = _check_of(fields[name])
+        lines += [f"        at = {name!r}", f"        v{index} = value[at]"]
+        lines += [f"        {line}" for line in _inline(fields[name], f"v{index}", f"check{index}", used)]
+    result = [f"{name!r}: {constants[name]!r}" for name in constants]
+    result += [f"{name!r}: v{index}" for index, name in enumerate(checked)]
+    lines += [
+        "    except KeyError: raise Odd(f'{at} is missing') from None",
+        "    except Odd as error:",
+        "        error.place.append(at)",
+        "        raise",
+        f"    return {{{', '.join(result)}}}",
+    ]
+    exec("\n".join(lines), used)  # of names and types of _model, and nothing that a host said
+    return cast(Check, used["check"])
 
-    def check(value: object) -> dict[str, Any]:
-        if not isinstance(value, (dict, Mapping)):  # dict alone is quicker to tell
-            raise NotUnderstoodError(f"expected a dictionary, got {_shown(value)}")
-        coming = iter(checked)
-        try:
-            result = {name: check_field(value[name]) for name, check_field in coming}
-        except KeyError:
-            raise NotUnderstoodError(f"{_name_before(coming)} is missing") from None
-        except NotUnderstoodError as error:
-            error.place.append(_name_before(coming))
-            raise
-        return {**constants, **result} if constants else result
 
-    def _name_before(coming: Iterator[tuple[str, Check]]) -> str:
-        return checked[len(checked) - length_hint(coming) - 1][0]
-
-    return check
+def _inline(hint: Any, value: str, check: str, used: dict[str, Any]) -> list[str]:  # noqa: ANN401 - a type form
+    """Lines that pass by themselves what is usual, and call the check for all else."""
+    if get_origin(hint) in (Union, UnionType):
+        (some,) = (one for one in get_args(hint) if one is not NoneType)
+        return [f"if {value} is not None:", *(f"    {line}" for line in _inline(some, value, check, used))]
+    otherwise = f"{value} = {check}({value})"
+    if hint is int:
+        return [f"if type({value}) is not int or not -1 < {value} < {_USUAL}: {otherwise}"]
+    if hint is float:
+        return [f"if type({value}) is not float or not -{LARGEST}.0 < {value} < {LARGEST}.0: {otherwise}"]
+    if hint is bool:
+        return [f"if {value} is not True and {value} is not False: {otherwise}"]
+    if hint is str or get_origin(hint) is Literal:
+        known = "known" if hint is str else f"words_of_{check}"
+        used[known] = _KNOWN.get if hint is str else {word: word for word in get_args(hint)}.get
+        same = f"{known}({value}) if type({value}) is str else None"
+        return [f"same = {same}", f"{value} = {check}({value}) if same is None else same"]
+    return [otherwise]
 
 
 def _once(check: Check) -> Check:
@@ -218,7 +260,7 @@ def _one_of(words: tuple[object, ...]) -> Check:
 def _list(check_item: Check, most: int) -> Check:
     def check(value: object) -> list[Any]:
         if not isinstance(value, list):
-            raise NotUnderstoodError(f"expected a list, got {_shown(value)}")
+            _wrong_type("a list", value)
         if len(value) > most:
             raise NotUnderstoodError(f"{len(value)} items are more than {most}")
         return [check_item(item) for item in value]
@@ -231,7 +273,7 @@ def _mapping(check_value: Check) -> Check:
 
     def check(value: object) -> dict[str, Any]:
         if not isinstance(value, (dict, Mapping)):
-            raise NotUnderstoodError(f"expected a dictionary, got {_shown(value)}")
+            _wrong_type("a dictionary", value)
         if len(value) > ITEMS:
             raise NotUnderstoodError(f"{len(value)} items are more than {ITEMS}")
         known = _KNOWN.get
@@ -243,7 +285,7 @@ def _mapping(check_value: Check) -> Check:
 def _text(most: int) -> Check:
     def check(value: object) -> str:
         if not isinstance(value, str):
-            raise NotUnderstoodError(f"expected a text, got {_shown(value)}")
+            _wrong_type("a text", value)
         if len(value) > most:
             raise NotUnderstoodError(f"{len(value)} characters are more than {most}")
         # Thousands of hosts say the same in the same words: one check is enough, and in memory one copy.
@@ -258,8 +300,10 @@ def _text(most: int) -> Check:
 
 
 def _whole(value: object) -> int:
+    if type(value) is int and -1 < value < _USUAL:
+        return value
     if not isinstance(value, int) or isinstance(value, bool):
-        raise NotUnderstoodError(f"expected a whole number, got {_shown(value)}")
+        _wrong_type("a whole number", value)
     if not -LARGEST < value < LARGEST:
         raise NotUnderstoodError("the number is out of all bounds")
     return int(value)
@@ -274,26 +318,43 @@ def _number(value: object) -> float:
 
 
 def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise NotUnderstoodError(f"expected true or false, got {_shown(value)}")
+    if not isinstance(value, bool):
+        _wrong_type("true or false", value)
+    return value
 
 
-def _free(value: object, depth: int = DEPTH) -> Any:  # noqa: ANN401 - JSON
+def _free(value: object) -> Any:  # noqa: ANN401 - JSON
     """A dictionary of whatever JSON has, not deep."""
-    if not isinstance(value, Mapping) and depth == DEPTH:
-        raise NotUnderstoodError(f"expected a dictionary, got {_shown(value)}")
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _check_of(str)(value)
-    if isinstance(value, (int, float)):
-        return _number(value) if isinstance(value, float) else _whole(value)
-    if depth == 0:
-        raise NotUnderstoodError("it is too deep")
-    if isinstance(value, Mapping):
-        return _mapping(lambda one: _free(one, depth - 1))(value)
-    return _list(lambda one: _free(one, depth - 1), ITEMS)(value)
+    return _free_mapping(DEPTH)(value)
+
+
+@cache
+def _free_mapping(depth: int) -> Check:
+    return _mapping(_free_value(depth - 1))
+
+
+@cache
+def _free_value(depth: int) -> Check:
+    """What may stand in it, so many levels above the deepest."""
+    check_text = _text(TEXT)
+
+    def check(value: object) -> Any:  # noqa: ANN401 - JSON
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, (int, float)):
+            return _number(value) if isinstance(value, float) else _whole(value)
+        if isinstance(value, str):
+            return check_text(value)
+        if depth == 0:
+            raise NotUnderstoodError("it is too deep")
+        check_items = _free_mapping(depth) if isinstance(value, Mapping) else _list(_free_value(depth - 1), ITEMS)
+        return check_items(value)
+
+    return check
+
+
+def _wrong_type(expected: str, value: object) -> NoReturn:
+    raise NotUnderstoodError(f"expected {expected}, got {_shown(value)}")
 
 
 def _shown(value: object) -> str:

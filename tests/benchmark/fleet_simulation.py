@@ -88,7 +88,7 @@ def figure(value: float) -> str:
 
 def measure(number: int, seed: int) -> dict[str, float]:
     """Seconds of processor time of each step, MiB, and MB of the files."""
-    sys.path[:0] = [str(ROOT / "build"), str(ROOT / "tests" / "simulation")]
+    load_collections()
     import simulated_fleet as simulated
 
     from ansible_collections.netops.ephemeral_ports.plugins.callback import fleet_report
@@ -110,6 +110,7 @@ def measure(number: int, seed: int) -> dict[str, float]:
         work = getattr(module, step)
         setattr(module, step, lambda *given, step=step, work=work: timed(step, work, *given))
     callback = fleet_report.CallbackModule(display=quiet_display())
+    fleet_report._preload.freeze()  # as at the start of each play
     callback.v2_playbook_on_task_start(_task(simulated.REMEDIATION), False)
     before = resident()
     for name, kind, chance in simulated.hosts(number, seed):
@@ -135,6 +136,14 @@ def measure(number: int, seed: int) -> dict[str, float]:
     whole = spent["decide"] + spent["hear"] + spent["end"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {**spent, "whole": whole, "ratio": whole / spent["read"], "held": held, "peak": peak, **sizes}
+
+
+def load_collections() -> None:
+    """As ansible-core does it; its own plugins are those of a collection, too."""
+    from ansible.plugins.loader import init_plugin_loader
+
+    sys.path.insert(0, str(ROOT / "tests" / "simulation"))
+    init_plugin_loader([str(ROOT / "build")])
 
 
 def quiet_display() -> SimpleNamespace:

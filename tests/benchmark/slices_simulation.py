@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-from fleet_simulation import ROOT, quiet_display
+from fleet_simulation import load_collections, quiet_display
 
 TARGET = 120.0
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--write", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    sys.path[:0] = [str(ROOT / "build"), str(ROOT / "tests" / "simulation")]
+    load_collections()
     if options.write is not None:
         write_slice(options.directory, options.write, options.hosts)
         return 0

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from ...module_utils._usage.places import places
 from .._model import HostReport, Pool, Report, Usage
 from .._text.users import users_of
 from .._text.wording import level_from
+from .encode import HostEncoder, encode
 from .host import LEVELS, latest_usage, pools_before
 from .page import render
 
@@ -57,12 +57,12 @@ def _writers(report: Report) -> Mapping[str, Callable[[Report, TextIO], None]]:
 def write_json(report: Report, file: TextIO) -> None:
     """One line for each host: quick to write and to search, whatever the size of the fleet."""
     head = {name: value for name, value in report.items() if name != "hosts"}
-    encode = json.JSONEncoder(check_circular=False).encode  # of what was parsed
     file.write("{\n")
     file.writelines(f'"{name}": {encode(value)},\n' for name, value in head.items())
     file.write('"hosts": [')
+    encoder = HostEncoder()
     for index, host in enumerate(report["hosts"]):
-        file.write(f"{',' if index else ''}\n{encode(host)}")
+        file.write(f"{',' if index else ''}\n{encoder.encode(host)}")
     file.write("\n]\n}\n")
 
 

@@ -24,6 +24,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model impo
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import files
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import page as report_page
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.encode import HostEncoder
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import (
     COLUMNS,
     write_csv,
@@ -50,6 +51,24 @@ def rows(report: dict[str, Any]) -> list[dict[str, str]]:
     write_csv(report, file)
     file.seek(0)
     return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["web1", 'web\0"', "\0", "web1\0", '"\0"'])
+def test_json_is_that_of_python_whatever_hosts_are_called(name: str) -> None:
+    report = report_of(60, remediate=True)
+    for host in report["hosts"]:
+        host["name"] = name
+    file = io.StringIO()
+    write_json(report, file)
+    lines = [line.removesuffix(",") for line in file.getvalue().partition('"hosts": [\n')[2].split("\n")[:60]]
+    assert lines == [json.dumps(host) for host in report["hosts"]]
+
+
+def test_what_hosts_have_in_common_is_encoded_once() -> None:
+    report, encoder = report_of(600, remediate=True), HostEncoder()
+    for host in report["hosts"]:
+        encoder.encode(host)
+    assert 10 < len(encoder._texts) < 100
 
 
 def test_all_three_are_written(tmp_path: Path) -> None:
