@@ -25,7 +25,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._common.errors import OptionError
-from . import _border, _gateway, _program, _transport
+from . import _border, _gateway, _transport
 from ._model import DiffPart, Gateway, Usage
 from ._options import Options
 from ._say import say
@@ -136,8 +136,12 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
 
     def _configure_module(self, module_name: str, module_args: Result, task_vars: Result) -> tuple[Any, ...]:
         """What ansible-core sends to the host, and with which interpreter: a program where there is one."""
-        built = _transport.built(module_name.rpartition(".")[2])
-        if built is not None and self._lets_programs_travel(task_vars):
+        name = module_name.rpartition(".")[2]
+        if not self._lets_programs_travel(task_vars):
+            self._sent = None
+            return self._configure(None, module_name, module_args, task_vars)
+        built = _transport.built(name)
+        if built is not None:
             program = _transport.program_for(built, module_args)
             configured = program and self._configure_program(built, program.file, task_vars)
             if program and configured:
@@ -145,7 +149,22 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
                 words = f"{built.path.stem} travels as a program of {len(program.input)} bytes"
                 self._display.vvv(words, host=self._play_context.remote_addr)
                 return configured
-        return tuple(super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars))
+        configured = self._configure(_transport.packed_module(name), module_name, module_args, task_vars)
+        self._sent = _transport.piped_module(configured)
+        return configured
+
+    def _configure(
+        self, loader: _transport.OnlyFile | None, module_name: str, module_args: Result, task_vars: Result
+    ) -> tuple[Any, ...]:
+        """As ansible-core does. loader: finds another file in place of the module."""
+        loaders = self._shared_loader_obj
+        self._shared_loader_obj = loader or loaders
+        try:
+            return tuple(
+                super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars)
+            )
+        finally:
+            self._shared_loader_obj = loaders
 
     def _lets_programs_travel(self, task_vars: Result) -> bool:
         wanted = task_vars.get(_transport.VARIABLE)
@@ -153,11 +172,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         return not of_windows and (wanted is None or self._templar.template(wanted) != _transport.MODULE)
 
     def _configure_program(self, built: _transport.Built, program: bytes, task_vars: Result) -> tuple[Any, ...] | None:
-        loaders, self._shared_loader_obj = self._shared_loader_obj, _transport.OnlyStub(built.stub)
-        try:
-            configured = super()._configure_module(module_name=built.path.stem, module_args={}, task_vars=task_vars)
-        finally:
-            self._shared_loader_obj = loaders
+        configured = self._configure(_transport.OnlyFile(built.stub), built.path.stem, {}, task_vars)
         return _transport.in_place_of_stub(configured, program, built.path)
 
     def observe(self, arguments: Result, task_vars: Result) -> Answer[Usage]:
@@ -199,7 +214,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         And ansible-core does not tell what mkdir says where it makes no directory for temporary files.
         """
         if self._sent and options.get("in_data") is self._sent.file:
-            cmd, options["in_data"] = f"{cmd} {_program.LOADER}", self._sent.input
+            cmd, options["in_data"] = f"{cmd} {self._sent.loader}", self._sent.input
         done = super()._low_level_execute_command(cmd, *arguments, **options)
         self._stderr = str(done.get("stderr", ""))[:OUTPUT]
         return done
@@ -258,6 +273,11 @@ class ModuleAction(HostAction):
     module: str
     kind: type[Any]
     tells = False  # whether it says in words what has become of the host
+
+    def __init_subclass__(cls) -> None:
+        """Before there are workers."""
+        _transport.packed_module(cls.module)
+        _border.prepare(cls.kind)
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
         super().run(tmp, task_vars)

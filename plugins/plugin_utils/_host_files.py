@@ -9,23 +9,27 @@ packed is not decided here.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 HOST_CODE = Path(__file__).resolve().parents[1] / "module_utils"
 # What they are in, wherever they go.
 PACKAGE = "ephemeral_ports"
-STANDARD_LIBRARY_LACKS = ("ansible", "ansible_collections")
+COLLECTIONS = ("ansible_collections",)
+STANDARD_LIBRARY_LACKS = ("ansible", *COLLECTIONS)
 
 
 class NotSelfContainedError(Exception):
     """Host code that imports what a host does not have."""
 
 
-def needed_files(*entries: str, root: Path = HOST_CODE) -> dict[str, str]:
+def needed_files(
+    *entries: str, root: Path = HOST_CODE, lacks: Sequence[str] = STANDARD_LIBRARY_LACKS
+) -> dict[str, str]:
     """Path and source of each file that these modules need, sorted, with an empty __init__.py in each package.
 
-    entries: as `_usage.run`. Imports within functions count. Raises NotSelfContainedError.
+    entries: as `_usage.run`. lacks: packages that they do not find. Imports within functions count. Raises
+    NotSelfContainedError.
     """
     found: dict[str, str] = {}
     waiting = [*entries]
@@ -35,7 +39,7 @@ def needed_files(*entries: str, root: Path = HOST_CODE) -> dict[str, str]:
             continue
         source = _path(root, name).read_text(encoding="utf-8")
         found[name] = source
-        waiting.extend(_imports(name, source, root))
+        waiting.extend(_imports(name, source, root, lacks))
     files = {f"{PACKAGE}/{name.replace('.', '/')}.py": source for name, source in found.items()}
     packages = {parent.as_posix() for path in files for parent in Path(path).parents[:-1]}
     return dict(sorted({**{f"{package}/__init__.py": "" for package in packages}, **files}.items()))
@@ -45,13 +49,13 @@ def _path(root: Path, name: str) -> Path:
     return root.joinpath(*name.split(".")).with_suffix(".py")
 
 
-def _imports(name: str, source: str, root: Path) -> Iterator[str]:
+def _imports(name: str, source: str, root: Path, lacks: Sequence[str]) -> Iterator[str]:
     """Names of the modules of ours that it imports; those for the types alone it does not."""
     for node in statements(ast.parse(source)):
         if isinstance(node, ast.Import):
-            _refuse(name, *(alias.name for alias in node.names))
+            _refuse(name, lacks, *(alias.name for alias in node.names))
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            _refuse(name, node.module or "")
+            _refuse(name, lacks, node.module or "")
         elif isinstance(node, ast.ImportFrom):
             package = [*name.split(".")[: -node.level], *(node.module.split(".") if node.module else ())]
             within = [".".join([*package, alias.name]) for alias in node.names]
@@ -74,7 +78,7 @@ def statements(tree: ast.Module) -> Iterator[ast.AST]:
             waiting.extend(getattr(node, part, ()))
 
 
-def _refuse(name: str, *imported: str) -> None:
+def _refuse(name: str, lacks: Sequence[str], *imported: str) -> None:
     for one in imported:
-        if one.partition(".")[0] in STANDARD_LIBRARY_LACKS:
+        if one.partition(".")[0] in lacks:
             raise NotSelfContainedError(f"{name} imports {one}")

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from ._host_files import statements
 
+DOCUMENTATION = ("DOCUMENTATION", "EXAMPLES", "RETURN")
+
 Place = tuple[int, int]  # line from 1, byte from 0
 
 
@@ -25,6 +27,11 @@ class Edit(NamedTuple):
 def lean(source: str) -> str:
     without_hints = _edited(without_words(source), _hints)
     return _edited(without_hints, _idle_imports)
+
+
+def without_documentation(source: str) -> str:
+    """A module without the texts that ansible-doc reads."""
+    return _edited(source, _documentation)
 
 
 def without_words(source: str) -> str:
@@ -47,6 +54,13 @@ def _edited(source: str, find: Callable[[ast.Module, list[bytes]], Iterable[Edit
         head, tail = lines[row - 1][:column] + text.encode(), lines[last - 1][stop:]
         lines[row - 1 : last] = [head + tail] if row == last else [head, *[b""] * (last - row - 1), tail]
     return b"\n".join(lines).decode() + "\n"
+
+
+def _documentation(tree: ast.Module, _lines: list[bytes]) -> Iterator[Edit]:
+    for node in tree.body:
+        names = node.targets if isinstance(node, ast.Assign) else ()
+        if any(isinstance(one, ast.Name) and one.id in DOCUMENTATION for one in names):
+            yield Edit((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
 
 
 def _hints(tree: ast.Module, lines: list[bytes]) -> Iterator[Edit]:

@@ -27,11 +27,7 @@ PLUGINS = Path(__file__).resolve().parents[1]
 PACKAGE = __name__.rpartition(".plugin_utils.")[0]
 
 # To get one filter or test of Ansible loads them all.
-OF_ANSIBLE = (
-    (filter_loader, "ansible.builtin.comment"),
-    (test_loader, "ansible.builtin.changed"),
-    (lookup_loader, "ansible.builtin.template"),
-)
+OF_ANSIBLE = ((filter_loader, "ansible.builtin.comment"), (test_loader, "ansible.builtin.changed"))
 # Of these the class alone, for they are made for a host.
 OF_A_HOST = ((connection_loader, "ssh"), (become_loader, "sudo"), (shell_loader, "sh"))
 
@@ -42,10 +38,16 @@ def load() -> None:
             import_module(f"{PACKAGE}.{kind}.{path.stem}")
     for loader, name in OF_ANSIBLE:
         loader.get(name)
+    load_template()
     for loader, name in (*OF_A_HOST, (connection_loader, C.DEFAULT_TRANSPORT)):
         loader.get(name, class_only=True)
     with suppress(ImportError):  # before ansible-core 2.19 there are none
         _load_encoders()
+
+
+def load_template() -> None:
+    """The lookup of the text of a drop-in: to read its documentation takes longer than to use it."""
+    lookup_loader.get("ansible.builtin.template")
 
 
 def freeze() -> None:

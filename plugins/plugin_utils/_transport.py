@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A module that only reads goes to a host as a program (_program.py) instead of as AnsiballZ, a third of the cost.
 
-All that ansible-core does around a module stays its own: the interpreter and its discovery, become, environment,
-pipelining or a temporary file, check mode, timeout, delegation, and what is made of the answer. The module is the
-reference, and what travels wherever anything is uncertain.
+What changes a host stays a module, but its host code is packed as that of a program is, and where it is piped to an
+interpreter, that reads it at once. All that ansible-core does around a module stays its own: the interpreter and its
+discovery, become, environment, pipelining or a temporary file, check mode, timeout, delegation, and what is made of the
+answer. The module is the reference, and what travels wherever anything is uncertain.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ PLUGINS = Path(__file__).parents[1]  # as ansible-core names it
 PACKAGE = __name__.rpartition(".plugin_utils.")[0]
 # By the name of a module, where its function run() is.
 ENTRIES = {"port_usage_info": "_usage.run"}
+# Modules whose host code is packed.
+PACKED = ("namespace_sysctls", "sysctl_dropin")
 # With this value of this variable modules travel, whatever they are.
 VARIABLE, MODULE = "ephemeral_ports_transport", "module"
 # To ansible-core this is a module, small and with nothing to be put into it, whose interpreter it looks for.
@@ -61,17 +64,33 @@ def built(module: str) -> Built | None:
     return Built(packed, PLUGINS / "modules" / f"{module}.py", Path(file.name), options)
 
 
+@cache
+def packed_module(module: str) -> OnlyFile | None:
+    """Finds the module as one file, with its host code packed; None for a module that goes as it is.
+
+    To be called first where a plugin is loaded, as built().
+    """
+    if module not in PACKED:
+        return None
+    text = keep(f"{module}-module", sources(), partial(_program.build_module, module))
+    file = Path(tempfile.mkdtemp(dir=C.DEFAULT_LOCAL_TMP, prefix=f"{module}-"), f"{module}.py")
+    file.write_bytes(text)
+    return OnlyFile(file)
+
+
 def sources() -> Iterator[Path]:
-    """What a program is made of, and by."""
+    """What a program or a packed module is made of, and by."""
     yield from HOST_CODE.rglob("*.py")
+    yield from (PLUGINS / "modules").glob("*.py")
     yield from (Path(__file__).with_name(name) for name in ("_host_files.py", "_lean.py", "_program.py"))
 
 
 class Program(NamedTuple):
-    """A module with its arguments, in both of its forms."""
+    """A module with its arguments, in both of its forms. loader: arguments of the interpreter that gets the input."""
 
     file: bytes
     input: bytes
+    loader: str
 
 
 def program_for(module: Built, given: Mapping[str, Any]) -> Program | None:
@@ -88,7 +107,19 @@ def program_for(module: Built, given: Mapping[str, Any]) -> Program | None:
         described = _program.describe_given(options, bool(given["_ansible_check_mode"]), _log(given, options))
     except (OptionError, KeyError, TypeError, ValueError):
         return None
-    return Program(_program.as_file(module.packed, described), _program.as_input(module.packed, described))
+    file, piped = _program.as_file(module.packed, described), _program.as_input(module.packed, described)
+    return Program(file, piped, _program.LOADER)
+
+
+def piped_module(configured: tuple[Any, ...]) -> Program | None:
+    """The module that ansible-core has made, as it is; None where it is not as we know it."""
+    if len(configured) == 2:
+        style, data = (getattr(configured[0], name, None) for name in ("module_style", "b_module_data"))
+    elif len(configured) == 4:  # up to ansible-core 2.18
+        style, _shebang, data, _path = configured
+    else:
+        return None
+    return Program(data, data, _program.MODULE_LOADER) if style == "new" and isinstance(data, bytes) else None
 
 
 def in_place_of_stub(configured: tuple[Any, ...], program: bytes, module: Path) -> tuple[Any, ...] | None:
@@ -102,16 +133,16 @@ def in_place_of_stub(configured: tuple[Any, ...], program: bytes, module: Path) 
     return None
 
 
-class OnlyStub:
-    """In place of ansible-core's loaders: whichever module is looked for, the stub is found."""
+class OnlyFile:
+    """In place of ansible-core's loaders: whichever module is looked for, this file is found."""
 
     resolved = True
 
-    def __init__(self, stub: Path) -> None:
+    def __init__(self, file: Path) -> None:
         self.module_loader = self
-        self.plugin_resolved_path = str(stub)
+        self.plugin_resolved_path = str(file)
 
-    def find_plugin_with_context(self, *_arguments: object, **_options: object) -> OnlyStub:
+    def find_plugin_with_context(self, *_arguments: object, **_options: object) -> OnlyFile:
         return self
 
 

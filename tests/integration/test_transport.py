@@ -22,6 +22,7 @@ from .private_host import RANGE, ROOT
 
 HERE = Path(__file__).resolve().parent
 MODULE = "netops.ephemeral_ports.port_usage_info"
+CHANGE = "netops.ephemeral_ports.sysctl_dropin"
 PYTHON = "/usr/bin/python3"
 VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.12", "3.13")
 WAYS = ("program", "module")
@@ -42,6 +43,7 @@ class Case(NamedTuple):
     script: str = ""
     says: str | None = None
     travels: str = "program"
+    module: str = MODULE
 
 
 def host(name: str, way: str) -> str:
@@ -85,6 +87,23 @@ CASES = {
 }
 
 
+def change(text: str | None, variables: Mapping[str, Any] = {}, script: str = "", says: str | None = None) -> Case:
+    """A prediction, so that no host finds what another has changed."""
+    options = {} if text is None else {"content": text}
+    return Case(variables, options, {"check_mode": True}, script, says, "module", CHANGE)
+
+
+CONTENT = f"{RANGE} = 20000 65535\n"
+# A module, with its host code packed and as it is.
+CHANGES = {
+    "a change": change(CONTENT),
+    "a change as a file": change(CONTENT, {"ansible_pipelining": False}),
+    "a change without an option": change(None, says="content"),
+    "a change that is refused": change(f"{RANGE} = 2 1\n", says="the low end 2 is above the high end 1"),
+    "a change that ends": change(CONTENT, script="kill -KILL $$", says="was killed by signal 9 (SIGKILL)"),
+}
+
+
 class Run(NamedTuple):
     """By host, the result of its task; by host, the way in which the module went to it."""
 
@@ -107,7 +126,7 @@ def _play(core: str, python: Path, home: Path) -> Run:
     plays: list[dict[str, Any]] = []
     for name, (case, variables) in _hosts(core, home).items():
         hosts[name] = variables
-        task = {MODULE: case.options, "ignore_errors": True, **case.keywords}
+        task = {case.module: case.options, "ignore_errors": True, **case.keywords}
         plays.append({"hosts": [name], "gather_facts": False, "tasks": [task]})
     plays.append(
         {
@@ -162,11 +181,12 @@ def _play(core: str, python: Path, home: Path) -> Run:
 
 def _hosts(core: str, home: Path) -> dict[str, tuple[Case, dict[str, Any]]]:
     """Each case twice, and once more for each Python that this machine has and the ansible-core takes."""
-    cases = dict(CASES)
+    cases = {**CASES, **CHANGES}
     for version in VERSIONS:
         found = environments.find_python([version])
         if found and [*map(int, version.split("."))] >= [*map(int, OLDEST[core].split("."))]:
             cases[f"Python {version}"] = Case({"ansible_python_interpreter": str(found)})
+            cases[f"a change by Python {version}"] = change(CONTENT, {"ansible_python_interpreter": str(found)})
     hosts = {}
     for number, (name, case) in enumerate(cases.items()):
         interpreter = PYTHON
@@ -196,6 +216,16 @@ def test_both_ways_say_the_same(run: Run, name: str) -> None:
         assert (program["kind"], program["port_range"]["size"]) == ("usage", 500)
 
 
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_the_same_with_its_code_packed(run: Run, name: str) -> None:
+    packed, plain = (steady(run.results[host(name, way)]) for way in WAYS)
+    assert packed == plain
+    assert packed["failed"] == (CHANGES[name].says is not None)
+    assert (CHANGES[name].says or "") in packed.get("msg", "")
+    assert packed["changed"] == (not packed["failed"])
+    assert run.travelled[host(name, "program")] == "module"
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_travels_as_it_should(run: Run, name: str) -> None:
     assert run.travelled[host(name, "program")] == CASES[name].travels
@@ -211,6 +241,9 @@ def test_with_the_pythons_of_managed_hosts(run: Run, version: str) -> None:
     assert program == module
     assert (program["failed"], program["kind"]) == (False, "usage")
     assert [run.travelled[name] for name in names] == [*WAYS]
+    packed, plain = (steady(run.results[host(f"a change by Python {version}", way)]) for way in WAYS)
+    assert packed == plain
+    assert (packed["failed"], packed["kind"], packed["changed"]) == (False, "apply", True)
 
 
 @pytest.mark.parametrize("way", WAYS)

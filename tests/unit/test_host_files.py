@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_files import (
+    COLLECTIONS,
     HOST_CODE,
     NotSelfContainedError,
     needed_files,
@@ -69,6 +70,12 @@ def test_every_package_has_an_init(tmp_path: Path) -> None:
 def test_ansible_is_not_on_a_host(tmp_path: Path, source: str) -> None:
     with pytest.raises(NotSelfContainedError, match="begin imports ansible"):
         needed_files("begin", root=plant(tmp_path, begin=source))
+
+
+def test_for_a_module_it_is(tmp_path: Path) -> None:
+    root = plant(tmp_path, begin="from ansible.module_utils import basic\nfrom ansible_collections import x")
+    with pytest.raises(NotSelfContainedError, match="begin imports ansible_collections"):
+        needed_files("begin", root=root, lacks=COLLECTIONS)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_files import HOST_CODE
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._lean import is_named_tuple, lean, without_words
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._lean import (
+    is_named_tuple,
+    lean,
+    without_documentation,
+    without_words,
+)
 
 SOURCES = sorted(path.relative_to(HOST_CODE).as_posix() for path in HOST_CODE.rglob("*.py"))
 
@@ -111,3 +116,9 @@ def without_idle_imports(tree: ast.Module, used: set[str]) -> ast.Module:
 
 def statements(source: str) -> list[ast.stmt]:
     return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
+
+
+def test_a_module_travels_without_its_documentation() -> None:
+    source = 'DOCUMENTATION = r"""\na: b\n"""\nRETURN = "x"\nOTHER = RETURNS = "y"\nx = 1\n'
+    assert [*filter(None, without_documentation(source).splitlines())] == ['OTHER = RETURNS = "y"', "x = 1"]
+    assert without_documentation(source).count("\n") == source.count("\n")

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import inspect
 import json
 import re
@@ -54,6 +56,15 @@ def test_result(run: Run, check: bool) -> None:
     assert (result["options"], result["check"]) == ({"count": 2, "rate": None, "force": None, "name": None}, check)
     assert code == 0
     assert "failed" not in result
+
+
+def test_the_garbage_collector_leaves_alone_what_stays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[str] = []
+    at_the_end: list[Callable[[], None]] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append("all"))
+    monkeypatch.setattr(atexit, "register", at_the_end.append)
+    run(lambda _options, _check: {})
+    assert (frozen, at_the_end) == (["all"], [gc.freeze])
 
 
 def test_warnings_are_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

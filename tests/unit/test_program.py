@@ -128,10 +128,41 @@ def test_a_shell_does_nothing_with_it(packed: bytes, form: Form, tmp_path: Path,
     assert "not found" not in done.stderr
 
 
+def run_as_module(interpreter: str, module: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    command = [interpreter, *shlex.split(_program.MODULE_LOADER)]
+    environment = {"PATH": "/nowhere"}
+    return subprocess.run(
+        command, input=module, capture_output=True, check=False, cwd=directory, env=environment, text=True
+    )
+
+
+def test_a_piped_module_is_what_python_would_read_by_itself(tmp_path: Path) -> None:
+    module = (
+        "#!/usr/bin/python\n# -*- coding: utf-8 -*-\nfrom __future__ import annotations\nimport sys\n"
+        "print(__name__, sys.argv, '__file__' in globals(), ascii('\u00e9'), sys.stdin.read())\nraise SystemExit(3)\n"
+    )
+    done = run_as_module(sys.executable, module, tmp_path)
+    assert (done.stdout, done.returncode) == ("__main__ ['-c'] False '\\xe9' \n", 3)
+
+
+def test_an_exception_of_a_piped_module_names_its_line(tmp_path: Path) -> None:
+    done = run_as_module(sys.executable, "\n\n1 / 0\n", tmp_path)
+    assert '  File "<stdin>", line 3, in <module>\n' in done.stderr
+
+
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_shells_pass_the_loader_on_as_it_is(shell: str) -> None:
+def test_a_shell_does_nothing_with_a_piped_module(tmp_path: Path, shell: str) -> None:
+    done = run_as_module(f"/bin/{shell}", "echo hurt\n", tmp_path)
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert "yntax error" in done.stderr
+    assert "not found" not in done.stderr
+
+
+@pytest.mark.parametrize("loader", [_program.LOADER, _program.MODULE_LOADER], ids=["program", "module"])
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_shells_pass_the_loaders_on_as_they_are(shell: str, loader: str) -> None:
     printed = subprocess.run(
-        [f"/bin/{shell}", "-c", f"printf '%s\\n' {_program.LOADER}"], capture_output=True, text=True, check=True
+        [f"/bin/{shell}", "-c", f"printf '%s\\n' {loader}"], capture_output=True, text=True, check=True
     ).stdout
-    assert printed.splitlines() == shlex.split(_program.LOADER)
-    assert not set("$`\\!%\n") & set(_program.LOADER)
+    assert printed.splitlines() == shlex.split(loader)
+    assert not set("$`\\!%\n") & set(loader)

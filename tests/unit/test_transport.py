@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _transport
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _program, _transport
 
 OF_ANSIBLE = {
     "_ansible_check_mode": False,
@@ -22,6 +22,9 @@ OF_ANSIBLE = {
     "_ansible_syslog_facility": "LOG_AUTH",
     "_ansible_target_log_info": None,
 }
+
+# Bytes. More needs a reason: each host gets it for each change.
+MOST_OF_A_MODULE = 52_000
 
 
 def found() -> _transport.Built:
@@ -44,6 +47,21 @@ def given(**options: Any) -> dict[str, Any] | None:
 
 def test_what_changes_a_host_stays_a_module() -> None:
     assert [name for name in ("sysctl_dropin", "curl_stress", "port_users_info") if _transport.built(name)] == []
+
+
+@pytest.mark.parametrize("name", _transport.PACKED)
+def test_a_module_in_one_file_imports_only_what_ansible_core_puts_in(name: str) -> None:
+    found = _transport.packed_module(name)
+    assert found is not None
+    path = Path(found.plugin_resolved_path)
+    text = path.read_text()
+    imported = [node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    assert (path.name, imported) == (f"{name}.py", ["ansible.module_utils.basic", "binascii"])
+    assert len(text) < MOST_OF_A_MODULE
+
+
+def test_other_modules_go_as_they_are() -> None:
+    assert _transport.packed_module("curl_stress") is None
 
 
 def test_it_is_built_once() -> None:
@@ -115,16 +133,28 @@ def test_ansible_core_up_to_2_18() -> None:
     assert done == ("new", "#!/p", b"program", str(PATH))
 
 
-@pytest.mark.parametrize(
-    "configured",
-    [(), ("new",), (Bits(b"", "old", ""), ""), ("old", "#!/p", b"", ""), ({"module_style": "new"}, ""), ("a", "b")],
-    ids=str,
+UNKNOWN = (
+    (),
+    ("new",),
+    (Bits(b"", "old", ""), ""),
+    ("old", "#!/p", b"", ""),
+    ({"module_style": "new"}, ""),
+    ("a", "b"),
 )
+
+
+@pytest.mark.parametrize("configured", UNKNOWN, ids=str)
 def test_another_ansible_core_gets_the_module(configured: tuple[Any, ...]) -> None:
     assert _transport.in_place_of_stub(configured, b"program", PATH) is None
+    assert _transport.piped_module(configured) is None
+
+
+@pytest.mark.parametrize("configured", [(Bits(b"module", "new", ""), ""), ("new", "#!/p", b"module", "")], ids=str)
+def test_a_module_is_piped_as_it_is(configured: tuple[Any, ...]) -> None:
+    assert _transport.piped_module(configured) == (b"module", b"module", _program.MODULE_LOADER)
 
 
 def test_the_stub_stands_for_any_module() -> None:
-    loaders = _transport.OnlyStub(Path("/stub"))
+    loaders = _transport.OnlyFile(Path("/stub"))
     context = loaders.module_loader.find_plugin_with_context("name", "", collection_list=[])
     assert (context.resolved, context.plugin_resolved_path) == (True, "/stub")

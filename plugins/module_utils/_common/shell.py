@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every module does around its function: check the arguments, end with one result or one clear error."""
 
+import atexit
+import gc
 from typing import Any, Mapping
 
 # AnsibleModule has turned `true` into 1 for an option that wants a number; only the raw arguments still tell.
@@ -20,6 +22,7 @@ def run(arguments: Options, function: Function, **spec: object) -> None:
 
     spec: what else AnsibleModule takes.
     """
+    _keep_all()
     module = AnsibleModule(argument_spec=arguments, **spec)
     try:
         refuse_booleans(arguments, _load_params())
@@ -31,6 +34,13 @@ def run(arguments: Options, function: Function, **spec: object) -> None:
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)
+
+
+def _keep_all() -> None:
+    """All that Ansible has brought stays: the garbage collector would go through it in vain, and again at the end."""
+    if hasattr(gc, "freeze"):  # from Python 3.7 on
+        gc.freeze()
+        atexit.register(gc.freeze)
 
 
 def refuse_booleans(arguments: Options, given: Mapping[str, Any]) -> None:
