@@ -37,7 +37,7 @@ look: owner .venv/demo.stamp $(COLLECTION)  ## diagnose this machine, or HOST=we
 test: export TEST_EVERYTHING := 1
 # The quickest one shows that scenarios notice.
 test: export MUTATE := two_hosts
-test: system .venv/site.stamp $(COLLECTION)  ## everything, in real containers too (installs what is missing on Debian, as root or with sudo)
+test: system .venv/site.stamp $(COLLECTION)  ## everything, in real containers too (installs what is missing on Debian and Ubuntu, as root or with sudo)
 	@python scripts/stages.py "lint types docs site galaxy unit sanity" integration "molecule mutate"
 
 check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yamllint, unit tests

@@ -25,7 +25,10 @@ from .debian import unpacked
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 ROOT = Path(__file__).resolve().parents[2]
 # What Debian has of nft, where the machine has none: unpacked, not installed.
-_PACKAGES = ("nftables", "libnftables1", "libnftnl11", "libjansson4", "libedit2", "libmnl0", "libxtables12")
+_PACKAGES = (
+    *("nftables", "libnftables1", "libnftnl11", "libjansson4", "libedit2", "libmnl0", "libxtables12"),
+    *("libbsd0", "libmd0"),  # of libedit2
+)
 
 WAN, WAN6 = "203.0.113.1", "2001:db8:1::1"
 MORE = ("203.0.113.2", "203.0.113.3", "203.0.113.4")
