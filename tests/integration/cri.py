@@ -115,9 +115,11 @@ def containerd(root: Path, unpacked: Path) -> Iterator[Cri]:
     try:
         wait_until(SOCKET.exists, log)
         image = root / "image.tar"
-        image.write_bytes(_image((unpacked / "bin/busybox").read_bytes()))
+        # In /bin in Debian 12, in /usr/bin in later ones and in Ubuntu.
+        busybox = next(unpacked / place for place in ("bin/busybox", "usr/bin/busybox") if (unpacked / place).exists())
+        image.write_bytes(_image(busybox.read_bytes()))
         ctr = [f"{unpacked}/usr/bin/ctr", "--address", SOCKET, "--namespace", "k8s.io"]
-        subprocess.run([*ctr, "images", "import", "--snapshotter", "native", image], check=True, env=environment)
+        subprocess.run([*ctr, "images", "import", "--no-unpack", image], check=True, env=environment)
         yield Cri(root)
     except BaseException:
         print(log.read_text()[-6000:])
