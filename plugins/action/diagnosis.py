@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from ..plugin_utils import _border, _transport
-from ..plugin_utils._host_action import VARIABLES, Answer, HostAction, Result, failed
+from ..plugin_utils._host_action import TIMEOUT, VARIABLES, Answer, HostAction, Result, failed
 from ..plugin_utils._model import Usage, Users
 from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._text.describe import describe
+from ..plugin_utils._time_limit import OutOfTimeError, within
 
 # Once, before there are workers.
 _transport.built("port_usage_info")
@@ -18,6 +19,7 @@ ARGUMENTS: Spec = {
     "observe": {"type": "dict", "default": {}},
     "who": {"type": "float", "default": 0},
     "fail_at": {"type": "str", "choices": ["never", "warning", "critical", "exhausted"], "default": "never"},
+    TIMEOUT: {"type": "int", "default": 0},
     VARIABLES: {"type": "dict", "default": {}},
 }
 OPTIONS = Options(ARGUMENTS)
@@ -34,6 +36,13 @@ class ActionModule(HostAction):
         variables = task_vars or {}
         self.prepare(variables)
         options = self.read(OPTIONS, self.given(variables))
+        try:
+            with within(options[TIMEOUT]):
+                return self._diagnose(options, variables)
+        except OutOfTimeError as error:
+            return _failed(Answer(None, str(error)))
+
+    def _diagnose(self, options: Result, variables: Result) -> Result:
         observing = {name: one for name, one in options["observe"].items() if one is not None}
         usage = self.observe(observing, variables)
         if usage.result is None or usage.error is not None:

@@ -164,6 +164,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002 - part of the call
         self._fleet.on_task(*_action_and_role(task))
+        _preload.load_for(task.action)
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         self._on_result(result)
@@ -243,16 +244,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             return None
 
     def _on_result(self, result: CallbackTaskResult) -> None:
-        host, task, values = _parts(result)
+        host, task = _parts(result)
         check = task.check_mode if isinstance(task.check_mode, bool) else bool(context.CLIARGS.get("check"))
-        self._fleet.on_result(host.get_name(), task.action, values, check)
+        self._fleet.on_result(host.get_name(), task.action, _unchecked(result), check)
 
     def _on_failure(self, result: CallbackTaskResult, unreachable: bool) -> None:
-        host, task, values = _parts(result)
+        host, task = _parts(result)
         self._fleet.on_task(*_action_and_role(task))
         address = host.get_vars().get("ansible_host")
         aliases = [address] if isinstance(address, str) else []
-        reason = reason_given(values)
+        reason = reason_given(_values(result))
         if is_ours(*_action_and_role(task)):
             reason = reason_alone(reason)
         self._fleet.on_failure(host.get_name(), aliases, reason, unreachable)
@@ -294,11 +295,23 @@ def _without_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
-def _parts(result: CallbackTaskResult) -> tuple[Any, Any, Mapping[str, Any]]:
-    """Host, task and values of a result; ansible-core 2.19 gave them names without the underscore."""
-    if hasattr(result, "result"):
-        return result.host, result.task, result.result
-    return result._host, result._task, result._result
+def _parts(result: CallbackTaskResult) -> tuple[Any, Any]:
+    """Host and task of a result; ansible-core 2.19 gave them names without the underscore."""
+    if hasattr(result, "task"):
+        return result.host, result.task
+    return result._host, result._task
+
+
+def _values(result: CallbackTaskResult) -> Mapping[str, Any]:
+    """In plain types; ansible-core makes them so for each callback, value by value."""
+    values: Mapping[str, Any] = result.result if hasattr(result, "task") else result._result
+    return values
+
+
+def _unchecked(result: CallbackTaskResult) -> Mapping[str, Any]:
+    """As the worker sent them, where they will be checked value by value anyway."""
+    values: Mapping[str, Any] | None = getattr(result, "_return_data", None)
+    return _values(result) if values is None else values
 
 
 def _action_and_role(task: Task) -> tuple[str, str]:

@@ -17,3 +17,12 @@ options:
     type: dict
     default: {}
 """
+    TIMEOUT = r"""
+options:
+  timeout:
+    description:
+      - For how many seconds to wait for the host, which has failed then. 0 sets no limit.
+      - Where the keyword C(timeout) of the task, or C(task_timeout), is shorter, that one counts.
+    type: int
+    default: 0
+"""

@@ -43,6 +43,7 @@ extends_documentation_fragment:
   - netops.ephemeral_ports.attributes.reads
   - netops.ephemeral_ports.attributes.action
   - netops.ephemeral_ports.options.variables
+  - netops.ephemeral_ports.options.timeout
 seealso:
   - module: netops.ephemeral_ports.port_usage_info
   - module: netops.ephemeral_ports.port_users_info

@@ -660,7 +660,6 @@ from typing import Any, Dict
 
 from ..module_utils._common import shell
 from ..module_utils._dropin.journal import DROPIN, STATE_DIR
-from ..module_utils._usage.run import run
 
 ARGUMENTS: Dict[str, Any] = {
     "method": {"type": "str", "choices": ["auto", "netlink", "procfs"], "default": "auto"},
@@ -686,6 +685,8 @@ ARGUMENTS: Dict[str, Any] = {
 
 
 def main() -> None:
+    from ..module_utils._usage.run import run  # not needed by the controller, which reads ARGUMENTS
+
     shell.run(ARGUMENTS, run, supports_check_mode=True)
 
 

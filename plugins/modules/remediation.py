@@ -89,6 +89,7 @@ extends_documentation_fragment:
   - netops.ephemeral_ports.attributes.sets
   - netops.ephemeral_ports.attributes.action
   - netops.ephemeral_ports.options.variables
+  - netops.ephemeral_ports.options.timeout
   - netops.ephemeral_ports.attributes.action_group
 seealso:
   - module: netops.ephemeral_ports.port_usage_info

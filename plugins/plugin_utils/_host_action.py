@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ansible import errors
+from ansible import errors, template
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
@@ -42,12 +42,18 @@ DATA = re.compile(r"VmData:\s+([0-9]+) kB")
 WARNINGS, OUTPUT = 20, 4_096
 # Characters of an answer, of which many may be written as six.
 PRINTED = 2 * _border.IN_ALL
+# Of so few the parts need not be weighed one by one: each takes a character at least, and a crash is told twice.
+LIGHT = _border.IN_ALL // 4
 # The option of our actions that names the variables in which values of options are.
 VARIABLES = "variables"
+# The option of our actions that bounds what they take, in seconds.
+TIMEOUT = "timeout"
 # Keys of a result of a module, besides those that begin with an underscore.
 ACTED_ON = ("add_group", "add_host", "ansible_facts", "results")
 # What ansible-core says where a template is omit; before 2.19 it is a text of its own.
 OMITTED: Any = getattr(errors, "AnsibleValueOmittedError", ())
+# From ansible-core 2.19 on a text is a template only where it is marked as one, which nothing is that was parsed.
+IS_MARKED = hasattr(template, "trust_as_template")
 # What ansible-core makes of an answer that it does not understand.
 ODD = (AttributeError, KeyError, MemoryError, RecursionError, TypeError, ValueError)
 
@@ -71,6 +77,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     _supports_check_mode = True
     _stderr = ""
     _sent: _transport.Program | None = None
+    _printed: int | None = None
     _shared_loader_obj: Any
 
     def prepare(self, task_vars: Mapping[str, Any]) -> None:
@@ -119,10 +126,12 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
 
     def call(self, module: str, arguments: Result, kind: type[T], task_vars: Result) -> Answer[T]:
         """Never raises for what a host says."""
+        self._printed = None
         try:
             with _bounded_memory():
                 returned = self._execute_module(f"{COLLECTION}.{module}", arguments, task_vars=task_vars)
-            _border.weigh(returned)
+            if self._printed is None or self._printed > LIGHT:
+                _border.weigh(returned)
         except AnsibleConnectionFailure as error:
             raise AnsibleConnectionFailure(self._reason({"msg": str(error), "stderr": self._stderr})) from None
         except _border.NotUnderstoodError as error:
@@ -227,6 +236,7 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         """Of what a host printed, ansible-core gets only what is printable, and no key that it would act on or warn of:
         its warnings quote the host."""
         printed = str(res.get("stdout", "")).replace("\r\n", "\n")  # so a terminal ends lines, without pipelining
+        self._printed = len(printed) + len(str(res.get("stderr", "")))
         if len(printed) > PRINTED:
             raise _border.NotUnderstoodError(f"it printed more than {PRINTED} characters")
         return super()._parse_returned_data({**res, "stdout": _plain_answer(_border.printable(printed))}, *profile)
@@ -243,10 +253,10 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
             return self._refused("failed: expected true or false")
         if failed:
             reason = wrap_var(self._reason(returned))
-            return Answer(wrap_var(result), reason, wrap_var(of_the_task), wrap_var(_crash(returned)))
+            return Answer(_unsafe(result), reason, wrap_var(of_the_task), wrap_var(_crash(returned)))
         if odd is not None:
             return self._refused(odd)
-        return Answer(wrap_var(result), None, wrap_var(of_the_task))
+        return Answer(_unsafe(result), None, wrap_var(of_the_task))
 
     def _refused(self, why: str) -> Answer[T]:
         return Answer(None, wrap_var(f"the answer of the host was refused: {why}"), self._interpreter())
@@ -293,6 +303,12 @@ class ModuleAction(HostAction):
 
     def ask_module(self, task_vars: Result) -> Answer[Any]:
         return self.call(self.module, self._task.args, self.kind, task_vars)
+
+
+def _unsafe(parsed: T) -> T:
+    """Never taken for a template."""
+    marked: T = parsed if IS_MARKED else wrap_var(parsed)
+    return marked
 
 
 def _plain_answer(printed: str) -> str:

@@ -3,7 +3,8 @@
 """Plugins that are loaded once, before there are workers.
 
 Each task of each host runs in a fork of the process that has the callbacks. What is not loaded there yet, each fork
-loads anew, for its one task. docs/benchmarks-fleet.md says what that costs.
+loads anew, for its one task. What no task needs is not loaded: Python compiles plugins of collections in each run.
+docs/benchmarks-fleet.md says what that costs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from ansible.plugins.loader import (
 
 PLUGINS = Path(__file__).resolve().parents[1]
 PACKAGE = __name__.rpartition(".plugin_utils.")[0]
+COLLECTION = "netops.ephemeral_ports"
+FILTERS = sorted((PLUGINS / "filter").glob("[!_]*.py"))
 
 # To get one filter or test of Ansible loads them all.
 OF_ANSIBLE = ((filter_loader, "ansible.builtin.comment"), (test_loader, "ansible.builtin.changed"))
@@ -33,9 +36,7 @@ OF_A_HOST = ((connection_loader, "ssh"), (become_loader, "sudo"), (shell_loader,
 
 
 def load() -> None:
-    for kind in ("action", "filter"):
-        for path in sorted((PLUGINS / kind).glob("[!_]*.py")):
-            import_module(f"{PACKAGE}.{kind}.{path.stem}")
+    """Of Ansible."""
     for loader, name in OF_ANSIBLE:
         loader.get(name)
     load_template()
@@ -50,9 +51,17 @@ def load_template() -> None:
     lookup_loader.get("ansible.builtin.template")
 
 
+def load_for(action: str) -> None:
+    """Of ours, for a task with this action: the action, or the filters that tasks of others may use."""
+    collection, _dot, name = action.rpartition(".")
+    is_ours = collection in ("", COLLECTION) and (PLUGINS / "action" / f"{name}.py").is_file()
+    for one in [f"action.{name}"] if is_ours else [f"filter.{path.stem}" for path in FILTERS]:
+        import_module(f"{PACKAGE}.{one}")
+    freeze()
+
+
 def freeze() -> None:
     """What is there now stays: in a worker, the garbage collector would touch, and so copy, all of it in vain."""
-    gc.collect()
     gc.freeze()
 
 

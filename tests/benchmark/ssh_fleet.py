@@ -65,7 +65,7 @@ class Contender(NamedTuple):
 
 CONTENDERS = (
     Contender("ping", "`ansible.builtin.ping`", "ping.yml", changes=False),
-    Contender("diagnose", "**ours**: playbook `diagnose`", "netops.ephemeral_ports.diagnose", False, WITHOUT_SUDO),
+    Contender("diagnose", "**ours**: playbook `diagnose`", "netops.ephemeral_ports.diagnose", False),
     Contender("loop", "`ansible.posix.sysctl` in a loop", "posix_sysctl.yml"),
     Contender("template", "`template` and `sysctl --system`", "template.yml"),
     Contender("dropin", "**ours**: module `sysctl_dropin`", "sysctl_dropin.yml"),

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.run import run as observe_host
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 
 from .inside import REFUSED, in_child, private
@@ -118,7 +119,7 @@ sys.stdin.read()
 
 
 def observe(**options: Any) -> dict[str, Any]:
-    return port_usage_info.run({**defaults_of(port_usage_info), **options}, False)
+    return observe_host({**defaults_of(port_usage_info), **options}, False)
 
 
 def exhausted() -> contextlib.AbstractContextManager[subprocess.Popen[str]]:

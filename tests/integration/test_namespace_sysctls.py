@@ -31,6 +31,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.loc
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.namespace_run import run
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel import namespaces, sysctl
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.namespaces import Namespace
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.run import run as observe_host
 from ansible_collections.netops.ephemeral_ports.plugins.modules import namespace_sysctls, port_usage_info
 
 from .inside import in_child, private
@@ -110,7 +111,7 @@ def absent(check: bool = False, **options: Any) -> Result:
 
 def observe(*names: str) -> Result:
     options = {"detail": "full", "namespaces": list(names or ["own"]), "state_dir": str(STATE)}
-    return port_usage_info.run({**USAGE_DEFAULTS, **options}, False)
+    return observe_host({**USAGE_DEFAULTS, **options}, False)
 
 
 def statuses(result: Result) -> dict[int, str]:

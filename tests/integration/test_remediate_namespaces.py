@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin.namespace_run import run
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.run import run as observe_host
 from ansible_collections.netops.ephemeral_ports.plugins.modules import namespace_sysctls, port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.elsewhere import plan_elsewhere, wishes
 
@@ -191,7 +192,7 @@ def in_container(name: str) -> dict[str, str]:
 
 def observe(name: str, state: Path) -> Any:
     defaults = defaults_of(port_usage_info)
-    return port_usage_info.run({**defaults, "detail": "full", "namespaces": [name], "state_dir": str(state)}, False)
+    return observe_host({**defaults, "detail": "full", "namespaces": [name], "state_dir": str(state)}, False)
 
 
 def call(directory: Path, **options: Any) -> Any:

@@ -13,9 +13,10 @@ from ansible_collections.netops.ephemeral_ports.plugins.doc_fragments.options im
 
 
 def options_of(module: ModuleType) -> dict[str, dict[str, Any]]:
-    """Of an action that takes values of options from variables."""
+    """With those of the fragments that it names."""
+    fragments = [name for name in ("variables", "timeout") if f"options.{name}\n" in module.DOCUMENTATION]
     return {
         name: option
-        for text in (module.DOCUMENTATION, ModuleDocFragment.VARIABLES)
+        for text in (module.DOCUMENTATION, *(getattr(ModuleDocFragment, name.upper()) for name in fragments))
         for name, option in yaml.safe_load(text)["options"].items()
     }

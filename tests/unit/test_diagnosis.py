@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,6 +166,12 @@ def test_bad_input_is_told_before_a_host_is_observed(said: list[str], given: dic
     with pytest.raises(AnsibleActionFail, match=next(iter(given))):
         doing.run(None, {"inventory_hostname": "web"})
     assert doing.asked == []
+
+
+def test_a_host_that_hangs_fails_in_time(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Diagnosis, "call", lambda *_arguments: signal.raise_signal(signal.SIGALRM))
+    result = Diagnosis(said, {}, timeout="30").run(None, {"inventory_hostname": "web"})
+    assert result == {"changed": False, "failed": True, "msg": "it did not answer within 30 s"}
 
 
 def test_a_host_that_does_not_answer_fails_with_its_reason(said: list[str]) -> None:
