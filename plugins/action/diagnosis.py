@@ -20,7 +20,7 @@ ARGUMENTS: Spec = {
     "who": {"type": "float", "default": 0},
     "fail_at": {"type": "str", "choices": ["never", "warning", "critical", "exhausted"], "default": "never"},
     TIMEOUT: {"type": "int", "default": 0},
-    VARIABLES: {"type": "dict", "default": {}},
+    VARIABLES: {"type": "raw", "default": {}},
 }
 OPTIONS = Options(ARGUMENTS)
 # From the best to the worst; `unknown` is none of them.

@@ -16,7 +16,7 @@ ARGUMENTS: Spec = {
     "template": {"type": "str", "required": True},
     "on_error": {"type": "str", "choices": ["fail", "return"], "default": "fail"},
     TIMEOUT: {"type": "int", "default": 0},
-    VARIABLES: {"type": "dict", "default": {}},
+    VARIABLES: {"type": "raw", "default": {}},
 }
 KNOWN = Options(ARGUMENTS)
 

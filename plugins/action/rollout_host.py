@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._sockets.known import OWN
 from ..plugin_utils import _border
-from ..plugin_utils._host_action import VARIABLES, Result
+from ..plugin_utils._host_action import TIMEOUT, VARIABLES, Result, failed
 from ..plugin_utils._model import ApplyResult, Plan, StepResult, Usage
 from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._plan.policy import FEWER_PORTS, read_policy
@@ -22,11 +22,12 @@ from ..plugin_utils._remediate import OF_THE_TASK, OPTIONS, RemediatingAction, S
 from ..plugin_utils._rollout import outcome
 from ..plugin_utils._rollout.gate import Usages, judge, read_limits
 from ..plugin_utils._rollout.waves import read_waves
+from ..plugin_utils._time_limit import OutOfTimeError, within
 
 ARGUMENTS: Spec = {
     "step": {
         "type": "str",
-        "choices": ["check", "observe", "apply", "verdict", "judge", "confirm", "revert"],
+        "choices": ["check", "observe", "apply", "verdict", "judge", "settle", "confirm", "revert"],
         "required": True,
     },
     "remediation": {"type": "dict", "default": {}},
@@ -35,11 +36,26 @@ ARGUMENTS: Spec = {
     "verdict": {"type": "dict"},
     "soak": {"type": "dict"},
     "waves": {"type": "raw"},
-    VARIABLES: {"type": "dict", "default": {}},
+    TIMEOUT: {"type": "int", "default": 300},
+    VARIABLES: {"type": "raw", "default": {}},
 }
 KNOWN = Options(ARGUMENTS)
 REMEDIATION: Spec = {name: spec for name, spec in OPTIONS.items() if name != "trial"}
 KNOWN_REMEDIATION = Options(REMEDIATION)
+# What each step reads from variables, besides the time limit.
+NEEDED: Mapping[str, Sequence[str]] = {
+    "check": ("waves",),
+    "observe": ("remediation", "limits"),
+    "apply": ("remediation", "wave"),
+    "verdict": ("wave",),
+    "judge": ("remediation", "limits", "verdict", "soak"),
+    "settle": ("remediation", "verdict"),
+    "confirm": ("remediation", "verdict"),
+    "revert": ("remediation",),
+}
+# Where what became of a host decides whether it stays in the play.
+ENDING = ("observe", "confirm", "revert")
+GROUP = "timewait_rollout_{state}"
 # The steps after which a host is where the user wants to know of it.
 TOLD = ("observe", "confirm", "revert")
 OF_THE_DROPIN = ("path", "state_dir", "lock_timeout")
@@ -70,12 +86,23 @@ class ActionModule(RemediatingAction):
             return _check(options)
         if options["step"] == "verdict":
             return dict(wrap_var(_verdict(options, variables)))
+        if options["step"] == "settle":
+            options["step"] = "confirm" if options["verdict"]["passed"] else "revert"
         turn = Turn(options, variables, outcome.begin(options["step"], bool(self._task.check_mode)))
         self._take(turn)
         # Where no wave has its verdict, the play fails with the reason of a host that failed.
         if options["step"] in TOLD and (options["verdict"] or turn.result["state"] != "failed"):
             self.tell(turn.result, variables)
-        return dict(wrap_var({**turn.result, **turn.of_the_task}))
+        reason = _why_it_leaves(turn)
+        if reason:
+            return dict(wrap_var(failed(reason, dict(turn.result), turn.of_the_task)))
+        group: Result = {}
+        if options["step"] == "observe":  # as group_by does it
+            group = {"add_group": GROUP.format(state=turn.result["state"]), "parent_groups": ["all"]}
+        return dict(wrap_var({**turn.result, **turn.of_the_task, **group}))
+
+    def needs(self, option: str) -> bool:
+        return option == TIMEOUT or option in NEEDED.get(self._task.args.get("step"), ())
 
     def _take(self, turn: Turn) -> None:
         """Never fails, and never raises for what a host says or does: the outcome tells."""
@@ -84,7 +111,8 @@ class ActionModule(RemediatingAction):
             turn.result = _go_on(turn.result, turn.variables)
             self.prepare(turn.variables)
             turn.remediation = self._read_remediation(turn.options["remediation"])
-            _STEPS[step](self, turn)
+            with within(turn.options[TIMEOUT]):
+                _STEPS[step](self, turn)
         except AnsibleConnectionFailure:
             if step == "observe":
                 raise
@@ -95,6 +123,8 @@ class ActionModule(RemediatingAction):
         except FAILURES as error:
             outcome.move(turn.result, "failed", f"{_WHAT_FAILED.get(step, '')}{_in_words(error)}")
             turn.of_the_task |= getattr(error, "of_a_crash", {})
+        except OutOfTimeError as error:
+            outcome.move(turn.result, "failed", str(error))
         except BaseException as error:
             if type(error).__name__ != "TaskTimeoutError":  # ansible-core has it in another place in each version
                 raise
@@ -190,6 +220,16 @@ _WHAT_FAILED = {
 def _given(options: Any) -> Any:  # noqa: ANN401 - whatever somebody gave
     """Without what is None."""
     return {name: one for name, one in options.items() if one is not None} if isinstance(options, Mapping) else options
+
+
+def _why_it_leaves(turn: Turn) -> str | None:
+    """Why the task fails, None where it does not."""
+    result = turn.result
+    if result["step"] not in ENDING or turn.of_the_task.get("unreachable"):
+        return None
+    if turn.options["verdict"]:
+        return result["end"]
+    return result["reason"] if result["state"] == "failed" else None
 
 
 def _check(options: Result) -> Result:

@@ -12,9 +12,9 @@ options:
   variables:
     description:
       - Names of variables in which values of the other options are, as a dictionary like that of the options. What is
-        null, or no variable, is left out.
+        null, or no variable, is left out. Or the name of a variable that has such a dictionary.
       - For a fleet this is cheaper than a template for each option, which Ansible compiles anew for each host.
-    type: dict
+    type: raw
     default: {}
 """
     TIMEOUT = r"""

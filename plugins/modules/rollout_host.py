@@ -14,8 +14,9 @@ description:
   - The role C(netops.ephemeral_ports.timewait_rollout) consists of it, and is the usual way to use it.
   - Each step returns the outcome of the host so far. Register every step as C(timewait_rollout_outcome), where the
     next step finds it; a skipped task would overwrite it.
-  - A step does not fail for what goes wrong on a host. RV(state) is then V(failed), and RV(reason) says why, so that
-    the wave can be judged by all of its hosts.
+  - V(apply) and V(judge) do not fail for what goes wrong on a host. RV(state) is then V(failed), and RV(reason) says
+    why, so that the wave can be judged by all of its hosts. V(observe), V(settle), V(confirm) and V(revert) fail, and
+    have the outcome in C(invocation) then.
   - What a host returns is checked before it is used, and a host whose facts set variables of this collection has
     failed.
 author:
@@ -24,27 +25,29 @@ options:
   step:
     description:
       - V(check) checks O(waves) and nothing else, and fails where they cannot be used. It needs no host.
-      - V(observe) observes the host and decides whether it needs a change. It changes nothing.
+      - V(observe) observes the host, decides whether it needs a change, and puts it into the group
+        C(timewait_rollout_STATE), where STATE is its RV(state). It changes nothing.
       - V(apply) observes again and applies, on trial. In check mode it only notes the wave.
       - V(judge) observes after the soak, and compares with before. It does nothing where O(verdict) has failed.
       - V(verdict) decides from the outcomes of its hosts whether the wave may stay. It needs no host; run it once.
+      - V(settle) is V(confirm) where O(verdict) has passed, else V(revert).
       - V(confirm) confirms the change, so that it stays.
       - V(revert) rolls the host back to before its wave, where a change is on trial.
     type: str
-    choices: [check, observe, apply, verdict, judge, confirm, revert]
+    choices: [check, observe, apply, verdict, judge, settle, confirm, revert]
     required: true
   remediation:
     description:
       - The options C(policy), C(template), C(path), C(on_conflict), C(state_dir) and C(lock_timeout) of
         M(netops.ephemeral_ports.remediation). One that is null counts as left out, and so does a part of the policy.
       - Without C(template), the drop-in of the role C(netops.ephemeral_ports.timewait_remediate) is used.
-      - For V(observe), V(apply), V(confirm) and V(revert).
+      - For V(observe), V(apply), V(judge), V(settle), V(confirm) and V(revert).
     type: dict
     default: {}
   limits:
     description:
       - How much worse it may get. C(growth), C(floor), C(ignore_listeners), C(soak) and C(baseline) are what the
-        variables C(timewait_rollout_*) of the role are; these times, and C(timeout), are only checked.
+        variables C(timewait_rollout_*) of the role are; these times are only checked.
       - C(on_conflict) says whether values may fail to survive a reboot, as in O(remediation).
       - For V(judge); V(observe) checks them early.
     type: dict
@@ -57,7 +60,7 @@ options:
   verdict:
     description:
       - What the step V(verdict) has returned.
-      - For V(judge), V(confirm) and V(revert).
+      - For V(judge), V(settle), V(confirm) and V(revert).
     type: dict
   soak:
     description:
@@ -70,6 +73,12 @@ options:
         whole fleet.
       - For V(check).
     type: raw
+  timeout:
+    description:
+      - For how many seconds to wait for the host, which has failed then. 0 sets no limit.
+      - Where the keyword C(timeout) of the task, or C(task_timeout), is shorter, that one counts.
+    type: int
+    default: 300
 extends_documentation_fragment:
   - netops.ephemeral_ports.attributes
   - netops.ephemeral_ports.attributes.sets

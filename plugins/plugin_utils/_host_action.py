@@ -101,9 +101,16 @@ class HostAction(ActionBase):  # type: ignore[misc]  # ansible-core has no types
         A template in an argument is compiled anew for each host; a value of a variable is mostly none.
         """
         names = self._task.args.get(VARIABLES) or {}
+        if isinstance(names, str):
+            names = task_vars.get(names)
         if not isinstance(names, Mapping):
-            raise AnsibleActionFail(f"{VARIABLES} must be a dictionary of names of variables")
-        return {**self._task.args, **self._values(names, task_vars)}
+            raise AnsibleActionFail(f"{VARIABLES} must be a dictionary of names of variables, or name one")
+        needed = {option: name for option, name in names.items() if self.needs(option)}
+        return {**self._task.args, VARIABLES: {}, **self._values(needed, task_vars)}
+
+    def needs(self, _option: str) -> bool:
+        """Whether the value of the variable for an option is of use to this task."""
+        return True
 
     def read(self, known: Options, given: Mapping[str, Any]) -> Result:
         """Raises AnsibleActionFail for an option that cannot be used."""

@@ -94,7 +94,7 @@ def test_options_are_taken_from_variables(said: list[str]) -> None:
 
 def test_variables_have_names(said: list[str]) -> None:
     with pytest.raises(AnsibleActionFail, match="variables must be a dictionary"):
-        Diagnosis(said, {}, variables="all").run(None, {"inventory_hostname": "web"})
+        Diagnosis(said, {}, variables="all").run(None, {"inventory_hostname": "web", "all": [1]})
 
 
 def trusted(text: str) -> str:

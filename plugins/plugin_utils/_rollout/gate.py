@@ -57,17 +57,16 @@ class Limits:
 
 
 def read_limits(given: Mapping[str, Any]) -> Limits:
-    """From growth, floor, ignore_listeners and on_conflict; the times soak, baseline and timeout are only checked.
+    """From growth, floor, ignore_listeners and on_conflict; the times soak and baseline are only checked.
 
     Raises ValueError that names the option.
     """
-    unknown = given.keys() - {"growth", "floor", "ignore_listeners", "on_conflict", "soak", "baseline", "timeout"}
+    unknown = given.keys() - {"growth", "floor", "ignore_listeners", "on_conflict", "soak", "baseline"}
     if unknown:
         raise ValueError(f"there is no option {', '.join(sorted(unknown))}")
     growth = _number("growth", given.get("growth", Limits.growth), least=1)
     floor = _whole("floor", given.get("floor", Limits.floor))
     _whole("soak", given.get("soak", 0))
-    _whole("timeout", given.get("timeout", 0))
     _number("baseline", given.get("baseline", 0), least=0)
     ports = given.get("ignore_listeners", [])
     if not isinstance(ports, (list, tuple)) or any(isinstance(port, bool) for port in ports):

@@ -396,7 +396,6 @@ def test_whatever_was_counted_there_is_a_verdict(counted: list[dict[str, int]], 
         ({"ignore_listeners": ["80-70"]}, "ignore_listeners: "),
         ({"florr": 1}, "there is no option florr"),
         ({"soak": "1m"}, "soak must be a number of 0 or more, not '1m'"),
-        ({"timeout": "soon"}, "timeout must be a number of 0 or more, not 'soon'"),
         ({"baseline": -1}, "baseline must be a number of 0 or more"),
     ],
 )
