@@ -67,6 +67,13 @@ class PortSet:
     def of(cls, ports: Iterable[int]) -> "PortSet":
         return cls((port, port) for port in ports)
 
+    @classmethod
+    def in_order(cls, spans: Spans) -> "PortSet":
+        """Of spans that are in order already, with gaps between them."""
+        result = cls.__new__(cls)
+        result.spans = spans
+        return result
+
     def __contains__(self, port: int) -> bool:
         index = bisect_right(self.spans, (port, MAX_PORT)) - 1
         return index >= 0 and port <= self.spans[index][1]
@@ -103,12 +110,10 @@ class PortSet:
                 cut = next(cuts, None)
             if low <= high:
                 left.append((low, high))
-        result = PortSet()
-        result.spans = tuple(left)  # in order already, with gaps between them
-        return result
+        return PortSet.in_order(tuple(left))
 
     def __and__(self, other: "PortSet") -> "PortSet":
-        return self - (self - other)
+        return self - (self - other) if self.spans and other.spans else PortSet.in_order(())
 
     def __str__(self) -> str:
         """The kernel's own spelling (proc_do_large_bitmap)."""
@@ -167,7 +172,7 @@ def meant_ports(text: str) -> PortSet:
 
 
 def range_ports(port_range: PortRange) -> PortSet:
-    return PortSet([(port_range.low, port_range.high)])
+    return PortSet.in_order(((port_range.low, port_range.high),))
 
 
 def left_out(port_range: PortRange, two_pass: bool) -> int:

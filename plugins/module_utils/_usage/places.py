@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 def places(usage: "Usage") -> "List[Usage]":
     """A usage for each network namespace that was observed: first that of the module, then the others as returned."""
+    if not usage["namespaces"] and usage["own_level"] == usage["level"]:
+        return [usage]
     own: Usage = {**usage, "level": usage["own_level"], "namespaces": []}
     return [own, *(_with_host(one, own) for one in usage["namespaces"])]
 

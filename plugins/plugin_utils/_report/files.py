@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
@@ -34,6 +35,9 @@ GATEWAY_COLUMNS = (
     "rate_per_second", "trend", "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "hosts", "host",
     "host_held", "host_share",
 )  # fmt: skip
+
+# A report of a fleet is a hundred megabytes, written a few kilobytes at a time.
+_BUFFER = 1 << 20
 
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -71,17 +75,14 @@ def write_csv(report: Report, file: TextIO) -> None:
     rows = csv.writer(file)
     rows.writerow(COLUMNS)
     for host in report["hosts"]:
-        rows.writerows(_cells(map(row.get, COLUMNS)) for row in csv_rows(host))
+        rows.writerows(_cells(row.values()) for row in csv_rows(host))
 
 
 def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
+    """Each with all columns, in their order."""
     usage = latest_usage(host)
-    row: dict[str, object] = {
-        "host": host["name"],
-        "state": host["state"],
-        "level": host["level"],
-        "error": host["error"],
-    }
+    row: dict[str, object] = dict.fromkeys(COLUMNS)
+    row.update(host=host["name"], state=host["state"], level=host["level"], error=host["error"])
     if host["plan"]:
         row["settings_to_change"] = sum(one["action"] in ("set", "release") for one in host["plan"]["settings"])
     if host["changes"]:
@@ -96,11 +97,12 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
     earlier = pools_before(host)
     before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in earlier}
     for rank, (one, pool) in enumerate(_loaded(usage) if usage else [], 1):
-        own = one["namespace"]["own"]
-        was = before.pop((pool["source"], format_destination(pool)), None) if own else None
+        own, destination = one["namespace"]["own"], format_destination(pool)
+        was = before.pop((pool["source"], destination), None) if own and before else None
         where = {"namespace": place_name(one["namespace"]), "usable_ports": one["port_range"]["usable"]}
         who = "; ".join(users_of(pool, one, host["users"]))
-        yield {**row, **where, **_columns(pool), "destination_rank": rank, "saturation_before": was, "users": who}
+        whom = {"destination_rank": rank, "destination": destination, "saturation_before": was, "users": who}
+        yield {**row, **where, **whom, **_columns(pool)}
     for (source, name), saturation in before.items():  # no longer among the most loaded
         yield {**row, "source": source, "destination": name, "saturation_before": saturation}
     if not (usage and any(one["pools"] for one in places(usage))) and not earlier:
@@ -110,7 +112,8 @@ def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
 def _loaded(usage: Usage) -> Iterator[tuple[Usage, Pool]]:
     """Every pool with the network namespace that it is in, the worst of those first."""
     for one in sorted(places(usage), key=lambda one: LEVELS.index(one["level"])):
-        yield from ((one, pool) for pool in one["pools"])
+        for pool in one["pools"]:
+            yield one, pool
 
 
 def _columns(pool: Pool) -> dict[str, object]:
@@ -118,7 +121,6 @@ def _columns(pool: Pool) -> dict[str, object]:
     return {
         "kind": pool["kind"],
         "source": pool["source"],
-        "destination": format_destination(pool),
         "destination_level": pool["level"],
         "level_from": level_from(pool),
         "probe_errno": answer["errno"] if answer else None,
@@ -162,6 +164,7 @@ def _cells(values: Iterable[object]) -> list[object]:
     return [_cell(one) if isinstance(one, str) else one for one in values]
 
 
+@lru_cache(maxsize=4_096)  # hosts say the same in most of their cells
 def _cell(value: str) -> str:
     """Text that a spreadsheet would run gets an apostrophe, which tells it that this is text. Readers dislike NUL."""
     text = value.replace("\0", "")
@@ -176,7 +179,7 @@ def _atomically(path: Path) -> Iterator[TextIO]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+        with os.fdopen(handle, "w", _BUFFER, encoding="utf-8", errors="replace", newline="") as file:
             yield file
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)

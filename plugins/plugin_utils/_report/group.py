@@ -127,7 +127,7 @@ def _group_findings(hosts: Iterable[Host], of_fleet: Iterable[FindingGroup]) -> 
     groups: list[FindingGroup] = [
         {
             "id": identifier,
-            "severity": min((finding["severity"] for _name, finding in found), key=SEVERITIES.index),
+            "severity": min({finding["severity"] for _name, finding in found}, key=SEVERITIES.index),
             "hosts": len({name for name, _finding in found}),
             "names": list(dict.fromkeys(name for name, _finding in found)),
             "remedies": [remedy for remedy, _n in Counter(finding["remedy"] for _name, finding in found).most_common()],
@@ -153,7 +153,7 @@ def _group_destinations(hosts: Iterable[Host]) -> list[DestinationGroup]:
     groups: list[DestinationGroup] = [
         {
             "destination": destination,
-            "level": min((pool["level"] for _host, pool in found), key=LEVELS.index),
+            "level": min({pool["level"] for _host, pool in found}, key=LEVELS.index),
             "saturation": max(pool["saturation"] for _host, pool in found),
             "rate": round(sum(recent_rate(pool) for _host, pool in found), 1),
             "hosts": len({host for host, _pool in found}),

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .._model import HostReport
-from .._text.wording import natural
 from .host import SEVERITIES, worst_usage
 
 # No port left, then what went wrong in this run, then what is short of ports.
@@ -15,6 +14,7 @@ _RANKS = {name: rank for rank, name in enumerate(("exhausted", "failed", "critic
 
 
 def worst_first(hosts: Iterable[HostReport]) -> list[HostReport]:
+    """Those that are alike stay in their order, in a report that by name."""
     return sorted(hosts, key=_badness)
 
 
@@ -32,4 +32,4 @@ def _badness(host: HostReport) -> tuple[object, ...]:
     worst = usage["pools"][0] if usage and usage["pools"] else None
     loads = (-worst["saturation"], -worst["forecast"]["saturation"]) if worst else (1.0, 0.0)
     severities = [SEVERITIES.index(finding["severity"]) for finding in usage["findings"]] if usage else []
-    return _rank(host), *loads, min(severities, default=len(SEVERITIES)), natural(host["name"])
+    return _rank(host), *loads, min(severities, default=len(SEVERITIES))

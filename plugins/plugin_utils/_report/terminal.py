@@ -125,7 +125,7 @@ def _unseen(usage: Usage) -> Iterator[str]:
 
 def _worst(hosts: Sequence[HostReport], width: int) -> list[Line]:
     """Hosts that are short of ports. Those that were lost have a section of their own."""
-    troubled = [host for host in worst_first(hosts) if host["level"] in SHORT]
+    troubled = worst_first(host for host in hosts if host["level"] in SHORT)
     if not troubled:
         return []
     shown = troubled[:WORST_SHOWN]
