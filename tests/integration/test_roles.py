@@ -295,6 +295,7 @@ BAD_INPUT_OF_THE_OTHERS: tuple[tuple[str, dict[str, object], str], ...] = (
     ("timewait_diagnose", {"who": "long"}, "who"),
     ("timewait_diagnose", {"warning_threshold": 2}, "warning_threshold"),
     ("timewait_diagnose", {"destination": "example.com"}, "destination"),
+    ("timewait_rollout", {}, "import the playbook netops.ephemeral_ports.rollout"),
 )
 
 
@@ -302,5 +303,7 @@ def test_bad_input_of_the_others(host: Host) -> None:
     cases = []
     for role, inputs, _named in BAD_INPUT_OF_THE_OTHERS:
         cases.append({"role": role, **{f"{role}_{option}": value for option, value in inputs.items()}})
-    said = host.refusals([play_of("timewait_stress"), play_of("timewait_diagnose")], cases)
+    said = host.refusals(
+        [play_of(role) for role in ("timewait_stress", "timewait_diagnose", "timewait_rollout")], cases
+    )
     assert [case for case, why in zip(BAD_INPUT_OF_THE_OTHERS, said, strict=True) if case[2] not in why] == [], said

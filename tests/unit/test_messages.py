@@ -101,7 +101,7 @@ def messages_of(path: Path) -> Iterator[tuple[str, list[str | None]]]:
 
 def messages_of_roles() -> Iterator[tuple[str, list[str | None]]]:
     for path in [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")]:
-        for text in re.findall(r"fail_msg: >-\n((?: {10,}.*\n)+)", path.read_text()):
+        for _indent, text in re.findall(r"^( +)(?:fail_)?msg: >-\n((?:\1  .*\n)+)", path.read_text(), re.MULTILINE):
             yield path.name, [None if "{{" in text else " ".join(text.split())]
     variables = yaml.safe_load((ROOT / "roles/timewait_monitor/vars/main.yml").read_text())
     for text in re.findall(r"'([^']+)'", variables["__timewait_monitor_why_not"]):
