@@ -38,9 +38,10 @@ def run(arguments: Options, function: Function, **spec: object) -> None:
 
 def _keep_all() -> None:
     """All that Ansible has brought stays: the garbage collector would go through it in vain, and again at the end."""
-    if hasattr(gc, "freeze"):  # from Python 3.7 on
-        gc.freeze()
-        atexit.register(gc.freeze)
+    freeze = getattr(gc, "freeze", None)  # from Python 3.7 on
+    if freeze:
+        freeze()
+        atexit.register(freeze)
 
 
 def refuse_booleans(arguments: Options, given: Mapping[str, Any]) -> None:
