@@ -96,13 +96,27 @@ class ActionModule(RemediatingAction):
         reason = _why_it_leaves(turn)
         if reason:
             return dict(wrap_var(failed(reason, dict(turn.result), turn.of_the_task)))
-        group: Result = {}
-        if options["step"] == "observe":  # as group_by does it
-            group = {"add_group": GROUP.format(state=turn.result["state"]), "parent_groups": ["all"]}
-        return dict(wrap_var({**turn.result, **turn.of_the_task, **group}))
+        grouped = self._group(turn.result["state"], variables) if options["step"] == "observe" else {}
+        return dict(wrap_var({**turn.result, **turn.of_the_task, **grouped}))
 
     def needs(self, option: str) -> bool:
         return option == TIMEOUT or option in NEEDED.get(self._task.args.get("step"), ())
+
+    def _group(self, state: str, variables: Result) -> Result:
+        """By group_by, which knows what this ansible-core wants for it; what it wants in the result of a task."""
+        task = self._task.copy()
+        task.args = {"key": GROUP.format(state=state)}
+        group_by = self._shared_loader_obj.action_loader.get(
+            "ansible.builtin.group_by",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        done = group_by.run(task_vars=variables)
+        return {name: done[name] for name in ("add_group", "parent_groups")}
 
     def _take(self, turn: Turn) -> None:
         """Never fails, and never raises for what a host says or does: the outcome tells."""
