@@ -13,7 +13,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 export PYTHON
-# Hundreds of interpreters start, and each would compile anew what it imports.
+# Hundreds of interpreters start: what one has compiled the others read, and it lies where nobody looks for sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 COLLECTION := build/ansible_collections/netops/ephemeral_ports

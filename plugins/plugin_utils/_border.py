@@ -300,8 +300,6 @@ def _text(most: int) -> Check:
 
 
 def _whole(value: object) -> int:
-    if type(value) is int and -1 < value < _USUAL:
-        return value
     if not isinstance(value, int) or isinstance(value, bool):
         _wrong_type("a whole number", value)
     if not -LARGEST < value < LARGEST:

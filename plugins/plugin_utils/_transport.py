@@ -32,7 +32,7 @@ PACKAGE = __name__.rpartition(".plugin_utils.")[0]
 # By the name of a module, where its function run() is.
 ENTRIES = {"port_usage_info": "_usage.run"}
 # Modules whose host code is packed.
-PACKED = ("namespace_sysctls", "sysctl_dropin")
+PACKED = ("curl_stress", "monitor_command", "namespace_sysctls", "port_users_info", "sysctl_dropin")
 # With this value of this variable modules travel, whatever they are.
 VARIABLE, MODULE = "ephemeral_ports_transport", "module"
 # To ansible-core this is a module, small and with nothing to be put into it, whose interpreter it looks for.

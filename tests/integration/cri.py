@@ -116,7 +116,7 @@ def containerd(root: Path, unpacked: Path) -> Iterator[Cri]:
         wait_until(SOCKET.exists, log)
         image = root / "image.tar"
         # In /bin in Debian 12, in /usr/bin in later ones and in Ubuntu.
-        busybox = next(unpacked / place for place in ("bin/busybox", "usr/bin/busybox") if (unpacked / place).exists())
+        busybox = unpacked / ("bin" if (unpacked / "bin/busybox").exists() else "usr/bin") / "busybox"
         image.write_bytes(_image(busybox.read_bytes()))
         ctr = [f"{unpacked}/usr/bin/ctr", "--address", SOCKET, "--namespace", "k8s.io"]
         subprocess.run([*ctr, "images", "import", "--no-unpack", image], check=True, env=environment)

@@ -87,10 +87,12 @@ CASES = {
 }
 
 
-def change(text: str | None, variables: Mapping[str, Any] = {}, script: str = "", says: str | None = None) -> Case:
+def change(
+    text: str | None, variables: Mapping[str, Any] | None = None, script: str = "", says: str | None = None
+) -> Case:
     """A prediction, so that no host finds what another has changed."""
     options = {} if text is None else {"content": text}
-    return Case(variables, options, {"check_mode": True}, script, says, "module", CHANGE)
+    return Case(variables or {}, options, {"check_mode": True}, script, says, "module", CHANGE)
 
 
 CONTENT = f"{RANGE} = 20000 65535\n"

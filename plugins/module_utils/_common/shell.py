@@ -39,7 +39,7 @@ def run(arguments: Options, function: Function, **spec: object) -> None:
 def _keep_all() -> None:
     """All that Ansible has brought stays: the garbage collector would go through it in vain, and again at the end."""
     freeze = getattr(gc, "freeze", None)  # from Python 3.7 on
-    if freeze:
+    if freeze is not None:
         freeze()
         atexit.register(freeze)
 
