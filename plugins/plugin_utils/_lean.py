@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ._host_files import statements
 
-DOCUMENTATION = ("DOCUMENTATION", "EXAMPLES", "RETURN")
+_TEXTS = ("DOCUMENTATION", "EXAMPLES", "RETURN")
 
 Place = tuple[int, int]  # line from 1, byte from 0
 
@@ -59,7 +59,7 @@ def _edited(source: str, find: Callable[[ast.Module, list[bytes]], Iterable[Edit
 def _documentation(tree: ast.Module, _lines: list[bytes]) -> Iterator[Edit]:
     for node in tree.body:
         names = node.targets if isinstance(node, ast.Assign) else ()
-        if any(isinstance(one, ast.Name) and one.id in DOCUMENTATION for one in names):
+        if any(isinstance(one, ast.Name) and one.id in _TEXTS for one in names):
             yield Edit((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
 
 
