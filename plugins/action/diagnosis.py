@@ -13,6 +13,7 @@ from ..plugin_utils._time_limit import OutOfTimeError, within
 
 # Once, before there are workers.
 _transport.built("port_usage_info")
+_transport.packed_module("port_users_info")
 _border.prepare(Usage, Users)
 
 ARGUMENTS: Spec = {

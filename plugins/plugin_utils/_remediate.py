@@ -25,6 +25,7 @@ from ._plan.policy import asked_ports, read_policy
 
 # Once, before there are workers.
 _transport.built("port_usage_info")
+_transport.packed_module("namespace_sysctls")
 _transport.packed_module("sysctl_dropin")
 _border.prepare(ApplyResult, Plan, Usage)
 

@@ -14,7 +14,7 @@ _RANKS = {name: rank for rank, name in enumerate(("exhausted", "failed", "critic
 
 
 def worst_first(hosts: Iterable[HostReport]) -> list[HostReport]:
-    """Those that are alike stay in their order, in a report that by name."""
+    """Those that are alike stay in their order, which in a report is that by name."""
     return sorted(hosts, key=_badness)
 
 
