@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # `make` lists the targets. Everything is set up inside the checkout: .venv, build and .ansible. PYTHON=... chooses the
-# interpreter, SCENARIO=... and SUITES=... what Molecule runs, HOST=... which host `make look` diagnoses.
+# interpreter (otherwise scripts/setup does), SCENARIO=... and SUITES=... what Molecule runs, HOST=... which host
+# `make look` diagnoses.
 
-PYTHON ?= python3
+PYTHON ?=
 SCENARIO ?=
 HOST ?=
 
@@ -68,7 +69,7 @@ site: .venv/site.stamp $(COLLECTION)  ## the documentation as web pages, in buil
 	pytest --quiet tests/pages
 
 drawings:  ## draw the pictures of docs/images anew
-	@$(PYTHON) scripts/draw_images.py
+	@$(or $(PYTHON),python3) scripts/draw_images.py
 
 unit: .venv/test.stamp $(COLLECTION)  ## unit tests, and the host side's imports under Python 3.6 where there is one
 	pytest tests/unit
@@ -98,16 +99,16 @@ matrix: .venv/test.stamp $(COLLECTION)  ## every ansible-core and managed Python
 	@python scripts/matrix.py $(addprefix --stage=,$(STAGE)) $(CORE)
 
 bench:  ## what asking for sockets costs, side by side (about ten minutes; wants gcc)
-	@$(PYTHON) tests/benchmark/observe.py
+	@$(or $(PYTHON),python3) tests/benchmark/observe.py
 
 bench-conntrack: .venv/test.stamp  ## what it costs to read connection tracking, beside the kernel's own dump (a minute, as root)
 	@PYTHONPATH=scripts .venv/bin/python tests/benchmark/conntrack.py
 
 bench-namespaces:  ## what each network namespace costs, beside nsenter and ss (some minutes, as root; wants gcc)
-	@$(PYTHON) tests/benchmark/namespaces.py
+	@$(or $(PYTHON),python3) tests/benchmark/namespaces.py
 
 bench-watch:  ## what a run of timewait_monitor costs (a minute, as root; wants gcc)
-	@$(PYTHON) tests/benchmark/watch.py
+	@$(or $(PYTHON),python3) tests/benchmark/watch.py
 
 bench-simulation: .venv/test.stamp $(COLLECTION)  ## what up to 50,000 hosts cost the report, and merging 100,000 (some minutes)
 	@.venv/bin/python tests/benchmark/fleet_simulation.py
