@@ -196,8 +196,15 @@ def _inline(hint: Any, value: str, check: str, used: dict[str, Any]) -> list[str
     """Lines that pass by themselves what is usual, and call the check for all else."""
     if get_origin(hint) in (Union, UnionType):
         (some,) = (one for one in get_args(hint) if one is not NoneType)
+        used[check] = _check_of(some)
         return [f"if {value} is not None:", *(f"    {line}" for line in _inline(some, value, check, used))]
     otherwise = f"{value} = {check}({value})"
+    if get_origin(hint) is Annotated and get_args(hint)[0] is not str:
+        hint = get_args(hint)[0]  # there is no bound for nothing
+    if get_origin(hint) is list:
+        return [f"{value} = {check}({value}) if {value} or type({value}) is not list else []"]
+    if get_origin(hint) is dict:
+        return [f"{value} = {check}({value}) if {value} or type({value}) is not dict else {{}}"]
     if hint is int:
         return [f"if type({value}) is not int or not -1 < {value} < {_USUAL}: {otherwise}"]
     if hint is float:
@@ -277,6 +284,11 @@ def _mapping(check_value: Check) -> Check:
         if len(value) > ITEMS:
             raise NotUnderstoodError(f"{len(value)} items are more than {ITEMS}")
         known = _KNOWN.get
+        if check_value is _whole:  # counters, dozens of each host: a call would cost more than the check
+            return {
+                known(name) or check_name(name): one if type(one) is int and -1 < one < _USUAL else _whole(one)
+                for name, one in value.items()
+            }
         return {known(name) or check_name(name): check_value(one) for name, one in value.items()}
 
     return check

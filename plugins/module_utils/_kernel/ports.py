@@ -65,7 +65,7 @@ class PortSet:
 
     @classmethod
     def of(cls, ports: Iterable[int]) -> "PortSet":
-        return cls((port, port) for port in ports)
+        return cls([(port, port) for port in ports])
 
     @classmethod
     def in_order(cls, spans: Spans) -> "PortSet":
@@ -77,6 +77,9 @@ class PortSet:
     def __contains__(self, port: int) -> bool:
         index = bisect_right(self.spans, (port, MAX_PORT)) - 1
         return index >= 0 and port <= self.spans[index][1]
+
+    def __bool__(self) -> bool:
+        return bool(self.spans)
 
     def __len__(self) -> int:
         return sum(high - low + 1 for low, high in self.spans)
@@ -158,7 +161,7 @@ def parse_ports(text: str) -> PortSet:
 
 
 def union(sets: Iterable[PortSet]) -> PortSet:
-    return PortSet(span for one in sets for span in one.spans)
+    return PortSet([span for one in sets for span in one.spans])
 
 
 def meant_ports(text: str) -> PortSet:

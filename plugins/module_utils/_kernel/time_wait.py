@@ -70,5 +70,5 @@ def reuse_in_force(
     recycles = (sysctls.get(TW_RECYCLE) or "0") != "0"
     if sysctls[TIMESTAMPS] == "0":
         value, recycles = 0, False
-    delay_ms, time_wait_ms = (kernel[name]["milliseconds"] for name in ("reuse_delay", "time_wait"))
+    delay_ms, time_wait_ms = kernel["reuse_delay"]["milliseconds"], kernel["time_wait"]["milliseconds"]
     return Reuse(value, delay_ms, not recycled, hidden, time_wait_ms, recycles)

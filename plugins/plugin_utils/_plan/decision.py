@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ...module_utils._kernel import keys, sysctl
 from ...module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS, TIMESTAMPS, TW_RECYCLE, TW_REUSE
@@ -23,8 +22,7 @@ PURPOSES = {
 }
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do with a key.
 
     wanted is None where the drop-in does not carry the key. reason tells why this action; purpose, what the key is for,
@@ -74,7 +72,7 @@ def left_alone(host: Host, key: str, current: str) -> Decision:
 
 def not_carried(host: Host, key: str, current: str, reason: str) -> Decision:
     """What the drop-in does not carry stays as it is, or goes back to what it was where we have set it."""
-    before = host.before(key)
+    before = host.before[key]
     if before is None or sysctl.same(key, before, current):
         return Decision(key, current, None, "keep", reason)
     reason = f"{reason} It goes back to {before or 'empty'}, as it was before this collection set it."

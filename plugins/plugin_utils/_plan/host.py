@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...module_utils._dropin.journal import DROPIN
 from ...module_utils._dropin.ownership import without_ours
@@ -25,12 +24,12 @@ from ...module_utils._kernel.ports import (
 from .._model import AppliedKey, Claim, PortLine
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """What decides of a usage.
 
     port_range, reserved: what is in force. own: what this collection has set by this drop-in, and what it was before;
-    others_of_ours: the same of its other drop-ins. asked: reserved ports that it was asked for by name. tcp: ports of
+    others_of_ours: the same of its other drop-ins. before: the sysctls as they would be without this drop-in; what
+    somebody else has set since is not ours. asked: reserved ports that it was asked for by name. tcp: ports of
     listeners. udp: ports of UDP services; udp_clients: those that a client seems to have. lines: of sysctl files other
     than our drop-in. is_elsewhere: it is another network namespace of a host, which no file sets.
     """
@@ -40,6 +39,7 @@ class Host:
     sysctls: Mapping[str, str | None]
     own: Mapping[str, AppliedKey]
     others_of_ours: tuple[Mapping[str, AppliedKey], ...]
+    before: Mapping[str, str | None]
     asked: PortSet
     port_range: PortRange
     reserved: PortSet
@@ -62,33 +62,31 @@ class Host:
 
     @property
     def short_version(self) -> str:
-        return f"{self.version[0]}.{self.version[1]}"
+        major, minor, _patch = self.version
+        return f"{major}.{minor}"
 
     def value(self, name: str) -> str | None:
         return self.sysctls[f"net.ipv4.{name}"]
 
-    def before(self, key: str) -> str | None:
-        """The value as it would be without this drop-in: what somebody else has set since is not ours."""
-        return _before(key, self.sysctls[key], self.own.get(key))
-
     def usable_without_us(self) -> int:
         """As many ports as there would be without any drop-in of this collection."""
-        without = {key: self.before(key) for key in (PORT_RANGE, RESERVED_PORTS)}
+        port_range, reserved = self.before[PORT_RANGE], self.before[RESERVED_PORTS]
         for other in reversed(self.others_of_ours):
-            without = {key: _before(key, value, other.get(key)) for key, value in without.items()}
-        return self.usable(without)
+            port_range = _before(PORT_RANGE, port_range, other.get(PORT_RANGE))
+            reserved = _before(RESERVED_PORTS, reserved, other.get(RESERVED_PORTS))
+        return self.usable(port_range, reserved)
 
-    def usable(self, sysctls: Mapping[str, str | None]) -> int:
+    def usable(self, port_range: str | None, reserved: str | None) -> int:
         """Ports that connect() could take with these values."""
-        return _usable(sysctls[PORT_RANGE], sysctls[RESERVED_PORTS], self.is_two_pass)
+        return _usable(port_range, reserved, self.is_two_pass)
 
     @property
     def range_before(self) -> PortRange:
-        return parse_range(self.before(PORT_RANGE) or "")
+        return parse_range(self.before[PORT_RANGE] or "")
 
     @property
     def reserved_before(self) -> PortSet:
-        return parse_ports(self.before(RESERVED_PORTS) or "")
+        return parse_ports(self.before[RESERVED_PORTS] or "")
 
 
 def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
@@ -100,13 +98,15 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
         _check_numbers(sysctls)
         port_range, reserved = ports_in_force(sysctls)
         services, journal = usage["listening_ports"], usage.get("journal") or {}
+        own = journal.get("keys", {})
         is_elsewhere = not usage.get("namespace", {"own": True})["own"]
         return Host(
             is_elsewhere=is_elsewhere,
             kernel=usage["kernel"],
             sysctls=sysctls,
-            own=journal.get("keys", {}),
+            own=own,
             others_of_ours=tuple(one["keys"] for one in usage["other_dropins"] if not is_elsewhere),
+            before={**sysctls, **{key: _before(key, sysctls[key], one) for key, one in own.items() if key in sysctls}},
             asked=parse_ports(journal.get("asked", "")),
             port_range=port_range,
             reserved=reserved,

@@ -49,9 +49,10 @@ def find_others(host: Host, wish: Policy, reach: PortSet) -> Found:
         (host.tcp | (host.udp - today), "{} belong to services that listen"),
         *((parse_ports(claim["ports"]), f"{{}} are {claimed(claim)}") for claim in host.claims),
     ]
-    inside = [(ports & reach - wish.do_not_reserve, why) for ports, why in every]
+    reach -= wish.do_not_reserve
+    inside = [(ports & reach, why) for ports, why in every]
     reasons = tuple((ports, why) for ports, why in inside if ports)
-    in_files = host.reserved_in_files & reach - wish.do_not_reserve
+    in_files = host.reserved_in_files & reach
     return Found(reasons, in_files, union([in_files, *(ports for ports, _why in reasons)]) - reached)
 
 

@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Literal
 
 from ...module_utils._kernel import sysctl
 from .._model import KeyResult, NamespaceKeyResult, Plan, Usage
-from .policy import AUTO, LEAVE, Policy, read_policy
+from .policy import AUTO, LEAVE, OPTIONS, read_policy
 
 
 def wanted_state(plan: Plan, usage: Usage, is_trial: bool) -> Literal["present", "absent"] | None:
@@ -27,7 +26,7 @@ def wanted_state(plan: Plan, usage: Usage, is_trial: bool) -> Literal["present",
 def refused_wishes(plan: Plan, policy: Mapping[str, Any]) -> list[str]:
     """What the plan refuses of what the user has chosen, in words; not what auto would have liked."""
     wish = read_policy(policy)
-    chosen = {f"net.ipv4.{one.name}" for one in fields(Policy) if getattr(wish, one.name) not in (AUTO, LEAVE)}
+    chosen = {f"net.ipv4.{name}" for name in OPTIONS if getattr(wish, name) not in (AUTO, LEAVE)}
     refused = [one for one in plan["settings"] if one["action"] == "refuse" and one["key"] in chosen]
     return [f"{one['key'].removeprefix('net.ipv4.')}: {one['reason']}" for one in refused]
 

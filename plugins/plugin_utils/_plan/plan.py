@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils._dropin.journal import DROPIN
+from ...module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS
 from ...module_utils._kernel.time_wait import reuse_in_force
 from .._model import Plan, SustainableRate
 from .decision import Decision
@@ -67,4 +68,4 @@ def _capacity(host: Host, sysctls: Mapping[str, str | None]) -> tuple[int, float
     """Usable ports, and for how many seconds a closed connection blocks one."""
     reuse = reuse_in_force(host.kernel, sysctls)
     hold_ms = min(reuse.delay_ms, reuse.lasts_ms()) if reuse.mode == 1 else reuse.lasts_ms()
-    return host.usable(sysctls), hold_ms / 1000
+    return host.usable(sysctls[PORT_RANGE], sysctls[RESERVED_PORTS]), hold_ms / 1000

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ...module_utils._kernel.ports import PortRange, PortSet, parse_ports, parse_range
 
 AUTO, LEAVE = "auto", "leave"
 FEWER_PORTS = "fewer_ports"
+NOTHING = PortSet()
 RISKS = frozenset({"tcp_tw_recycle", FEWER_PORTS})
 
 _CHOICES = {"tcp_tw_reuse": ("0", "1", "2"), "tcp_timestamps": ("0", "1", "2"), "tcp_tw_recycle": ("0", "1")}
@@ -30,17 +31,19 @@ class Policy:
     tcp_tw_reuse: str = AUTO
     tcp_timestamps: str = AUTO
     tcp_tw_recycle: str = LEAVE
-    reserve: PortSet = field(default_factory=PortSet)
-    do_not_reserve: PortSet = field(default_factory=PortSet)
+    reserve: PortSet = NOTHING
+    do_not_reserve: PortSet = NOTHING
     accept_risk: frozenset[str] = frozenset()
+
+
+OPTIONS = tuple(one.name for one in fields(Policy))
 
 
 def read_policy(policy: Mapping[str, Any]) -> Policy:
     """Raises PolicyError that names the option."""
-    known = [entry.name for entry in fields(Policy)]
     for name in policy:
-        if name not in known:
-            raise PolicyError(f"{name} is not a part of the policy; known are {', '.join(known)}")
+        if name not in OPTIONS:
+            raise PolicyError(f"{name} is not a part of the policy; known are {', '.join(OPTIONS)}")
     wish = Policy(**{name: _read_option(name, given) for name, given in policy.items()})
     if wish.reserve and wish.ip_local_reserved_ports == LEAVE:
         raise PolicyError("reserve names ports, but ip_local_reserved_ports is leave; let it be auto")
@@ -87,4 +90,4 @@ def asked_ports(policy: Mapping[str, Any]) -> str:
     """The reserved ports that the user names. A later run releases those that are not named any more."""
     wish = read_policy(policy)
     listed = wish.ip_local_reserved_ports
-    return str(wish.reserve | (listed if isinstance(listed, PortSet) else PortSet()))
+    return str(wish.reserve | (listed if isinstance(listed, PortSet) else NOTHING))

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from ...module_utils._kernel.keys import PORT_RANGE
+from ...module_utils._kernel.keys import PORT_RANGE, RESERVED_PORTS
 from ...module_utils._kernel.ports import (
     FIRST_UNPRIVILEGED,
     KERNEL_RANGE,
@@ -111,26 +109,29 @@ def refuse_to_cover(host: Host, widened: Decision, reserved: Decision, found: Fo
     reason = f"It would reach ports that ip_local_reserved_ports does not reserve: {found.whose(exposed)}."
     if host.range_before != host.port_range:
         reason = f"{reason} It goes back to {host.range_before}, as it was before this collection set it."
-    return replace(widened, wanted=str(host.range_before), action="refuse", reason=reason)
+    return widened._replace(wanted=str(host.range_before), action="refuse", reason=reason)
 
 
 def count(host: Host, widened: Decision, reserved: Decision) -> Decision:
     """With the numbers of ports that can be used before and after, where the range is set."""
     if widened.action != "set":
         return widened
-    before, after = _usable(host), _usable(host, widened, reserved)
+    before = host.usable(host.sysctls[PORT_RANGE], host.sysctls[RESERVED_PORTS])
+    after = host.usable(widened.result, reserved.result)
     gain = f"{after} usable ports per destination instead of {before}."
-    return replace(widened, reason=f"{gain} {widened.reason}")
+    return widened._replace(reason=f"{gain} {widened.reason}")
 
 
 def check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: Decision, found: Found) -> None:
     """Ports that were found are not missed by anybody; those that a slip names may be all that there are."""
-    before, after = host.usable_without_us(), _usable(host, widened, reserved)
+    before, after = host.usable_without_us(), host.usable(widened.result, reserved.result)
+    if after >= before:
+        return
     lists = {"reserve": wish.reserve, "ip_local_reserved_ports": wish.ip_local_reserved_ports}
     new = range_ports(parse_range(widened.result or "")) - host.reserved_before
     named = {name: ports for name, ports in lists.items() if isinstance(ports, PortSet) and ports & new}
     accepted = not named or FEWER_PORTS in wish.accept_risk
-    if after >= before or (after and accepted):
+    if after and accepted:
         return
     name, ports = next(iter(named.items()), ("ip_local_reserved_ports", parse_ports(reserved.result or "")))
     left = f"{after} usable ports" if after else "no usable port"
@@ -138,7 +139,3 @@ def check_what_is_left(host: Host, wish: Policy, widened: Decision, reserved: De
     if not named and found.reasons:
         advice = f"{found.whose(found.ports)}; name in do_not_reserve those that connections may take"
     raise PolicyError(f"{name}: {ports} leaves {left} of {widened.result}, and there are {before} today; {advice}")
-
-
-def _usable(host: Host, *decisions: Decision) -> int:
-    return host.usable({**host.sysctls, **{decision.key: decision.result for decision in decisions}})

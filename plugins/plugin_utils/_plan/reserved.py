@@ -58,9 +58,9 @@ def _why_reserved(host: Host, wish: Policy, found: Found) -> list[str]:
     named = [(wish.reserve, "you named {}"), (host.reserved_in_files, IN_FILES)]
     why = []
     for ports, words in [*found.reasons, *named]:
-        if ports & left:
-            why.append(words.format(ports & left))
-        left -= ports
+        if inside := ports & left:
+            why.append(words.format(inside))
+            left -= inside
     return why
 
 
@@ -85,9 +85,9 @@ def _parts(host: Host, wish: Policy, wanted: PortSet) -> tuple[str, ...]:
     ]
     parts = []
     for ports, why in reasons:
-        if ports & wanted:
-            parts.append(f"{ports & wanted}: {why}")
-        wanted -= ports
+        if inside := ports & wanted:
+            parts.append(f"{inside}: {why}")
+            wanted -= inside
     return tuple(parts)
 
 

@@ -22,7 +22,7 @@ def plan_timestamps(host: Host, wish: Policy) -> Decision:
         return fixed(key, current, wish.tcp_timestamps)
     own = host.own.get(key)
     # Where somebody has switched them off since, a rollback still goes back to what was before the first apply.
-    before = own["before"] if own and current == "0" else host.before(key) or current
+    before = own["before"] if own and current == "0" else host.before[key] or current
     wanted = "1" if before == "0" else before
     if wanted == current:
         return Decision(key, current, current, "keep", "tcp_tw_reuse needs timestamps, and they are on.")
@@ -66,10 +66,10 @@ def plan_recycle(host: Host, wish: Policy) -> Decision:
         return Decision(key, None, None, "unsupported", reason)
     if wanted == "1" and "tcp_tw_recycle" not in wish.accept_risk:
         reason = "It drops connections of clients behind NAT; to insist, name tcp_tw_recycle in accept_risk."
-        return Decision(key, current, None, "refuse", reason, before=host.before(key))
+        return Decision(key, current, None, "refuse", reason, before=host.before[key])
     if wanted != LEAVE:
         return fixed(key, current, wanted)
-    before = host.before(key)
+    before = host.before[key]
     if before != current:
         return left_alone(host, key, current)
     if current != "0":

@@ -110,9 +110,9 @@ class Fleet:
 
     def _take(self, name: str, result: object, check: bool) -> None:
         """One without a kind is no result of ours: it was censored, or the task failed before there was one."""
-        if isinstance(result, Mapping) and "kind" not in result:
+        if isinstance(result, (dict, Mapping)) and "kind" not in result:
             result = result.get("invocation")  # as failed() of _host_action has it
-        kind = result.get("kind") if isinstance(result, Mapping) else None
+        kind = result.get("kind") if isinstance(result, (dict, Mapping)) else None
         if kind is None:
             return
         host = self._host(name)
@@ -124,7 +124,10 @@ class Fleet:
             host.odd = str(error)
 
     def _host(self, name: str) -> Host:
-        return self.hosts.setdefault(name, Host(name))
+        host = self.hosts.get(name)
+        if host is None:
+            host = self.hosts[name] = Host(name)
+        return host
 
     def _fail(self, name: str, aliases: frozenset[str], reason: str, unreachable: bool) -> None:
         self._host(name).on_failure(reason, unreachable, aliases)

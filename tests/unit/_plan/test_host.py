@@ -23,3 +23,9 @@ def test_what_a_host_calls_a_number_is_one(name: str, value: str) -> None:
     """It would stand in the drop-in as it was read."""
     with pytest.raises(ValueError, match=f"{name} is .* on this host, and no number"):
         make_plan(usage(**{name: value}), {})
+
+
+def test_a_key_that_is_not_read_may_be_ours() -> None:
+    """Somebody has called sysctl_dropin with it."""
+    ours = usage(own={"tcp_syncookies": ("1", "2")})
+    assert make_plan(ours, {}) == make_plan(usage(), {})
