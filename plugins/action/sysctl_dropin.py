@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-from ..plugin_utils import _preload
 from ..plugin_utils._host_action import ModuleAction
 from ..plugin_utils._model import ApplyResult
-
-_preload.load_template()
 
 
 class ActionModule(ModuleAction):

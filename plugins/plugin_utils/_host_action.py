@@ -25,7 +25,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._common.errors import OptionError
-from . import _border, _gateway, _transport
+from . import _border, _gateway, _preload, _transport
 from ._model import DiffPart, Gateway, Usage
 from ._options import Options
 from ._say import say
@@ -56,6 +56,10 @@ OMITTED: Any = getattr(errors, "AnsibleValueOmittedError", ())
 IS_MARKED = hasattr(template, "trust_as_template")
 # What ansible-core makes of an answer that it does not understand.
 ODD = (AttributeError, KeyError, MemoryError, RecursionError, TypeError, ValueError)
+
+# Once, before there are workers.
+_preload.load()
+_preload.freeze()
 
 
 @dataclass(frozen=True)

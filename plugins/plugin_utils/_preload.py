@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -29,26 +30,26 @@ PACKAGE = __name__.rpartition(".plugin_utils.")[0]
 COLLECTION = "netops.ephemeral_ports"
 FILTERS = sorted((PLUGINS / "filter").glob("[!_]*.py"))
 
-# To get one filter or test of Ansible loads them all.
-OF_ANSIBLE = ((filter_loader, "ansible.builtin.comment"), (test_loader, "ansible.builtin.changed"))
+# To get one filter or test of Ansible loads them all. And to read the documentation of the lookup, which renders the
+# text of a drop-in, takes longer than to use it.
+OF_ANSIBLE = (
+    (filter_loader, "ansible.builtin.comment"),
+    (test_loader, "ansible.builtin.changed"),
+    (lookup_loader, "ansible.builtin.template"),
+)
 # Of these the class alone, for they are made for a host.
 OF_A_HOST = ((connection_loader, "ssh"), (become_loader, "sudo"), (shell_loader, "sh"))
 
 
+@cache
 def load() -> None:
-    """Of Ansible."""
+    """Of Ansible. By the callback, or else by the first action of ours, which ansible-core loads before its workers."""
     for loader, name in OF_ANSIBLE:
         loader.get(name)
-    load_template()
     for loader, name in (*OF_A_HOST, (connection_loader, C.DEFAULT_TRANSPORT)):
         loader.get(name, class_only=True)
     with suppress(ImportError):  # before ansible-core 2.19 there are none
         _load_encoders()
-
-
-def load_template() -> None:
-    """The lookup of the text of a drop-in: to read its documentation takes longer than to use it."""
-    lookup_loader.get("ansible.builtin.template")
 
 
 def load_for(action: str) -> None:

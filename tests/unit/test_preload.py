@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,21 @@ def test_what_a_task_needs_is_loaded_before_its_workers(
     monkeypatch.setattr(_preload.gc, "freeze", lambda: None)
     _preload.load_for(action)
     assert names == [f"{_preload.PACKAGE}.{name}" for name in loaded]
+
+
+def test_the_first_action_of_ours_loads_what_its_workers_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no callback has."""
+    done: list[str] = []
+    monkeypatch.setattr(_preload, "load", lambda: done.append("load"))
+    monkeypatch.setattr(_preload, "freeze", lambda: done.append("freeze"))
+    name = f"{_preload.PACKAGE}.plugin_utils._again"
+    spec = spec_from_file_location(name, _preload.PLUGINS / "plugin_utils" / "_host_action.py")
+    assert spec
+    assert spec.loader
+    again = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, again)
+    spec.loader.exec_module(again)
+    assert done == ["load", "freeze"]
 
 
 def load(path: str) -> Any:
