@@ -3,18 +3,22 @@
 """A process that forks into runs of ansible's command line tools, so that each does not begin with the same second.
 
 It has imported what reads no configuration: all that `ansible-playbook` imports and that can be had without
-`ansible.constants`. The rest goes by environment variables, working directory and ansible.cfg, and each run imports it
-for itself. The code of collections, which ansible compiles anew in each run, is compiled once.
+`ansible.constants`. The rest goes by environment variables, working directory and ansible.cfg; a fork imports that too,
+and Ansible's own plugins, for runs that have these in common. What each run would compile and parse anew, the code and
+the metadata of collections, is compiled and parsed once.
 
 Over the socket whose number is its argument it receives run after run: a Request and its three standard streams. It
-sends the process id, and how the process ended. ansible_run.py is the other side. It ends with the socket.
+sends the process id, and how the process ended. With a socket in place of the streams, a fork that is configured like
+the request serves there, and says first whether it could be. ansible_run.py is the other side. All end with the socket.
 """
 
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -22,6 +26,7 @@ import os
 import runpy
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +35,7 @@ from typing import Any, NamedTuple
 
 CODE = Path(__file__).resolve().parents[2] / "build/ansible_collections/netops/ephemeral_ports/plugins"
 CONFIGURATION, TOOL = "ansible.constants", "ansible.cli.playbook"
+PLUGINS = ("action", "become", "cache", "callback", "connection", "inventory", "lookup", "shell", "strategy", "vars")
 MOST = 1 << 20
 
 
@@ -84,7 +90,7 @@ def without_configuration(names: Iterable[str]) -> list[str]:
     return found
 
 
-# Code
+# Code and metadata
 
 known: dict[tuple[str | bytes, str, int], CodeType | ast.Module] = {}
 
@@ -110,23 +116,82 @@ def use_what_is_compiled(module: str) -> None:
     vars(importlib.import_module(module))["compile"] = compile_once
 
 
+def use_what_is_parsed(module: str) -> None:
+    """Metadata of collections, of which that of ansible.builtin is long."""
+    names = vars(importlib.import_module(module))
+    names["_meta_yml_to_dict"] = parse = functools.cache(names["_meta_yml_to_dict"])
+    (package,) = importlib.import_module("ansible").__path__
+    parse(Path(package, "config", "ansible_builtin_runtime.yml").read_bytes(), ("ansible.builtin", "runtime.yml"))
+
+
+def keep() -> None:
+    """Forks that collect garbage would touch, and so copy, what is there now."""
+    gc.collect()
+    gc.freeze()
+
+
+# Configurations
+
+
+def configure(request: Request) -> bool:
+    """Import the rest. False if that fails or prints something, which each run has to do for itself."""
+    become(request)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        with contextlib.suppress(Exception, SystemExit):
+            import_tool()
+            importlib.import_module(TOOL)
+            load_plugins()
+            sys.stdout.flush()
+            return said.seek(0, os.SEEK_END) == 0
+    return False
+
+
+def import_tool() -> None:
+    importlib.import_module("ansible.cli")  # which says what is wrong with a configuration
+    use_what_is_compiled("ansible.executor.module_common")
+
+
+def load_plugins() -> None:
+    loaders = importlib.import_module("ansible.plugins.loader")
+    for kind in PLUGINS:
+        for _each in vars(loaders)[f"{kind}_loader"].all(class_only=True):
+            pass
+
+
+def use_own_directory() -> None:
+    """Not that of the process which this is a fork of, which removes it at its end."""
+    atexit._clear()
+    constants, name = importlib.import_module(CONFIGURATION), "DEFAULT_LOCAL_TMP"
+    vars(constants)[name] = constants.config.get_config_value(name)
+
+
 # Runs
 
 
 def serve(channel: socket.socket) -> Request | None:
     """Returns in each fork, with what it is to run, and in the process itself at the end."""
     while True:
-        message, streams, *_rest = socket.recv_fds(channel, MOST, 3)
+        message, handed, *_rest = socket.recv_fds(channel, MOST, 3)
         if not message:
             return None
+        request = Request(*json.loads(message))
         if (pid := os.fork()) == 0:
-            for number, stream in enumerate(streams):
-                os.dup2(stream, number)
-            return Request(*json.loads(message))
-        for stream in streams:
-            os.close(stream)
-        channel.send(str(pid).encode())
-        channel.send(str(os.waitpid(pid, 0)[1]).encode())
+            if len(handed) == 3:
+                for number, stream in enumerate(handed):
+                    os.dup2(stream, number)
+                return request
+            own = socket.socket(fileno=handed[0])
+            could = configure(request)
+            keep()
+            own.send(b"configured" if could else b"")
+            return serve(own) if could else None
+        for descriptor in handed:
+            os.close(descriptor)
+        if len(handed) == 3:
+            channel.send(str(pid).encode())
+            channel.send(str(os.waitpid(pid, 0)[1]).encode())
 
 
 def become(request: Request) -> None:
@@ -147,11 +212,16 @@ if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as inherited:
         compile_ahead(preload())
         use_what_is_compiled("ansible.utils.collection_loader._collection_finder")
-        gc.collect()
-        gc.freeze()
+        use_what_is_parsed("ansible.utils.collection_loader._collection_finder")
+        keep()
         run = serve(inherited)
     if run:
         become(run)
-        importlib.import_module("ansible.cli")  # which says what is wrong with a configuration
-        use_what_is_compiled("ansible.executor.module_common")
+        if CONFIGURATION in sys.modules:
+            use_own_directory()
+        else:
+            import_tool()
         runpy.run_module("ansible", run_name="__main__", alter_sys=True)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()  # what they have cost is then known to who waits for this process

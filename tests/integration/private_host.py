@@ -72,11 +72,12 @@ class Host:
         settings = {"capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL}
         return subprocess.run([*self.enter, *command], check=check, **{**settings, **options})
 
-    def playbook(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def playbook(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """As `ansible-playbook ARGUMENTS` there."""
+        whole = {**os.environ, **environment}
         if self.namespaces:
-            return ansible("playbook", *arguments, namespaces=self.namespaces)
-        return self.run(sys.executable, "-m", "ansible", "playbook", *arguments, check=False)
+            return ansible("playbook", *arguments, namespaces=self.namespaces, environment=whole)
+        return self.run(sys.executable, "-m", "ansible", "playbook", *arguments, check=False, env=whole)
 
     def play(
         self, role: str, *options: str, entry: str = "main", play_vars: dict[str, Any] | None = None, **inputs: object
@@ -150,12 +151,15 @@ class Run:
 
 
 def use_own_ansible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the caller's Ansible configuration plays a part, and nothing of ours stays."""
+    """Nothing of the caller's Ansible configuration plays a part, and nothing of ours stays.
+
+    What the tests of this process have in common is built once.
+    """
     for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(ROOT / "build"))
-    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "remote"))
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path.parent / "home"))
+    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path.parent / "remote"))
     monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
 
 

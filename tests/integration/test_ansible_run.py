@@ -33,10 +33,11 @@ def started(*arguments: str, environment: dict[str, str], directory: Path) -> su
 
 
 def both(*arguments: str, environment: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
-    forked = ansible(*arguments, environment=environment, directory=directory)
     wanted = started(*arguments, environment=environment, directory=directory)
-    assert (forked.returncode, forked.stdout, forked.stderr) == (wanted.returncode, wanted.stdout, wanted.stderr)
-    return forked
+    for _again in range(3):  # from the second on of a process that has the configuration
+        forked = ansible(*arguments, environment=environment, directory=directory)
+        assert (forked.returncode, forked.stdout, forked.stderr) == (wanted.returncode, wanted.stdout, wanted.stderr)
+    return wanted
 
 
 def plain(tmp_path: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from .conftest import InNamespace
+from .private_host import private_host
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "netops.ephemeral_ports"
@@ -35,7 +36,7 @@ LOST = "Failed to connect to the host via ssh: ssh: connect to host HOST port 1:
 
 
 class Controller:
-    """Runs playbooks in private namespaces, with a home and a configuration of its own."""
+    """Runs playbooks in private namespaces, with a configuration of its own and a home of this process."""
 
     def __init__(self, home: Path, in_namespace: InNamespace) -> None:
         self.home = home
@@ -43,11 +44,11 @@ class Controller:
         self.reports = home / "reports"
         self.environment = {
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build"),
-            "ANSIBLE_HOME": str(home / "ansible"),
-            "ANSIBLE_REMOTE_TEMP": str(home / "remote"),
+            "ANSIBLE_HOME": str(home.parent / "home"),
+            "ANSIBLE_REMOTE_TEMP": str(home.parent / "remote"),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_NOCOLOR": "1",
-            "HOME": str(home),
+            "HOME": str(home.parent),
         }
 
     def play(
@@ -59,8 +60,8 @@ class Controller:
         all_hosts = {name: {**local, **variables} for name, variables in (HOSTS if hosts is None else hosts).items()}
         inventory.write_text(json.dumps({"all": {"hosts": all_hosts}}))
         names = [one if "/" in one else f"{COLLECTION}.{one}" for one in playbooks]
-        command = [sys.executable, "-m", "ansible", "playbook", f"--inventory={inventory}", *names, *options]
-        return self.in_namespace(command, environment=self.environment, check=False)
+        with private_host(self.home) as host:
+            return host.playbook(f"--inventory={inventory}", *names, *options, **self.environment)
 
     def write_play(self, *tasks: Mapping[str, Any], name: str = "own.yml", **play: Any) -> str:
         path = self.home / name
@@ -218,7 +219,7 @@ def test_in_own_playbooks_it_is_enabled_by_configuration(controller: Controller)
     (controller.home / "ansible.cfg").write_text(
         f"[defaults]\ncallbacks_enabled = {COLLECTION}.fleet_report\n[callback_fleet_report]\ndirectory = ~/from-ini\n"
     )
-    controller.environment["ANSIBLE_CONFIG"] = str(controller.home / "ansible.cfg")
+    controller.environment |= {"ANSIBLE_CONFIG": str(controller.home / "ansible.cfg"), "HOME": str(controller.home)}
     fails = {"ansible.builtin.fail": {"msg": "No space."}, "when": "inventory_hostname == 'web03'"}
     unrelated = {"hosts": "web02,web03", "gather_facts": False, "tasks": [fails]}
     ours = {"hosts": "web01,web02", "gather_facts": False, "roles": [f"{COLLECTION}.timewait_diagnose"]}
@@ -284,6 +285,7 @@ def test_a_run_without_our_tasks_prints_nothing(controller: Controller) -> None:
 
 def test_a_directory_that_cannot_be_written_is_one_warning(controller: Controller) -> None:
     (controller.home / "reports").write_text("a file")
+    controller.environment["HOME"] = str(controller.home)
     done = controller.play("diagnose", hosts={"web01": {}}, options=("-e", "ephemeral_ports_report=~/reports"))
     assert done.returncode == 0
     text = " ".join((done.stdout + done.stderr).split())
