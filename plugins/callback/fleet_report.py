@@ -131,6 +131,8 @@ if TYPE_CHECKING:
 VARIABLE = "ephemeral_ports_report"
 LISTS = ("ephemeral_ports_merge", "ephemeral_ports_earlier")
 TITLE = "EPHEMERAL PORTS"
+# Results stay until the end: the search for cycles need not go through those of thousands of hosts time and again.
+_FREEZE_EVERY = 1000
 COLOURS = {NORMAL: None, GOOD: C.COLOR_OK, POOR: C.COLOR_WARN, BAD: C.COLOR_ERROR}
 
 
@@ -150,6 +152,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._earlier: list[Path] = []
         self._play: Play | None = None
         self._lost: dict[str, Any] = {}
+        self._heard = 0
         self._for_people = is_for_people(C.DEFAULT_STDOUT_CALLBACK)
         _preload.load()
 
@@ -247,6 +250,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         host, task = _parts(result)
         check = task.check_mode if isinstance(task.check_mode, bool) else bool(context.CLIARGS.get("check"))
         self._fleet.on_result(host.get_name(), task.action, _unchecked(result), check)
+        self._heard += 1
+        if self._heard % _FREEZE_EVERY == 0:
+            _preload.freeze()
 
     def _on_failure(self, result: CallbackTaskResult, unreachable: bool) -> None:
         host, task = _parts(result)

@@ -24,7 +24,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._kernel.cou
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._nat import ctnetlink, procfs, source_rules
 from ansible_collections.netops.ephemeral_ports.plugins.modules import port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import csv_rows
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.files import COLUMNS, csv_rows
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import render
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.describe import describe
@@ -183,7 +183,8 @@ def test_a_router_that_is_another_network_namespace() -> None:
     page = "".join(render(report))
     assert f"{SERVER}:443" in page
     assert "2000-2099" in page
-    (row,) = [row for row in csv_rows(report["hosts"][0]) if row.get("kind") == "snat"]
+    rows = [dict(zip(COLUMNS, cells, strict=True)) for cells in csv_rows(report["hosts"][0])]
+    (row,) = [row for row in rows if row["kind"] == "snat"]
     assert (row["destination_level"], row["blocked"], row["source"]) == ("exhausted", 100, WAN)
 
 

@@ -102,6 +102,16 @@ def test_one_result_that_nobody_understands_costs_no_report(
     assert {path.name for path in tmp_path.iterdir()} == {"report.csv", "report.html", "report.json"}
 
 
+def test_results_that_stay_are_not_searched_for_cycles(callback: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    callback.v2_playbook_on_play_start(None)
+    frozen: list[int] = []
+    monkeypatch.setattr(fleet_report._preload, "freeze", lambda: frozen.append(callback._heard))
+    monkeypatch.setattr(fleet_report._preload, "load_for", lambda _action: None)
+    for number in range(2 * fleet_report._FREEZE_EVERY + 1):
+        tell(callback, f"web{number}", IDLE)
+    assert frozen == [fleet_report._FREEZE_EVERY, 2 * fleet_report._FREEZE_EVERY]
+
+
 def test_nothing_is_made_of_one_host_without_a_directory(callback: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     callback.v2_playbook_on_play_start(None)
     tell(callback, "web1", IDLE)

@@ -65,8 +65,9 @@ def _without_common(host: HostReport, left_out: list[object]) -> dict[str, Any]:
 
 
 def _without(names: frozenset[str], value: Mapping[str, Any], left_out: list[object]) -> dict[str, Any]:
-    def leave_out(one: object) -> str:
-        left_out.append(one)
-        return _MARK
-
-    return {name: leave_out(one) if name in names else one for name, one in value.items()}
+    result = dict(value)
+    for name in value:
+        if name in names:
+            left_out.append(result[name])
+            result[name] = _MARK
+    return result

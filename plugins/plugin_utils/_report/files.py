@@ -22,13 +22,16 @@ from .encode import HostEncoder, encode
 from .host import LEVELS, latest_usage, pools_before
 from .page import render
 
-COLUMNS = (
+OF_HOST = (
     "host", "state", "level", "error", "kernel", "port_range", "usable_ports", "findings", "not_observed",
-    "settings_to_change", "settings_changed", "namespace", "destination_rank", "kind", "source", "destination",
-    "destination_level", "level_from", "probe_errno", "search_us", "blocked", "time_wait", "live", "saturation",
-    "rate_per_second", "trend",
-    "forecast_saturation", "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users", "live_by",
+    "settings_to_change", "settings_changed",
 )  # fmt: skip
+OF_POOL = (
+    "namespace", "destination_rank", "kind", "source", "destination", "destination_level", "level_from", "probe_errno",
+    "search_us", "blocked", "time_wait", "live", "saturation", "rate_per_second", "trend", "forecast_saturation",
+    "seconds_to_critical", "seconds_to_exhausted", "saturation_before", "users", "live_by",
+)  # fmt: skip
+COLUMNS = OF_HOST + OF_POOL
 
 GATEWAY_COLUMNS = (
     "gateway", "destination", "protocol", "level", "ports", "held", "at_most_more", "live", "syn_resent", "saturation",
@@ -75,67 +78,55 @@ def write_csv(report: Report, file: TextIO) -> None:
     rows = csv.writer(file)
     rows.writerow(COLUMNS)
     for host in report["hosts"]:
-        rows.writerows(_cells(row.values()) for row in csv_rows(host))
+        rows.writerows(csv_rows(host))
 
 
-def csv_rows(host: HostReport) -> Iterator[dict[str, object]]:
-    """Each with all columns, in their order."""
-    usage = latest_usage(host)
-    row: dict[str, object] = dict.fromkeys(COLUMNS)
-    row.update(host=host["name"], state=host["state"], level=host["level"], error=host["error"])
-    if host["plan"]:
-        row["settings_to_change"] = sum(one["action"] in ("set", "release") for one in host["plan"]["settings"])
-    if host["changes"]:
-        changed = (one for change in host["changes"] if not change["check_mode"] for one in change["settings"])
-        row["settings_changed"] = sum(one["before"] != one["after"] for one in changed)
-    if usage:
-        ports = usage["port_range"]
-        row["kernel"] = usage["kernel"]["release"]
-        row["port_range"], row["usable_ports"] = f"{ports['low']}-{ports['high']}", ports["usable"]
-        row["findings"] = " ".join(dict.fromkeys(finding["id"] for one in places(usage) for finding in one["findings"]))
-        row["not_observed"] = " ".join(one["what"] for one in usage["not_observed"])
-    earlier = pools_before(host)
+def csv_rows(host: HostReport) -> Iterator[list[object]]:
+    """Each with a cell for every one of COLUMNS."""
+    usage, earlier, rank = latest_usage(host), pools_before(host), 0
     before = {(pool["source"], format_destination(pool)): pool["saturation"] for pool in earlier}
-    for rank, (one, pool) in enumerate(_loaded(usage) if usage else [], 1):
-        own, destination = one["namespace"]["own"], format_destination(pool)
-        was = before.pop((pool["source"], destination), None) if own and before else None
-        where = {"namespace": place_name(one["namespace"]), "usable_ports": one["port_range"]["usable"]}
-        who = "; ".join(users_of(pool, one, host["users"]))
-        whom = {"destination_rank": rank, "destination": destination, "saturation_before": was, "users": who}
-        yield {**row, **where, **whom, **_columns(pool)}
-    for (source, name), saturation in before.items():  # no longer among the most loaded
-        yield {**row, "source": source, "destination": name, "saturation_before": saturation}
-    if not (usage and any(one["pools"] for one in places(usage))) and not earlier:
-        yield row
-
-
-def _loaded(usage: Usage) -> Iterator[tuple[Usage, Pool]]:
-    """Every pool with the network namespace that it is in, the worst of those first."""
-    for one in sorted(places(usage), key=lambda one: LEVELS.index(one["level"])):
+    first, usable, more = _of_host(host, usage)
+    for one in sorted(places(usage), key=lambda one: LEVELS.index(one["level"])) if usage else ():
+        own, where, there = one["namespace"]["own"], place_name(one["namespace"]), one["port_range"]["usable"]
         for pool in one["pools"]:
-            yield one, pool
+            rank += 1
+            destination = format_destination(pool)
+            was = before.pop((pool["source"], destination), None) if own and before else None
+            who = "; ".join(users_of(pool, one, host["users"])), "; ".join(live_of(pool))
+            yield [*first, there, *more, *_cells((where, rank, *_of_pool(pool, destination), was, *who))]
+    for (source, destination), saturation in before.items():  # no longer among the most loaded
+        gone = {"source": source, "destination": destination, "saturation_before": saturation}
+        yield [*first, usable, *more, *_cells(map(gone.get, OF_POOL))]
+    if not rank and not earlier:
+        yield [*first, usable, *more, *[None] * len(OF_POOL)]
 
 
-def _columns(pool: Pool) -> dict[str, object]:
+def _of_host(host: HostReport, usage: Usage | None) -> tuple[list[object], int | None, list[object]]:
+    """Cells that are the same in each of its rows: those before usable_ports, that of its own, and those after it."""
+    to_change = changed = kernel = ports = usable = found = unseen = None
+    if host["plan"]:
+        to_change = sum(one["action"] in ("set", "release") for one in host["plan"]["settings"])
+    if host["changes"]:
+        settings = (one for change in host["changes"] if not change["check_mode"] for one in change["settings"])
+        changed = sum(one["before"] != one["after"] for one in settings)
+    if usage:
+        kernel, usable = usage["kernel"]["release"], usage["port_range"]["usable"]
+        ports = f"{usage['port_range']['low']}-{usage['port_range']['high']}"
+        found = " ".join(dict.fromkeys(finding["id"] for one in places(usage) for finding in one["findings"]))
+        unseen = " ".join(one["what"] for one in usage["not_observed"])
+    first = _cells((host["name"], host["state"], host["level"], host["error"], kernel, ports))
+    return first, usable, _cells((found, unseen, to_change, changed))
+
+
+def _of_pool(pool: Pool, destination: str) -> tuple[object, ...]:
+    """Cells from kind to seconds_to_exhausted."""
     forecast, answer = pool["forecast"], pool["probe"]
-    return {
-        "kind": pool["kind"],
-        "source": pool["source"],
-        "destination_level": pool["level"],
-        "level_from": level_from(pool),
-        "probe_errno": answer["errno"] if answer else None,
-        "search_us": answer["search_us"] if answer else None,
-        "blocked": pool["blocked"],
-        "time_wait": pool["time_wait"],
-        "live": pool["live"],
-        "live_by": "; ".join(live_of(pool)),
-        "saturation": pool["saturation"],
-        "rate_per_second": recent_rate(pool),
-        "trend": pool["trend"],
-        "forecast_saturation": forecast["saturation"],
-        "seconds_to_critical": forecast["seconds_to_critical"],
-        "seconds_to_exhausted": forecast["seconds_to_exhausted"],
-    }
+    return (
+        *(pool["kind"], pool["source"], destination, pool["level"], level_from(pool)),
+        *((answer["errno"], answer["search_us"]) if answer else (None, None)),
+        *(pool["blocked"], pool["time_wait"], pool["live"], pool["saturation"], recent_rate(pool), pool["trend"]),
+        *(forecast["saturation"], forecast["seconds_to_critical"], forecast["seconds_to_exhausted"]),
+    )
 
 
 def write_gateways(report: Report, file: TextIO) -> None:

@@ -59,7 +59,9 @@ def users_of(pool: Pool, usage: NamespaceUsage, users: Users | None) -> list[str
 
     Programs that ended too early to be asked for theirs are counted to the own one.
     """
+    if not users:
+        return []
     own = (usage["namespace"]["inode"], None if usage["namespace"]["own"] else usage["namespace"]["inode"])
-    found = [user for user in users["users"] if user["namespace"] in own] if users else []
+    found = [user for user in users["users"] if user["namespace"] in own]
     there = (pool["address"], pool["port"])
     return [format_user(user) for user in found if (user["address"], user["port"]) == there]
