@@ -23,8 +23,9 @@ HOST_CODE := plugins/modules plugins/module_utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo look test check lint types docs site drawings unit integration galaxy sanity images molecule mutate matrix \
-	bench bench-conntrack bench-dead-hosts bench-fleet bench-namespaces bench-simulation bench-watch system owner clean
+.PHONY: help demo look test check lint types docs site drawings unit integration galaxy sanity images images-ahead \
+	molecule mutate matrix bench bench-conntrack bench-dead-hosts bench-fleet bench-namespaces bench-simulation bench-watch \
+	system owner clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +40,8 @@ look: owner .venv/demo.stamp $(COLLECTION)  ## diagnose this machine, or HOST=we
 test: export TEST_EVERYTHING := 1
 # The quickest one shows that scenarios notice.
 test: export MUTATE := two_hosts
-test: system .venv/site.stamp $(COLLECTION)  ## everything, in real containers too (installs what is missing on Debian and Ubuntu, as root or with sudo)
+test: system $(COLLECTION)  ## everything, in real containers too (installs what is missing on Debian and Ubuntu, as root or with sudo)
+	@$(MAKE) --no-print-directory --jobs=2 .venv/site.stamp images-ahead
 	@python scripts/stages.py "lint types docs site galaxy unit sanity" integration "molecule mutate"
 
 check: .venv/test.stamp $(COLLECTION)  ## the quick inner loop: ruff, mypy, yamllint, unit tests
@@ -87,6 +89,10 @@ sanity: .venv/test.stamp  ## ansible-test sanity, with nothing ignored
 
 images: system  ## the container images that Molecule uses
 	scripts/container_images
+
+# While pip has one processor; what fails here says so in `make molecule`.
+images-ahead:
+	-@scripts/container_images
 
 molecule: .venv/test.stamp $(COLLECTION)  ## real containers; SCENARIO=default SUITES="bookworm trixie" narrows it down
 	scripts/molecule $(SCENARIO)
@@ -139,9 +145,9 @@ clean:  ## remove what the targets above made, containers and images too
 	@scripts/setup requirements/test.txt
 	@touch .venv/demo.stamp $@
 
-.venv/site.stamp: .venv/test.stamp requirements/docs.txt
+.venv/site.stamp: requirements/demo.txt requirements/matrix.txt requirements/test.txt requirements/docs.txt
 	@scripts/setup requirements/docs.txt
-	@touch $@
+	@touch .venv/demo.stamp .venv/test.stamp $@
 
 # Ansible finds the collection by its path, whatever the checkout is called.
 $(COLLECTION):
