@@ -54,7 +54,7 @@ lint: .venv/test.stamp $(COLLECTION)  ## ruff, vermin, yamllint, ansible-lint, s
 	ruff check .
 	vermin --quiet --no-tips --violations --eval-annotations --target=3.6- $(HOST_CODE)
 	yamllint --strict .
-	ansible-lint
+	python scripts/ansible_lint.py
 	scripts/shell_lint
 	actionlint .github/workflows/*.yml
 
