@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes down every result, and what our variables are at the start of each play and at the end of the run."""
+"""Writes down every result, and what our variables are at the start and at the end of the run."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._play: Any = None
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        self._play = self._play or play  # the first: it has no roles, whose defaults would be variables, too
-        self._say_variables(play.get_name())
+        if self._play is None:
+            self._play = play  # it has no roles, whose defaults would be variables, too
+            self._say_variables("start")
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         del stats
