@@ -15,7 +15,6 @@ the request serves there, and says first whether it could be. ansible_run.py is 
 from __future__ import annotations
 
 import ast
-import atexit
 import contextlib
 import ctypes
 import functools
@@ -161,8 +160,7 @@ def load_plugins() -> None:
 
 
 def use_own_directory() -> None:
-    """Not that of the process which this is a fork of, which removes it at its end."""
-    atexit._clear()
+    """That of the process which this is a fork of goes with the first run that ends."""
     constants, name = importlib.import_module(CONFIGURATION), "DEFAULT_LOCAL_TMP"
     vars(constants)[name] = constants.config.get_config_value(name)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .ansible_run import ansible
+from .ansible_run import ansible, end_servers
 from .private_host import private_host
 
 DUMP = ("config", "dump", "--only-changed", "--format=json")
@@ -57,7 +57,27 @@ def test_each_reads_its_own_configuration(tmp_path: Path) -> None:
     assert "DEFAULT_TIMEOUT" in done.stdout
     assert "FORKS" not in done.stdout
     (tmp_path / "seven" / "ansible.cfg").write_text("[defaults\n")
-    assert both(*DUMP, environment=environment, directory=tmp_path / "seven").returncode
+    assert both(*DUMP, environment={**environment, "ANSIBLE_seven": "1"}, directory=tmp_path / "seven").returncode
+
+
+def test_each_says_what_is_wrong_with_plugins(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise ValueError('broken')\n")
+    (tmp_path / "play.yml").write_text("- hosts: localhost\n  gather_facts: false\n")
+    environment = {**plain(tmp_path), "ANSIBLE_CALLBACK_PLUGINS": str(tmp_path)}
+    done = both("playbook", "play.yml", environment=environment, directory=tmp_path)
+    assert "broken" in done.stderr
+
+
+def test_each_has_a_directory_of_its_own_and_removes_it(tmp_path: Path) -> None:
+    arguments = ("--connection=local", "--inventory=localhost,", "--module-name=copy", "all", "--args")
+    environment = {**plain(tmp_path), "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
+    for text in ("one", "two", "three"):
+        copy = f"content={text} dest={tmp_path}/copied"
+        done = ansible("adhoc", *arguments, copy, environment=environment, directory=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / "copied").read_text() == text
+    end_servers()
+    assert not [*(tmp_path / "home" / "tmp").iterdir()]
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C.UTF-8", "PYTHONPATH": "/elsewhere"}])
