@@ -84,7 +84,7 @@ def test_page_can_be_followed(page: str, tmp_path: Path) -> None:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build"),
-            "ANSIBLE_HOME": str(tmp_path),
+            "ANSIBLE_HOME": str(tmp_path.parent / "home"),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         },

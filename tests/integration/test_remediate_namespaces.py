@@ -22,6 +22,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.run 
 from ansible_collections.netops.ephemeral_ports.plugins.modules import namespace_sysctls, port_usage_info
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._plan.elsewhere import plan_elsewhere, wishes
 
+from .ansible_run import ansible
 from .neighbours import running
 from .options import defaults_of
 from .private_host import (
@@ -164,10 +165,8 @@ def test_a_rollout_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         names = {"timewait_remediate_namespaces": [web.name]}
         one = {"ansible_connection": "local", "ansible_python_interpreter": str(host.python())}
         inventory.write_text(json.dumps({"all": {"hosts": {"one": one}, "vars": names}}))
-        command = [sys.executable, "-m", "ansible", "playbook", "netops.ephemeral_ports.rollout", "-i", str(inventory)]
-        done = subprocess.run(
-            [*command, "-e", "ephemeral_ports_become=false"], capture_output=True, text=True, check=False
-        )
+        given = ("-i", str(inventory), "-e", "ephemeral_ports_become=false")
+        done = ansible("playbook", "netops.ephemeral_ports.rollout", *given)
         assert done.returncode
         assert "a rollout sets no other network namespaces" in " ".join(done.stdout.split())
         assert (web.sysctls(), host.sysctls()) == (NEW, PLAIN)
