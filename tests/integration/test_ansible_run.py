@@ -20,7 +20,7 @@ PLAY = """
   gather_facts: false
   tasks:
     - ansible.builtin.debug:
-        msg: "{{ lookup('ansible.builtin.env', 'WHOSE') }}, {{ lookup('ansible.builtin.pipe', 'pwd') }}"
+        msg: "{{ lookup('ansible.builtin.env', 'WHOSE') }}, {{ lookup('ansible.builtin.pipe', 'pwd') }}, {{ group }}"
     - ansible.builtin.fail:
 """
 
@@ -83,10 +83,12 @@ def test_each_has_a_directory_of_its_own_and_removes_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C.UTF-8", "PYTHONPATH": "/elsewhere"}])
 def test_it_runs_where_and_as_it_is_told(tmp_path: Path, locale: dict[str, str]) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text("group: everybody\n")
     for whose in ("ours", "theirs"):
         environment = {**plain(tmp_path), "WHOSE": whose, **locale}
         done = both("playbook", "-v", "play.yml", environment=environment, directory=tmp_path)
-        assert f"{whose}, {tmp_path}" in done.stdout
+        assert f"{whose}, {tmp_path}, everybody" in done.stdout
         assert done.returncode == 2
     assert both("playbook", "no.yml", environment=environment, directory=tmp_path).returncode
     assert both("playbook", "--no-such-option", environment=environment, directory=tmp_path).returncode
