@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
+from dashboard_file import FILE
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
-
-FILE = Path(__file__).resolve().parents[1] / "monitoring/dashboards/ephemeral_ports.json"
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HOST = 'inventory_hostname=~"$host"'
@@ -65,12 +63,6 @@ def make() -> str:
         for panel in panels:
             board = board.with_panel(panel)
     return json.dumps(board.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
-
-
-def queries(text: str) -> list[str]:
-    """Every query of a dashboard, with all hosts in place of the variable."""
-    panels = [panel for one in json.loads(text)["panels"] for panel in (one, *one.get("panels", ()))]
-    return [target["expr"].replace("$host", ".*") for panel in panels for target in panel.get("targets", ())]
 
 
 def _rows() -> Iterator[tuple[str, list[Any]]]:

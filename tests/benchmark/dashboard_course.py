@@ -53,9 +53,9 @@ def main() -> None:
 
 
 def record() -> dict[str, Any]:
+    from dashboard_file import FILE, queries
     from integration.monitoring_stack import Stack
     from integration.private_host import private_hosts
-    from make_dashboard import FILE, queries
 
     with tempfile.TemporaryDirectory() as directory, private_hosts(Path(directory), "watcher", *LOADS) as hosts:
         home, watcher = Path(directory), hosts.pop("watcher")

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from make_dashboard import FILE, queries
+from dashboard_file import FILE, queries
 
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._application import build_application
 

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("grafana_foundation_sdk")  # not where only ansible-core is another
 
+import dashboard_file
 import draw_dashboard
 import make_dashboard
 
@@ -20,12 +21,12 @@ MADE = make_dashboard.make()
 
 
 def test_the_file_is_what_the_script_makes() -> None:
-    assert make_dashboard.FILE.read_text() == MADE
+    assert dashboard_file.FILE.read_text() == MADE
 
 
 def test_queries_read_metrics_that_there_are() -> None:
     known = {f"{metrics.PREFIX}{family.name}" for family in metrics.Metrics().families()}
-    read = {name for query in make_dashboard.queries(MADE) for name in re.findall(r"\bephemeral_ports_\w+", query)}
+    read = {name for query in dashboard_file.queries(MADE) for name in re.findall(r"\bephemeral_ports_\w+", query)}
     assert read
     assert read <= known
 
@@ -51,7 +52,7 @@ def test_the_picture_shows_every_panel() -> None:
 def test_the_picture_is_of_the_answers_to_these_queries() -> None:
     """If not: python tests/benchmark/dashboard_course.py, then python scripts/draw_images.py."""
     course = json.loads(draw_dashboard.COURSE.read_text())
-    assert {*course["answers"]} == {*make_dashboard.queries(MADE)}
+    assert {*course["answers"]} == {*dashboard_file.queries(MADE)}
     assert sum(map(bool, course["answers"].values())) >= len(course["answers"]) - 1  # none of the hosts translates
     instant = {draw_dashboard.asked(one) for panel in json.loads(MADE)["panels"] for one in panel.get("targets", ())
                if one.get("instant")}  # fmt: skip
