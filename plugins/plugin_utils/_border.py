@@ -286,7 +286,7 @@ def _mapping(check_value: Check) -> Check:
         known = _KNOWN.get
         if check_value is _whole:  # counters, dozens of each host: a call would cost more than the check
             return {
-                known(name) or check_name(name): one if type(one) is int and -1 < one < _USUAL else _whole(one)
+                known(name) or check_name(name): one if one.__class__ is int and -1 < one < _USUAL else _whole(one)
                 for name, one in value.items()
             }
         return {known(name) or check_name(name): check_value(one) for name, one in value.items()}
