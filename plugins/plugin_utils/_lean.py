@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Host code without what it does not need to run: docstrings, comments, hints of types, and imports for those alone.
 
-The lines stay where they are, so that a traceback names those of the file. Pure.
+The lines stay where they are, so that a traceback names those of the file. What a host need not compile before it is
+called is marked. Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from ..module_utils._common.program import MARK
 from ._host_files import statements
 
 _TEXTS = ("DOCUMENTATION", "EXAMPLES", "RETURN")
@@ -27,6 +29,11 @@ class Edit(NamedTuple):
 def lean(source: str) -> str:
     without_hints = _edited(without_words(source), _hints)
     return _edited(without_hints, _idle_imports)
+
+
+def marked(source: str) -> str:
+    """With the mark before and after each function that can be compiled when it is called."""
+    return _edited(source, _functions)
 
 
 def without_documentation(source: str) -> str:
@@ -61,6 +68,20 @@ def _documentation(tree: ast.Module, _lines: list[bytes]) -> Iterator[Edit]:
         names = node.targets if isinstance(node, ast.Assign) else ()
         if any(isinstance(one, ast.Name) and one.id in _TEXTS for one in names):
             yield Edit((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
+
+
+def _functions(tree: ast.Module, _lines: list[bytes]) -> Iterator[Edit]:
+    """Those of the module without decorators, whose name nothing else takes and no class makes a method of."""
+    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    in_classes = [one for node in tree.body if isinstance(node, ast.ClassDef) for one in node.body]
+    for statement in in_classes:
+        if not isinstance(statement, ast.FunctionDef):
+            taken |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list and node.name not in taken:
+            begin, end = (node.lineno, 0), (node.end_lineno or 0, node.end_col_offset or 0)
+            yield Edit(begin, begin, MARK)
+            yield Edit(end, end, MARK)
 
 
 def _hints(tree: ast.Module, lines: list[bytes]) -> Iterator[Edit]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._host_files import COLLECTIONS, HOST_CODE, PACKAGE, needed_files
-from ._lean import lean, without_documentation
+from ._lean import lean, marked, without_documentation
 
 _BEGINNING = HOST_CODE / "_common" / "program.py"
 # A source of Python has no such byte.
@@ -65,7 +65,7 @@ def build_module(name: str) -> bytes:
 def _pack(call: str, files: Mapping[str, str]) -> bytes:
     """A text that is run with those that follow it as FILES: path and source of each, in turn."""
     begin = f"{lean(_BEGINNING.read_text())}\n{call}\n"
-    texts = [begin, *(text for path, source in files.items() for text in (path, lean(source)))]
+    texts = [begin, *(text for path, source in files.items() for text in (path, marked(lean(source))))]
     return zlib.compress("\0".join(texts).encode(), 9)
 
 

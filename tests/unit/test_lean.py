@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._common.program import MARK
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._host_files import HOST_CODE
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._lean import (
     is_named_tuple,
     lean,
+    marked,
     without_documentation,
     without_words,
 )
@@ -32,6 +34,33 @@ def test_it_is_the_same_code_on_the_same_lines(path: str) -> None:
     for text in (wordless, found):
         assert {node.lineno for node in statements(text)} <= {node.lineno for node in statements(source)}
         assert len(text) < len(source)
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_between_marks_are_functions(path: str) -> None:
+    source = lean((HOST_CODE / path).read_text())
+    pieces = marked(source).split(MARK)
+    assert "".join(pieces) == source
+    assert [type(node) for piece in pieces[1::2] for node in ast.parse(piece).body] == [ast.FunctionDef] * (
+        len(pieces) // 2
+    )
+    ast.parse("".join(pieces[::2]))
+
+
+def test_what_is_not_compiled_by_itself() -> None:
+    source = """
+def alone(é):
+    return é
+@cache
+def decorated(): pass
+def replaced(): pass
+def method(self): pass
+class One:
+    also = method
+    def own(self): pass
+replaced = cache(replaced)
+"""
+    assert marked(source).split(MARK)[1::2] == ["def alone(é):\n    return é"]
 
 
 def test_what_is_left_out() -> None:

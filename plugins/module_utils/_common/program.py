@@ -18,6 +18,10 @@ else:
     ModuleSpec = type(sys.__spec__)  # to import it would load ten modules more
 
 
+# Around each function that can be compiled by itself, as plugin_utils/_lean.py has found.
+MARK = "\1"
+
+
 class _Lazy(ModuleType):
     """A module whose source is compiled once something in it is needed: a healthy host needs few of them.
 
@@ -27,30 +31,47 @@ class _Lazy(ModuleType):
     def __getattribute__(self, name: str) -> object:
         if not name.startswith("__"):
             files: Any = self.__loader__
-            if "\ndef " + name + "(" in files.get_source(self.__name__):
+            if MARK + "def " + name + "(" in files.get_marked(self.__name__):
                 return _Function(self, name)
             _compile(self)
         return ModuleType.__getattribute__(self, name)
 
 
 class _Function:
-    """Of a module that is not compiled yet."""
+    """It is compiled when it is called, and its module, too. text: its own, of a module that is compiled."""
 
-    def __init__(self, module: ModuleType, name: str) -> None:
+    def __init__(self, module: ModuleType, name: str, text: str = "") -> None:
         self.place = module, name
+        self.text = text
 
     def __call__(self, *arguments: object, **named: object) -> object:
         module, name = self.place
         if isinstance(module, _Lazy):
             _compile(module)
-        return getattr(module, name)(*arguments, **named)
+        found: Any = module.__dict__[name]
+        if isinstance(found, _Function):
+            _run(module, found.text)
+            found = module.__dict__[name]
+        return found(*arguments, **named)
 
 
 def _compile(module: ModuleType) -> None:
+    """All but functions. Each piece has as many lines above it as in its file."""
     module.__class__ = ModuleType  # from now on as any other
     files: Any = module.__loader__
-    code = compile(files.get_source(module.__name__), module.__file__ or "", "exec", dont_inherit=True)
-    exec(code, module.__dict__)
+    above, rest = "", ""
+    for number, piece in enumerate(files.get_marked(module.__name__).split(MARK)):
+        lines = "\n" * piece.count("\n")
+        if number % 2:
+            name = piece[4 : piece.index("(")]
+            module.__dict__[name] = _Function(module, name, above + piece)
+            piece = lines
+        above, rest = above + lines, rest + piece
+    _run(module, rest)
+
+
+def _run(module: ModuleType, text: str) -> None:
+    exec(compile(text, module.__file__ or "", "exec", dont_inherit=True), module.__dict__)
 
 
 class _Files:
@@ -72,9 +93,12 @@ class _Files:
     def exec_module(self, module: ModuleType) -> None:
         module.__class__ = _Lazy
 
-    def get_source(self, name: str) -> str:
-        """For tracebacks, too."""
+    def get_marked(self, name: str) -> str:
         return next(self.files[path].decode() for path, _is_package in self._found(name))
+
+    def get_source(self, name: str) -> str:
+        """For tracebacks."""
+        return self.get_marked(name).replace(MARK, "")
 
     def _found(self, name: str) -> Iterator[Tuple[str, bool]]:
         base = name.replace(".", "/")
