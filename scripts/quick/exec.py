@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: netops.ephemeral_ports contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`podman exec CONTAINER WORD...` and `podman mount CONTAINER`, at a tenth of the cost. For root; see quick/podman.
+"""`podman exec CONTAINER WORD...` and `podman [u]mount CONTAINER`, at a tenth of the cost. For root; see quick/podman.
 
 An exec costs the engine a sixth of a second of the processors, and Ansible needs four or five of them for a task. So
 the first one starts a process that stays in the container, as ssh's ControlPersist does on a host, and starts the
 others: with the namespaces, cgroup, capabilities, system calls and environment that the engine gives. Where that cannot
 be, the engine is called.
 
-usage: PODMAN=/usr/bin/podman PODMAN_STATE=DIRECTORY python -I -S scripts/quick/exec.py exec|mount CONTAINER [WORD...]
+usage: PODMAN=/usr/bin/podman PODMAN_STATE=DIRECTORY python -I -S scripts/quick/exec.py VERB CONTAINER [WORD...]
 
 In the directory a link with the name of a container leads to its root directory.
 """
@@ -121,8 +121,10 @@ def main(arguments: list[str]) -> None:
             code = execute(container, arguments[3:], 0)
         case ["exec", container, _, *_] if not container.startswith("-"):
             code = execute(container, arguments[2:], os.open(os.devnull, os.O_RDONLY))
-        case ["mount", container] if os.path.exists(f"{STATE}/{container}{path_in(container)}"):
-            sys.stdout.write(os.readlink(f"{STATE}/{container}"))
+        case ["mount" | "umount" as command, container] if os.path.exists(f"{STATE}/{container}{path_in(container)}"):
+            # The engine counts mounts: what it has not mounted it must not unmount, under a container that runs.
+            if command == "mount":
+                sys.stdout.write(os.readlink(f"{STATE}/{container}"))
             return
     if code is not None:
         os._exit(code)
