@@ -39,6 +39,8 @@ _CONTAINERD_STATE = ("/run/containerd", "/run/k3s/containerd")
 _TASK = "{}/io.containerd.runtime.v2.task/{}/{}/config.json"
 _STORAGE = "/var/lib/containers/storage"
 _STORAGE_OF_USER = ".local/share/containers/storage"
+# The second, since Podman 4.4, of those that go when they end (--rm).
+_LISTS = ("containers.json", "volatile-containers.json")
 _CRIO_CONFIG = "/run/containers/storage/overlay-containers/{}/userdata/config.json"
 _DOCKER_CONFIG = "/var/lib/docker/containers/{}/config.v2.json"
 
@@ -210,8 +212,8 @@ def _annotations(path: str, files: Files) -> Dict[str, Any]:
 def _name_of_podman(found: str, path: str, files: Files) -> str:
     for storage in _storages(path):
         for directory in files.names(storage):
-            if directory.endswith("-containers"):  # overlay-containers, vfs-containers
-                name = _name_in_storage(files.json(f"{storage}/{directory}/containers.json"), found)
+            for file in _LISTS if directory.endswith("-containers") else ():  # overlay-containers, vfs-containers
+                name = _name_in_storage(files.json(f"{storage}/{directory}/{file}"), found)
                 if name:
                     return name
     return ""
