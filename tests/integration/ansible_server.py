@@ -158,6 +158,8 @@ def load_plugins() -> None:
     for kind in PLUGINS:
         for _each in vars(loaders)[f"{kind}_loader"].all(class_only=True):
             pass
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ansible_collections"]:
+        del sys.modules[name]  # found beside ansible, because a run has not said yet where its collections are
 
 
 def use_own_directory() -> None:
