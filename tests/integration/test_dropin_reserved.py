@@ -29,9 +29,9 @@ def test_longest_list_is_written_whole_and_comes_back_whole() -> None:
     assert parse_ports(get(RESERVED)) == LONG
     assert len(str(LONG)) > 64 << 10
     content = f"{RESERVED} = {EVERY_OTHER}\n"
-    assert present(content)["changed"]
+    assert present(content, on_conflict="ignore")["changed"]
     assert parse_ports(get(RESERVED)) == EVERY_OTHER
-    assert not present(content)["changed"]
+    assert not present(content, on_conflict="ignore")["changed"]
     absent()
     assert parse_ports(get(RESERVED)) == LONG
 
@@ -52,7 +52,7 @@ def test_no_write_lifts_a_reservation_that_stays(old: str, new: str, monkeypatch
     put(RESERVED, old)
     kept = parse_ports(old) & parse_ports(new)
     lists = spy_on_writes(monkeypatch)
-    present(f"{RESERVED} = {new}\n")
+    present(f"{RESERVED} = {new}\n", on_conflict="ignore")  # not every loader of a boot reads so long a list
     assert lists
     assert [kept - parse_ports(text) for text in lists] == [PortSet()] * len(lists)
 
