@@ -44,7 +44,7 @@ def compiled(application: bytes, path: str, interpreter: str) -> bytes:
         with open(file, "wb") as stream:
             stream.write(application)
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
                 [interpreter, "-s", "-S", "-c", _COMPILE, file, path],
                 input=application,
                 stdout=subprocess.PIPE,
