@@ -605,7 +605,7 @@ journal:
     path:
       description: The file, with links followed. Null for another network namespace, which no file sets.
       type: str
-    keys:
+    applied:
       description: Of each key the value C(before) the first apply, and the one C(applied).
       type: dict
     asked:
@@ -613,7 +613,7 @@ journal:
       type: str
   sample:
     path: /etc/sysctl.d/99-zz-ephemeral-ports.conf
-    keys:
+    applied:
       net.ipv4.tcp_tw_reuse: {before: "2", applied: "1"}
     asked: 8080,30000-32767
 other_dropins:

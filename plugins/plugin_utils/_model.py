@@ -311,7 +311,7 @@ class AppliedBefore(TypedDict):
     """
 
     path: str | None
-    keys: dict[str, AppliedKey]
+    applied: dict[str, AppliedKey]
     asked: LongText
 
 

@@ -476,8 +476,8 @@ def test_what_is_observed_names_what_was_set() -> None:
             RANGE: {"before": "32768\t60999", "applied": "10240 65535"},
             REUSE: {"before": "2", "applied": "1"},
         }
-        assert observed() == [1, {"path": None, "keys": keys, "asked": "15432"}, None]
+        assert observed() == [1, {"path": None, "applied": keys, "asked": "15432"}, None]
         kill_at("verify", lambda: present(web, values={REUSE: "0"}))
         _number, journal, _none = observed()
-        assert journal["keys"][REUSE] == {"before": "2", "applied": "0"}
-        assert journal["keys"][RANGE]["before"] == "32768\t60999"
+        assert journal["applied"][REUSE] == {"before": "2", "applied": "0"}
+        assert journal["applied"][RANGE]["before"] == "32768\t60999"

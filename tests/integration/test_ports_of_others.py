@@ -303,8 +303,8 @@ def test_a_second_dropin_reserves_a_port_that_the_first_has_opened() -> None:
         Remediated()
         state_dir = str(STATE)
         usage = usage_run.run({**OPTIONS, "detail": "full", "path": str(SECOND), "state_dir": state_dir}, False)
-        assert [(one["path"], sorted(one["keys"])) for one in usage["other_dropins"]] == [
-            (str(DROPIN), sorted(usage["other_dropins"][0]["keys"]))
+        assert [(one["path"], sorted(one["applied"])) for one in usage["other_dropins"]] == [
+            (str(DROPIN), sorted(usage["other_dropins"][0]["applied"]))
         ]
         plan: Any = make_plan(usage, {"reserve": [40000]}, str(SECOND))
         content = "".join(f"{one['key']} = {one['wanted']}\n" for one in plan["dropin"])

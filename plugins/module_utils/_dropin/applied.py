@@ -30,7 +30,7 @@ class Applied(NamedTuple):
 
     def describe(self) -> Dict[str, Any]:
         """What port_usage_info returns of it."""
-        return {"path": self.path, "keys": _keys(self.before, self.applied), "asked": self.asked}
+        return {"path": self.path, "applied": _keys(self.before, self.applied), "asked": self.asked}
 
 
 class Elsewhere(NamedTuple):
@@ -45,7 +45,7 @@ class Elsewhere(NamedTuple):
             if entry.boot == self.boot and known.is_described(entry.namespace, cookie):
                 before, applied = _as_recovered(entry.history, entry.pending or {})
                 asked = entry.history.asked if entry.history else ""
-                return {"path": None, "keys": _keys(before, applied), "asked": asked}
+                return {"path": None, "applied": _keys(before, applied), "asked": asked}
         return None
 
 
@@ -82,7 +82,7 @@ def find_other_dropins(path: str, state_dir: str) -> List[Dict[str, Any]]:
     """What this collection has set by other drop-ins, in the order in which a loader reads them."""
     target = os.path.realpath(path)
     return [
-        {"path": dropin, "keys": _keys(history.origin.values, history.applied.values), "asked": history.asked}
+        {"path": dropin, "applied": _keys(history.origin.values, history.applied.values), "asked": history.asked}
         for dropin, history in ((one, journal.history) for one, (_path, journal) in load_journals(state_dir).items())
         if history and dropin != target
     ]

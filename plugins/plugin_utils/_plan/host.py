@@ -98,14 +98,14 @@ def read_usage(usage: Mapping[str, Any], dropin: str = DROPIN) -> Host:
         _check_numbers(sysctls)
         port_range, reserved = ports_in_force(sysctls)
         services, journal = usage["listening_ports"], usage.get("journal") or {}
-        own = journal.get("keys", {})
+        own = journal.get("applied", {})
         is_elsewhere = not usage.get("namespace", {"own": True})["own"]
         return Host(
             is_elsewhere=is_elsewhere,
             kernel=usage["kernel"],
             sysctls=sysctls,
             own=own,
-            others_of_ours=tuple(one["keys"] for one in usage["other_dropins"] if not is_elsewhere),
+            others_of_ours=tuple(one["applied"] for one in usage["other_dropins"] if not is_elsewhere),
             before={**sysctls, **{key: _before(key, sysctls[key], one) for key, one in own.items() if key in sysctls}},
             asked=parse_ports(journal.get("asked", "")),
             port_range=port_range,

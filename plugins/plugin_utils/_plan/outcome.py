@@ -18,7 +18,7 @@ def wanted_state(plan: Plan, usage: Usage, is_trial: bool) -> Literal["present",
     On trial a file without settings is left, so that the whole can be rolled back by itself.
     """
     ours = usage["journal"]
-    if plan["dropin"] or (ours and ours["keys"] and is_trial):
+    if plan["dropin"] or (ours and ours["applied"] and is_trial):
         return "present"
     return "absent" if ours and not is_trial else None
 

@@ -58,7 +58,7 @@ def usage(
 def journal(own: dict[str, tuple[str, str]], asked: str) -> dict[str, Any]:
     """own: names of keys, each with the value before and the one that was applied."""
     keys = {f"net.ipv4.{name}": {"before": before, "applied": applied} for name, (before, applied) in own.items()}
-    return {"path": "/etc/sysctl.d/99-zz-ephemeral-ports.conf", "keys": keys, "asked": asked}
+    return {"path": "/etc/sysctl.d/99-zz-ephemeral-ports.conf", "applied": keys, "asked": asked}
 
 
 def decide(observed: dict[str, Any], **policy: Any) -> dict[str, dict[str, Any]]:
@@ -67,12 +67,16 @@ def decide(observed: dict[str, Any], **policy: Any) -> dict[str, dict[str, Any]]
 
 def after(observed: dict[str, Any], **policy: Any) -> dict[str, Any]:
     """The host as it is once the plan is carried out."""
-    plan, own, sysctls = make_plan(observed, policy), (observed["journal"] or {}).get("keys", {}), observed["sysctls"]
+    plan, own, sysctls = (
+        make_plan(observed, policy),
+        (observed["journal"] or {}).get("applied", {}),
+        observed["sysctls"],
+    )
     before = {key: one["before"] if one["applied"] == sysctls[key] else sysctls[key] for key, one in own.items()}
     wanted = {one["key"]: one["wanted"] for one in plan["dropin"]}
     released = {one["key"]: before[one["key"]] for one in plan["settings"] if one["action"] == "release"}
     left = {key: {"before": before.get(key, sysctls[key]), "applied": value} for key, value in wanted.items()}
-    journal = observed["journal"] and {**observed["journal"], "keys": left}
+    journal = observed["journal"] and {**observed["journal"], "applied": left}
     return {**observed, "sysctls": {**sysctls, **released, **wanted}, "journal": journal}
 
 

@@ -54,7 +54,7 @@ def test_files_of_the_host_decide_nothing() -> None:
 
 
 def test_drop_ins_of_the_host_decide_nothing() -> None:
-    ours = {"path": "/etc/sysctl.d/2.conf", "keys": {RANGE: {"before": "32768 60999", "applied": "20000 20999"}}}
+    ours = {"path": "/etc/sysctl.d/2.conf", "applied": {RANGE: {"before": "32768 60999", "applied": "20000 20999"}}}
     seen = host(elsewhere(7, ip_local_port_range="20000 20999"))
     (plan,) = plan_elsewhere({**seen, "other_dropins": [ours]}, {})
     assert RANGE not in {one["key"] for one in plan["plan"]["dropin"]}
