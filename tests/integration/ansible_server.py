@@ -15,6 +15,7 @@ the request serves there, and says first whether it could be. ansible_run.py is 
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -23,6 +24,7 @@ import importlib
 import json
 import os
 import runpy
+import shutil
 import socket
 import sys
 import tempfile
@@ -164,8 +166,11 @@ def load_plugins() -> None:
 
 def use_own_directory() -> None:
     """That of the process which this is a fork of goes with the first run that ends."""
-    constants, name = importlib.import_module(CONFIGURATION), "DEFAULT_LOCAL_TMP"
-    vars(constants)[name] = constants.config.get_config_value(name)
+    names, name = vars(importlib.import_module(CONFIGURATION)), "DEFAULT_LOCAL_TMP"
+    place = Path(names[name]).parent
+    place.mkdir(parents=True, exist_ok=True)
+    names[name] = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=place)
+    atexit.register(shutil.rmtree, names[name], ignore_errors=True)
 
 
 # Runs

@@ -78,6 +78,7 @@ def test_each_has_a_directory_of_its_own_and_removes_it(tmp_path: Path) -> None:
         assert (tmp_path / "copied").read_text() == text
     end_servers()
     assert not [*(tmp_path / "home" / "tmp").iterdir()]
+    assert {one.name for one in tmp_path.iterdir()} == {"copied", "home"}
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C.UTF-8", "PYTHONPATH": "/elsewhere"}])
