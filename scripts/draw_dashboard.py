@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dashboard_file import FILE, with_all_hosts
 from svg import box, line, picture, text
 
 ROOT = Path(__file__).resolve().parents[1]
-DASHBOARD = ROOT / "monitoring" / "dashboards" / "ephemeral_ports.json"
 COURSE = ROOT / "tests" / "benchmark" / "dashboard_course.json"
 
 MARGIN, TOP, COLUMN, ROW, GAP = 16, 66, 40, 23, 8
@@ -45,7 +45,7 @@ class Scale(NamedTuple):
 
 
 def draw() -> str:
-    return drawn(json.loads(DASHBOARD.read_text()), json.loads(COURSE.read_text()))
+    return drawn(json.loads(FILE.read_text()), json.loads(COURSE.read_text()))
 
 
 def drawn(board: Json, course: Json) -> str:
@@ -82,7 +82,7 @@ def _by_host(series: Json) -> tuple[str, str]:
 
 def asked(target: Json) -> str:
     """The query as it was recorded: for all hosts."""
-    return str(target["expr"]).replace("$host", ".*")
+    return with_all_hosts(target["expr"])
 
 
 def _no_data(panel: Json, place: Place) -> Iterator[str]:
