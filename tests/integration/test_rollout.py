@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from .ansible_run import ansible
-from .private_host import DROPIN, FIXED, PLAIN, REUSE, STATE, Host, Run, private_host, use_own_ansible
+from .private_host import DROPIN, FIXED, PLAIN, RESERVED, REUSE, STATE, Host, Run, private_host, use_own_ansible
 
 PLAYBOOK = "netops.ephemeral_ports.rollout"
 QUICK = {"timewait_rollout_soak": 1, "timewait_rollout_baseline": 0, "ephemeral_ports_become": False}
@@ -121,9 +121,11 @@ def test_observe_is_a_tag_that_only_observes(fleet: Fleet) -> None:
 
 def test_a_service_that_dies_in_the_second_wave_rolls_that_wave_back(fleet: Fleet) -> None:
     """With a drop-in of an earlier run, which has to be there again afterwards, to the letter."""
-    fleet.roll_out("--limit=two", timewait_remediate_tcp_tw_reuse="leave").passed()
+    fewer = {"timewait_remediate_reserve": ["10240-65235"], "timewait_remediate_accept_risk": ["fewer_ports"]}
+    first = fleet.roll_out("--limit=two", timewait_remediate_tcp_tw_reuse="leave", **fewer).passed()
+    assert first.said("which you have accepted (fewer_ports).")
     earlier = {name: state_of(host) for name, host in fleet.hosts.items()}
-    assert fleet["two"].sysctls() == {**FIXED, REUSE: "2"}
+    assert fleet["two"].sysctls() == {**FIXED, REUSE: "2", RESERVED: "10240-65235"}
 
     command = [*fleet["two"].enter, sys.executable, "-c", LISTEN]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as service:

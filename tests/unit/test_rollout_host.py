@@ -218,6 +218,17 @@ def test_a_soak_that_was_broken_off_is_a_failure() -> None:
     assert asked == []
 
 
+@pytest.mark.parametrize(
+    ("policy", "state", "status"),
+    [({}, "failed", "failed"), ({"accept_risk": ["fewer_ports"]}, "changed", "unknown")],
+)
+def test_fewer_ports_pass_the_gate_where_the_policy_accepts_them(policy: Any, state: str, status: str) -> None:
+    after = {**USAGE, "sysctls": {**USAGE["sysctls"], "net.ipv4.ip_local_reserved_ports": "32768-32777"}}
+    result, _asked, _told = take("judge", after, {"first": USAGE, "before": USAGE}, remediation={"policy": policy})
+    checks = {check["id"]: check["status"] for check in result["gate"]["checks"]}
+    assert (result["state"], checks["usable-ports"]) == (state, status), result["reason"]
+
+
 def test_a_confirmation_that_fails_ends_the_rollout_and_leaves_the_change_on_trial() -> None:
     result, asked, _told = take("confirm", StepFailedError("no"), {"state": "changed"})
     assert asked == [("sysctl_dropin", "confirmed")]
