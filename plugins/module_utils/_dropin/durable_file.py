@@ -31,7 +31,7 @@ def read(path: str) -> Optional[FileState]:
         return None
     if not stat.S_ISREG(status.st_mode):
         raise Error(f"{path} is not a regular file")
-    with open(path, "rb") as stream:
+    with naming(path), open(path, "rb") as stream:
         content = stream.read()
     return FileState(content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, _read_context(path))
 
@@ -41,7 +41,7 @@ def write(path: str, state: FileState) -> None:
     temporary = temporary_path(path)
     remove(temporary)
     try:
-        with _naming(path):
+        with naming(path):
             _create(temporary, state)
             os.rename(temporary, path)
     except BaseException:
@@ -92,7 +92,7 @@ def temporary_path(path: str) -> str:
 
 
 def sync_directory(path: str) -> None:
-    with _naming(path):
+    with naming(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -101,7 +101,7 @@ def sync_directory(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _naming(path: str) -> Iterator[None]:
+def naming(path: str) -> Iterator[None]:
     """An error of a call that takes a descriptor names the file, as those of calls that take a path do."""
     try:
         yield

@@ -8,11 +8,13 @@ it, could have root write anything.
 
 import os
 import stat
-from typing import FrozenSet
+from typing import FrozenSet, Optional
 
 from .._common.errors import Error
+from .durable_file import naming
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_OVERFLOW_UID, _UID_MAP = "/proc/sys/kernel/overflowuid", "/proc/self/uid_map"
 
 
 class UntrustedError(Error):
@@ -54,7 +56,8 @@ def _check_above(path: str, above: str) -> None:
     """In a directory with the sticky bit, such as /tmp, others cannot replace what is not theirs."""
     status = os.stat(above)
     is_replaceable = status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX
-    if is_replaceable or status.st_uid not in _trusted_owners() | _outside_owner():
+    is_trusted = status.st_uid in _trusted_owners() or status.st_uid == _outside_owner()
+    if is_replaceable or not is_trusted:
         raise UntrustedError(
             f"state_dir {path} is below {above}, which has owner {status.st_uid} and mode "
             f"{stat.S_IMODE(status.st_mode):04o}, so others can replace it; {_who()} must own {above}, with a mode "
@@ -79,17 +82,17 @@ def _trusted_owners() -> FrozenSet[int]:
     return frozenset((0, os.geteuid()))
 
 
-def _outside_owner() -> FrozenSet[int]:
+def _outside_owner() -> Optional[int]:
     """In a user namespace: the uid that the kernel shows for owners outside of it, unless somebody inside has it.
 
     Whoever made the namespace has chosen its directories, so these owners are trusted with what is above ours.
     """
     try:
-        with open("/proc/sys/kernel/overflowuid", "rb") as stream:
+        with naming(_OVERFLOW_UID), open(_OVERFLOW_UID, "rb") as stream:
             overflow = int(stream.read())
-        with open("/proc/self/uid_map", "rb") as stream:
+        with naming(_UID_MAP), open(_UID_MAP, "rb") as stream:
             ranges = [[int(word) for word in line.split()] for line in stream]
-    except (OSError, ValueError):
-        return frozenset()
+    except FileNotFoundError:  # without user namespaces
+        return None
     is_inside = any(first <= overflow < first + count for first, _outside, count in ranges)
-    return frozenset() if is_inside else frozenset((overflow,))
+    return None if is_inside else overflow
