@@ -635,7 +635,7 @@ not_observed:
       description:
         - V(sockets), one by one; V(udp); V(destinations) that the kernel was not asked about although it would have
           told more than the count; V(nat), entries of connection tracking; V(namespaces), other network namespaces of
-          this host.
+          this host, and with V(not_allowed) also those of RV(namespaces) of which only C(/proc) could be read.
       type: str
     number:
       description: How many. Null where it is not known. Of namespaces it is the least, unless C(why) is V(elsewhere).

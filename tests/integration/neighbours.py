@@ -9,6 +9,7 @@ import ctypes
 import functools
 import os
 import signal
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from .inside import REFUSED, in_child, private
 from .options import defaults_of
 
 CLONE_NEWPID, PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 0x20000000, 1, 4
+CAPABILITY_VERSION_3, CAP_SYS_ADMIN = 0x20080522, 21
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -98,6 +100,16 @@ def become_nobody() -> None:
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)
     libc.prctl(PR_SET_DUMPABLE, 1)  # its own /proc/self/ns stays readable
+
+
+def drop_sys_admin() -> None:
+    """For good, and no other capability."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapPrm:"):
+            have = int(line.split()[1], 16) & ~(1 << CAP_SYS_ADMIN)
+    low, high = have & 0xFFFFFFFF, have >> 32
+    header, sets = struct.pack("Ii", CAPABILITY_VERSION_3, 0), struct.pack("6I", low, low, 0, high, high, 0)
+    assert libc.capset(header, sets) == 0
 
 
 # A namespace whose 100 ports are all taken, and a program in it that waits to be ended.

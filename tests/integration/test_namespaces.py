@@ -33,6 +33,7 @@ from .neighbours import (
     alone,
     become_nobody,
     become_nobody_is_possible,
+    drop_sys_admin,
     exhausted,
     inode_of,
     neighbour,
@@ -159,6 +160,21 @@ def test_without_privilege_nothing_unread_is_called_ok() -> None:
         assert {one["sysctls"][PORT_RANGE] for one in usage["namespaces"]} == {None}
         assert max(one["blocked_at_most"] for one in usage["namespaces"]) >= 200
         assert {"what": "namespaces", "number": 2, "why": "not_allowed"} in usage["not_observed"]
+
+
+@alone
+def test_root_that_may_enter_none_is_told_what_is_left_of_those_that_it_observes() -> None:
+    """Without CAP_SYS_ADMIN, as in most containers that share the processes of the host."""
+    with exhausted(), neighbour():
+        observe(namespaces=["all"], detail="full")  # as above
+        drop_sys_admin()
+        usage = observe(namespaces=["all"])
+    assert (usage["level"], usage["namespaces_observed"]) == ("unknown", 2)
+    scope = " ".join(" ".join(describe(usage)).split()).partition("Scope: ")[2]
+    assert scope.startswith(
+        "TCP and UDP in this network namespace, by the kernel's counters, and in 2 other network namespaces. "
+        "Not observed: its sockets one by one; what only root with CAP_SYS_ADMIN can read of at least 2 of the others."
+    )
 
 
 @alone

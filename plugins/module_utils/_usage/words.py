@@ -94,7 +94,7 @@ def _numbers(usage: "Usage") -> List[str]:
             finding["severity"].capitalize(), f"{finding['summary']} {finding['remedy']} ({finding['id']})"
         )
     if not usage["namespace"]["own"] and usage["sysctls"].get(PORT_RANGE) is None:
-        assumed = "only root can read its sysctls (become: true), so the kernel's default is assumed"
+        assumed = "only root with CAP_SYS_ADMIN can read its sysctls, so the kernel's default is assumed"
         return lines + labelled("Ports", f"{ports['low']}-{ports['high']}: {assumed}.")
     held = "" if ports["held"] is None else f", {ports['held']} held by bound sockets"
     return lines + labelled(
@@ -115,15 +115,18 @@ def at_services(usage: "Usage") -> str:
 def scope(usage: "Usage") -> str:
     """What was observed, and what was not: a level holds for that."""
     how = "the kernel's counters" if usage["method"] == "sockstat" else "its sockets"
-    left = "; ".join(map(_not_observed, usage["not_observed"]))
+    left = "; ".join(_not_observed(one, usage["namespaces_observed"]) for one in usage["not_observed"])
     udp = "" if any(one["what"] == "udp" for one in usage["not_observed"]) else " and UDP"
     number = usage["namespaces_observed"]
     besides = f", and in {format_some(number, 'other network namespace')}" if number else ""
     return f"TCP{udp} in this network namespace, by {how}{besides}." + (f" Not observed: {left}." if left else "")
 
 
-def _not_observed(one: "NotObserved") -> str:
+def _not_observed(one: "NotObserved", namespaces_observed: int) -> str:
     number, why = one["number"] or 0, one["why"]
+    if namespaces_observed and (one["what"], why) == ("namespaces", "not_allowed"):
+        # Some of them were observed, from outside.
+        return f"what only root with CAP_SYS_ADMIN can read of at least {number} of the others"
     least, why_not = "" if why == "elsewhere" else "at least ", _WHY_NOT.get(why, "")
     texts = {
         "sockets": "its sockets one by one",

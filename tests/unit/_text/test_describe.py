@@ -311,6 +311,17 @@ SAID = {
         usage(HARDLY, not_observed=[{"what": "namespaces", "number": 0, "why": "not_allowed"}]),
         "by its sockets. Not observed: other network namespaces of this host, if there are any (that needs root).",
     ),
+    "what may only be seen from outside": (
+        usage(
+            HARDLY,
+            namespaces_observed=75,
+            not_observed=[{"what": "namespaces", "number": 76, "why": "not_allowed"}],
+        ),
+        (
+            "by its sockets, and in 75 other network namespaces. Not observed: what only root with CAP_SYS_ADMIN can "
+            "read of at least 76 of the others. Next"
+        ),
+    ),
     "what there was no time for": (
         usage(
             CRITICAL,
