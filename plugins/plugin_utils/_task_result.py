@@ -20,8 +20,10 @@ CORE = ".".join(__version__.split(".")[:2])
 # What ansible-core itself needs on a host. In 2.16, which takes Python 3.6, this is no version yet.
 OLDEST = ".".join(map(str, basic._PY_MIN)) if isinstance(basic._PY_MIN, tuple) else "3.6"
 HINT = "set ansible_python_interpreter"
-_BECOME = re.compile(r"(?:.*/)?(?:sudo|su|doas)\Z")
-_NO_BECOME = "install it, or log in as root and leave become out"
+# Without pipelining, for which ansible-core makes a directory and copies into it.
+_NO_ROOM = "set ansible_pipelining to true, or ansible_remote_tmp to another directory"
+_BECOME = re.compile(r"(?:.*/)?(?:sudo|su|doas|dzdo|ksu|machinectl|pbrun|pfexec|pmrun|run0|sesu)\Z")
+_NO_BECOME = "install it, or log in as root without become (ephemeral_ports_become=false)"
 OUT_OF_SPACE = {
     "No space left on device": "no space left on the host",
     "Disk quota exceeded": "the disk quota of the user on the host is used up",
@@ -134,8 +136,12 @@ def _not_found(crash: _Crash) -> str | None:
     what = next((match["what"] for match in crash.found(_NOT_FOUND)), None)
     if what is None:
         return None
-    hint = HINT if what == crash.interpreter else _NO_BECOME if _BECOME.match(what) else None
-    return f"{what} was not found on the host" + (f": {hint}" if hint else "")
+    if _BECOME.match(what):
+        return f"{what} was not found on the host: {_NO_BECOME}"
+    if crash.interpreter is None:
+        return f"{what} was not found on the host"
+    started_by = "" if what == crash.interpreter else f", which {crash.interpreter} starts,"
+    return f"{what}{started_by} was not found on the host: {HINT}"
 
 
 def _not_run(crash: _Crash) -> str | None:
@@ -204,7 +210,7 @@ def _of_a_message(message: str, stderr: str, interpreter: str | None) -> str:
     if re.match(r"failed to transfer file to |mkdir: .*/ansible-tmp-", message):
         lines = [line for line in _lines(message)[1:] or [message] if not _NOISE.match(line)]
         full = next((reason for line in lines if (reason := _out_of_space(line))), None)
-        return full or f"the module could not be copied to the host: {_lasting((lines or [message])[-1])}"
+        return f"{full}; {_NO_ROOM}" if full else f"the module could not be copied to the host: {_lasting((lines or [message])[-1])}"
     if message.startswith(_SSH):
         lines = [line for line in _lines(message.removeprefix(_SSH)) if not _NOISE.match(line)]
         return f"{_SSH}{' '.join(lines)}" if lines else message
@@ -218,9 +224,11 @@ def _no_directory(message: str, stderr: str) -> str:
     why = [line for line in [*_lines(stderr), *_lines(said[1] if said else "")] if not _NOISE.match(line)]
     for line in why:
         if full := _out_of_space(line):
-            return full
+            return f"{full}; {_NO_ROOM}"
     place = f" ({path})" if path and not any(line in path for line in why) else ""
-    return f"no directory for temporary files on the host{place}: {_lasting(why[-1]) if why else 'is it writable?'}"
+    last = _lasting(why[-1]) if why else "is it writable?"
+    way_out = f"; {_NO_ROOM}" if not why or "mkdir" in last else ""
+    return f"no directory for temporary files on the host{place}: {last}{way_out}"
 
 
 def _python_too_old(interpreter: str | None) -> str:

@@ -19,6 +19,7 @@ LEADS = [
 SSH = "Shared connection to web1 closed.\r\n"
 TRACEBACK = 'Traceback (most recent call last):\n  File "<stdin>", line 107, in <module>\n'
 HINT = ": set ansible_python_interpreter"
+NO_ROOM = "; set ansible_pipelining to true, or ansible_remote_tmp to another directory"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ HINT = ": set ansible_python_interpreter"
         (None, "no reason given"),
         (
             "mkdir: cannot create directory '/a/ansible-tmp-1.2-3-4': No space left on device",
-            "no space left on the host: /a",
+            f"no space left on the host: /a{NO_ROOM}",
         ),
         # Of a module of ours: its own words.
         ("a reason\n\nFile '/a/ansible-tmp-1.2-3-4/b.py'", "a reason\n\nFile '/a/ansible-tmp-1.2-3-4/b.py'"),
@@ -53,9 +54,13 @@ def test_what_ansible_puts_before_each_reason_goes(message: str | None, reason: 
         (
             127,
             "/bin/sh: 1: sudo: not found\n",
-            "sudo was not found on the host: install it, or log in as root and leave become out",
+            "sudo was not found on the host: install it, or log in as root without become (ephemeral_ports_become=false)",
         ),
-        (127, "/bin/sh: 1: nice: not found\n", "nice was not found on the host"),
+        (
+            127,
+            f"{PYTHON}: line 2: exec: /opt/python: not found\n",
+            f"/opt/python, which {PYTHON} starts, was not found on the host{HINT}",
+        ),
         (126, f"/bin/sh: 1: {PYTHON}: Permission denied\n", f"{PYTHON} cannot be run (Permission denied){HINT}"),
         (
             127,
@@ -121,6 +126,11 @@ def test_a_crash(lead: str, terminal: bool, code: int, printed: str, reason: str
     assert task_result.reason_given({"msg": lead, "rc": code, **result}, PYTHON) == reason
 
 
+def test_an_interpreter_that_is_not_known_is_not_named() -> None:
+    result = {"rc": 127, "module_stdout": "", "module_stderr": "/bin/sh: 1: nice: not found\n"}
+    assert task_result.reason_given(result) == "nice was not found on the host"
+
+
 def test_ssh_has_the_word_where_nobody_else_has() -> None:
     said = "ControlSocket /tmp/x already exists, disabling multiplexing\r\n"
     result = {"msg": LEADS[0], "rc": 255, "module_stdout": "", "module_stderr": said}
@@ -137,13 +147,13 @@ NO_DIRECTORY = (
 @pytest.mark.parametrize(
     ("message", "stderr", "reason"),
     [
-        (NO_DIRECTORY, "", "no directory for temporary files on the host (~/.ansible/tmp): is it writable?"),
+        (NO_DIRECTORY, "", f"no directory for temporary files on the host (~/.ansible/tmp): is it writable?{NO_ROOM}"),
         (
             NO_DIRECTORY,
             "mkdir: cannot create directory '/home/a/.ansible': Permission denied\n",
             (
                 "no directory for temporary files on the host (~/.ansible/tmp): mkdir: cannot create directory "
-                "'/home/a/.ansible': Permission denied"
+                f"'/home/a/.ansible': Permission denied{NO_ROOM}"
             ),
         ),
         (
@@ -154,7 +164,7 @@ NO_DIRECTORY = (
         (
             NO_DIRECTORY,
             "mkdir: cannot create directory '/home/a/.ansible/tmp/ansible-tmp-1.2-3-4': Read-only file system",
-            "read-only on the host: /home/a/.ansible/tmp",
+            f"read-only on the host: /home/a/.ansible/tmp{NO_ROOM}",
         ),
         (
             (
@@ -162,7 +172,7 @@ NO_DIRECTORY = (
                 "dd: writing to '/root/.ansible/tmp/ansible-tmp-1.2-3-4/AnsiballZ_a.py': No space left on device\n"
             ),
             "",
-            "no space left on the host: /root/.ansible/tmp",
+            f"no space left on the host: /root/.ansible/tmp{NO_ROOM}",
         ),
         (
             "failed to transfer file to /tmp/x /root/.ansible/tmp/ansible-tmp-1.2-3-4/AnsiballZ_a.py:\n\nscp: Failure",

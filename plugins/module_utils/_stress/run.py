@@ -16,7 +16,7 @@ from .http_server import keep_alive_server
 
 _NO_PYCURL = (
     "pycurl is missing for the Python of this host, {interpreter}: {error}. Install the package python3-pycurl (Debian,"
-    " Ubuntu, Fedora, SUSE, Enterprise Linux with EPEL), or run: {interpreter} -m pip install pycurl"
+    " Ubuntu, Fedora, SUSE, Enterprise Linux with EPEL), or set ansible_python_interpreter to a Python that has it"
 )
 
 

@@ -16,6 +16,7 @@ CORES = tuple(OLDEST)
 
 HINT = "set ansible_python_interpreter"
 TOO_OLD = f"the Python of this host ({{python}}) is too old for ansible-core {{core}}, which needs {{oldest}}: {HINT}"
+NO_ROOM = "set ansible_pipelining to true, or ansible_remote_tmp to another directory"
 OWN = 'exec /usr/bin/python3 "$@"'
 
 
@@ -83,6 +84,11 @@ CRASHES = (
         says("No version is set for command python3", "Consider adding one of the following versions", code=126),
     ),
     Crash("the interpreter is a shell", f"{{python}} is a shell, no Python: {HINT}", 'exec /bin/sh "$@"'),
+    Crash(
+        "the interpreter is a script that starts another one",
+        f"/opt/python9/bin/python9, which {{python}} starts, was not found on the host: {HINT}",
+        'exec /opt/python9/bin/python9 "$@"',
+    ),
     Crash("Python 2.7", TOO_OLD, python="2.7"),
     Crash("Python 3.6 with ansible-core 2.17 or newer", TOO_OLD, python="3.6", cores=("2.19", "2.21")),
     Crash("Python 3.8 with ansible-core 2.20 or newer", TOO_OLD, python="3.8", cores=("2.21",)),
@@ -137,7 +143,8 @@ CRASHES = (
     ),
     Crash(
         "no sudo",
-        "/nowhere/sudo was not found on the host: install it, or log in as root and leave become out",
+        "/nowhere/sudo was not found on the host: install it, or log in as root without become"
+        " (ephemeral_ports_become=false)",
         variables=become("/nowhere/sudo"),
     ),
     Crash(
@@ -147,13 +154,13 @@ CRASHES = (
     ),
     Crash(
         "no space for the directory of Ansible",
-        "no space left on the host: {home}/full/tmp",
+        f"no space left on the host: {{home}}/full/tmp; {NO_ROOM}",
         variables={"ansible_remote_tmp": "{home}/full/tmp"},
         piped=None,
     ),
     Crash(
         "no space for the module",
-        "no space left on the host: {home}/small/tmp",
+        f"no space left on the host: {{home}}/small/tmp; {NO_ROOM}",
         variables={"ansible_remote_tmp": "{home}/small/tmp"},
         piped=None,
     ),
@@ -164,7 +171,7 @@ CRASHES = (
     ),
     Crash(
         "the directory of Ansible is read-only",
-        "read-only on the host: {home}/sealed/tmp",
+        f"read-only on the host: {{home}}/sealed/tmp; {NO_ROOM}",
         variables={"ansible_remote_tmp": "{home}/sealed/tmp"},
         piped=None,
     ),

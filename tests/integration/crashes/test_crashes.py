@@ -181,8 +181,6 @@ def rows() -> list[str]:
 def _row(crash: Crash) -> str:
     python = crash.variables.get("ansible_python_interpreter", f"/usr/bin/python{crash.python or 3}")
     reason = _filled(crash.reason, home="/home/deploy", python=python, core="2.21", oldest=OLDEST["2.21"])
-    if crash.piped is None:
-        return f"| {crash.what} | {reason}; with pipelining all is well |"
     return f"| {crash.what} | {reason} |"
 
 
