@@ -54,7 +54,10 @@ def test_what_ansible_puts_before_each_reason_goes(message: str | None, reason: 
         (
             127,
             "/bin/sh: 1: sudo: not found\n",
-            "sudo was not found on the host: install it, or log in as root without become (ephemeral_ports_become=false)",
+            (
+                "sudo was not found on the host: install it, or log in as root without become "
+                "(ephemeral_ports_become=false)"
+            ),
         ),
         (
             127,
