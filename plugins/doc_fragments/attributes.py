@@ -70,7 +70,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description: Use C(group/netops.ephemeral_ports.all) in C(module_defaults) for all modules of the collection.
+    description: Use C(group/netops.ephemeral_ports.all) in C(module_defaults) for this and others of the group.
     support: full
     membership:
       - netops.ephemeral_ports.all

@@ -210,11 +210,9 @@ def _of_a_message(message: str, stderr: str, interpreter: str | None) -> str:
     if re.match(r"failed to transfer file to |mkdir: .*/ansible-tmp-", message):
         lines = [line for line in _lines(message)[1:] or [message] if not _NOISE.match(line)]
         full = next((reason for line in lines if (reason := _out_of_space(line))), None)
-        return (
-            f"{full}; {_NO_ROOM}"
-            if full
-            else f"the module could not be copied to the host: {_lasting((lines or [message])[-1])}"
-        )
+        if full:
+            return f"{full}; {_NO_ROOM}"
+        return f"the module could not be copied to the host: {_lasting((lines or [message])[-1])}"
     if message.startswith(_SSH):
         lines = [line for line in _lines(message.removeprefix(_SSH)) if not _NOISE.match(line)]
         return f"{_SSH}{' '.join(lines)}" if lines else message
