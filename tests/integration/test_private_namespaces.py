@@ -135,8 +135,9 @@ def test_where_user_namespaces_are_switched_off() -> None:
     # The second shell starts when root is mapped, and so has root's capabilities.
     command = ["unshare", "--user", "sh", "-c", 'read go; exec sh -c "$0"', script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while Path(f"/proc/{process.pid}/ns/user").readlink() == Path("/proc/self/ns/user").readlink():
-            pass
+        own = Path("/proc/self/ns/user").readlink()
+        while Path(f"/proc/{process.pid}/ns/user").readlink() == own:
+            assert process.poll() is None, process.communicate()[1]
         for kind in ("uid_map", "gid_map"):
             Path(f"/proc/{process.pid}/{kind}").write_text("0 0 65536\n")
         _output, errors = process.communicate("go\n", timeout=300)
