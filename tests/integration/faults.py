@@ -101,8 +101,9 @@ TIME_LIMIT_S = 300
 # Exit codes of a run.
 DONE, FAILED, NOT_ROLLED_BACK, SURPRISED = 0, 10, 11, 12
 
-# A call as strace prints it, up to its path: what follows, or a descriptor's number, is not the same in every run.
-LINE = re.compile(r'\[ *(?P<known_as>\d+)] (?P<name>\w+)\((?:AT_FDCWD, )?(?:"(?P<text>[^"]*)")?(?P<writes>.*O_WRONLY)?')
+# A call as strace prints it, up to its path: what follows, or a descriptor's number, is not the same in every run. Nor
+# is mmap, by which Python takes memory, now here and now there.
+LINE = re.compile(r'\[ *(?P<known_as>\d+)] (?!mmap\()(?P<name>\w+)\((?:AT_FDCWD, )?(?:"(?P<text>[^"]*)")?(?P<writes>.*O_WRONLY)?')
 
 Action = Callable[[], object]
 
