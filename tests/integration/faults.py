@@ -103,7 +103,9 @@ DONE, FAILED, NOT_ROLLED_BACK, SURPRISED = 0, 10, 11, 12
 
 # A call as strace prints it, up to its path: what follows, or a descriptor's number, is not the same in every run. Nor
 # is mmap, by which Python takes memory, now here and now there.
-LINE = re.compile(r'\[ *(?P<known_as>\d+)] (?!mmap\()(?P<name>\w+)\((?:AT_FDCWD, )?(?:"(?P<text>[^"]*)")?(?P<writes>.*O_WRONLY)?')
+LINE = re.compile(
+    r'\[ *(?P<known_as>\d+)] (?!mmap\()(?P<name>\w+)\((?:AT_FDCWD, )?(?:"(?P<text>[^"]*)")?(?P<writes>.*O_WRONLY)?'
+)
 
 Action = Callable[[], object]
 
