@@ -72,8 +72,9 @@ options:
   on_conflict:
     description:
       - What to do when a value would not survive a reboot, because another file decides, because no loader reads
-        O(path), or because the loader, or a kernel before 5.2, takes only part of a long list. Found out by the rules
-        of the programs of this host, in check mode too, before anything is changed.
+        O(path), because O(path) is below C(/run), which a reboot empties, or because the loader, or a kernel before
+        5.2, takes only part of a long list. Found out by the rules of the programs of this host, in check mode too,
+        before anything is changed.
       - V(fail) refuses, and names the key, the values, the line that decides, and the ways out. V(warn) goes on with
         warnings, V(ignore) without.
       - The loader is C(systemd-sysctl) where it is installed. What ufw, ifup, NetworkManager, cloud-init, tuned and

@@ -103,6 +103,27 @@ def test_a_file_that_no_loader_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @private
+def test_a_file_that_a_reboot_takes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, NEW_SYSTEMD)
+    own_directory(Path("/run"))
+    below_run = Path("/run/sysctl.d/50-a.conf")
+    below_run.parent.mkdir()
+    gone = f"systemd-sysctl leaves it at the kernel's default: a reboot empties /run, and {below_run} with it"
+    for check in (True, False):
+        with refused(gone, f"give the drop-in a place that lasts, path: {ETC}/{below_run.name}"):
+            apply(path=below_run, check=check)
+        assert not below_run.exists()
+    LATER.write_text(f"{REUSE} = 1\n")
+    result = apply(path=below_run)
+    assert (result["file"], result["settings"][0]["boot_file"]) == ("created", str(LATER))
+    LATER.write_text(f"{REUSE} = 0\n")
+    assert (
+        f'{REUSE} = 1, but systemd-sysctl sets it to "0": {LATER}:1 decides'
+        in apply(path=below_run, on_conflict="warn")["warnings"]
+    )
+
+
+@private
 def test_links(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, NEW_SYSTEMD)
     elsewhere = Path("/var/lib/netops.ephemeral_ports/a.conf")

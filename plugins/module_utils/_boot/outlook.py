@@ -18,6 +18,7 @@ from .precedence import UNSET, BootValue, Stage, boot_values, loader_stage, stil
 # What the kernel starts with, of the two keys that bound each other; the second one came with this version.
 _RANGE, _START = str(KERNEL_RANGE), str(FIRST_UNPRIVILEGED)
 _START_CAME = (4, 11)
+_VOLATILE = "/run"
 _LATER_NAMES = ("zz-ephemeral-ports.conf", "zzz-ephemeral-ports.conf", "zzzz-ephemeral-ports.conf")
 
 
@@ -44,6 +45,7 @@ def predict_boot(
     """
     host = _Host(features.parse_version(features.release()), os.sysconf("SC_PAGE_SIZE"), target)
     start = host.start(wanted)
+    text = None if _is_volatile(target) else text
     late = find_late_writers(loaders, start, changes={target: text})
     known = [stage for stage in late.stages if stage.writes or stage.unknown or stage.name in ("tuned", "ufw")]
     names = sorted({stage.name for stage in known})
@@ -74,13 +76,16 @@ def ways_out(
     wanted: Mapping[str, Optional[str]],
 ) -> List[str]:
     """What one can do about the conflicts, each way as the end of "you can ...". target: as for predict_boot()."""
+    lasts = not _is_volatile(target)
     ways = [f"change {' and '.join(outlook.deciding)}"] if outlook.deciding else []
     directory = os.path.dirname(target)
-    directory = directory if directory in DIRECTORIES else DIRECTORIES[0]
-    paths = (os.path.join(directory, name) for name in (_LATER_NAMES if outlook.conflicts else ()))
+    directory = directory if directory in DIRECTORIES and lasts else DIRECTORIES[0]
+    names = _LATER_NAMES if lasts else (os.path.basename(target), *_LATER_NAMES)
+    paths = (os.path.join(directory, name) for name in (names if outlook.conflicts else ()))
     free = (path for path in paths if path != target and not os.path.lexists(path))
     later = (path for path in free if not predict_boot(loaders, os.path.realpath(path), text, wanted).conflicts)
-    ways += [f"give the drop-in a name that sorts later, path: {path} (timewait_remediate_path)" for path in later][:1]
+    what = "a name that sorts later" if lasts else "a place that lasts"
+    ways += [f"give the drop-in {what}, path: {path} (timewait_remediate_path)" for path in later][:1]
     return [*ways, "accept it with on_conflict: warn (timewait_remediate_on_conflict: warn)"]
 
 
@@ -113,7 +118,7 @@ class _Host(NamedTuple):
         for key in self.lost(values, wanted):
             boot = values[key]
             result = "leaves it at the kernel's default" if boot.value is None else f'sets it to "{_short(boot.value)}"'
-            reasons = [] if is_read or boot.value is not None else [f"it does not read {self.target}"]
+            reasons = [] if is_read or boot.value is not None else [self._not_read()]
             is_cut = boot.file is not None and os.path.realpath(boot.file) == self.target
             if is_cut and len(boot.refused or "") in (0, self.page_size - 1):
                 reasons.append(self._cut())
@@ -122,6 +127,10 @@ class _Host(NamedTuple):
                 reasons += [f"the kernel then refuses that: {boot.why}"] if boot.why else []
             why = " and ".join(reasons) or "it does not understand the line"
             yield f"{key} = {_short(wanted[key] or '')}, but {boot.writer or loader} {result}: {why}"
+
+    def _not_read(self) -> str:
+        gone = f"a reboot empties {_VOLATILE}, and {self.target} with it"
+        return gone if _is_volatile(self.target) else f"it does not read {self.target}"
 
     def _cut(self) -> str:
         who = "this kernel takes" if self.version < LONG_LISTS else "it writes"
@@ -159,6 +168,11 @@ def _unknown(late: LateWriters, wanted: Mapping[str, Optional[str]]) -> Iterator
             f'tuned does not apply sysctl files again with reapply_sysctl = 0, so its profile "{tuned.profile}" wins '
             "where they differ, and that is not found here"
         )
+
+
+def _is_volatile(target: str) -> bool:
+    """Whether the file is gone when the boot begins. target: its real path."""
+    return target.startswith(f"{_VOLATILE}/")
 
 
 def _place(boot: BootValue) -> str:
