@@ -45,6 +45,28 @@ def rolled_back() -> Result:
     return result
 
 
+@private
+def test_another_dropin_that_stays_applied_is_named() -> None:
+    """Whoever has applied it by another path, and forgets that path, must not take UNCHANGED for a host without it."""
+    before = contents()
+    present(f"{FIN} = 30\n", path=str(ADMIN))
+    applied = contents()
+    still = (
+        f"{ADMIN} is another drop-in of this collection, and stays applied; to roll it back too, name it, "
+        f"path: {ADMIN} (timewait_remediate_path)"
+    )
+    for check in (True, False):
+        forgotten = absent(check=check)
+        assert (forgotten["changed"], forgotten["warnings"]) == (False, [still])
+    present(f"{REUSE} = 1\n")
+    assert absent(keys=[REUSE])["warnings"] == []
+    present(f"{REUSE} = 1\n")
+    assert absent()["warnings"] == [still]
+    assert contents() == applied
+    assert absent(path=str(ADMIN))["warnings"] == []
+    assert contents() == before
+
+
 # Files from before the first apply are no decision
 
 BEFORE = {

@@ -225,8 +225,9 @@ def prepare_rollback(
     """
     history, on_trial = start.journal.history, start.journal.trial if trial else None
     _check_named(only, start.file, history)
+    elsewhere = [] if trial or only else _still_applied(start)
     if history is None or (trial and on_trial is None):
-        return Change({}, {}, Snapshot(start.file, {}), start.journal)
+        return Change({}, {}, Snapshot(start.file, {}), start.journal, warnings=elsewhere)
     if only and start.journal.trial:
         raise ApplyError("a change is on trial; confirm it or roll it back before you roll back some of its keys")
     before, applied = (on_trial.before, on_trial.after) if on_trial else (history.origin, history.applied.values)
@@ -256,10 +257,18 @@ def prepare_rollback(
         Snapshot(file, restored.values),
         Journal(left),
         file_kept,
-        warnings=list(restored.refused.values()),
+        warnings=[*restored.refused.values(), *elsewhere],
         without=lambda more: prepare_rollback(start, trial, only, kept.union(more)),
         rolls_back=True,
     )
+
+
+def _still_applied(start: Start) -> List[str]:
+    return [
+        f"{path} is another drop-in of this collection, and stays applied; to roll it back too, name it, path: {path} "
+        "(timewait_remediate_path)"
+        for path in sorted({other.dropin for other in start.others.values()})
+    ]
 
 
 def _check_named(only: Collection[str], file: Optional[FileState], history: Optional[History]) -> None:
