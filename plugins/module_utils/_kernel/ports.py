@@ -140,8 +140,9 @@ def parse_range(text: str) -> PortRange:
 
 
 @lru_cache(maxsize=32)  # the same few lists over and over, and a long one takes milliseconds
-def parse_ports(text: str) -> PortSet:
-    """Read "8080,9000-9010", or nothing for the empty set. Port 0 may be reserved too: the kernel takes it.
+def parse_ports(text: str, lowest: int = 0) -> PortSet:
+    """Read "8080,9000-9010", or nothing for the empty set. Port 0, which nobody means, is reserved where the kernel
+    was told so.
 
     Raises ValueError that names the wrong part.
     """
@@ -153,7 +154,7 @@ def parse_ports(text: str) -> PortSet:
         ends = part.split("-")
         if len(ends) > 2 or not all(_is_number(end) for end in ends):
             raise ValueError(f'{part!r} is not a port or a range of ports such as "9000-9010"')
-        low, high = (_port(end, lowest=0) for end in (ends[0], ends[-1]))
+        low, high = (_port(end, lowest) for end in (ends[0], ends[-1]))
         if low > high:
             raise ValueError(f"{part!r} is not a range of ports: {low} is above {high}")
         spans.append((low, high))

@@ -61,7 +61,7 @@ def _parse_option(name: str, given: object) -> object:
     if name in ("reserve", "do_not_reserve", "accept_risk"):
         values = [_word(value) for value in (given if isinstance(given, (list, tuple)) else [given])]
         if name != "accept_risk":
-            return parse_ports(",".join(values))
+            return parse_ports(",".join(values), lowest=1)
         if not RISKS.issuperset(values):
             raise ValueError(f"{', '.join(values)} names no risk; known are {', '.join(sorted(RISKS))}")
         return frozenset(values)
@@ -71,7 +71,7 @@ def _parse_option(name: str, given: object) -> object:
     if name == "ip_local_port_range":
         return parse_range(value)
     if name == "ip_local_reserved_ports":
-        return parse_ports(value)
+        return parse_ports(value, lowest=1)
     if value not in _CHOICES[name]:
         words = [LEAVE] if name == "tcp_tw_recycle" else [AUTO, LEAVE]
         raise ValueError(f"{value!r} is not one of {', '.join([*words, *_CHOICES[name]])}")

@@ -72,7 +72,7 @@ def read_limits(given: Mapping[str, Any]) -> Limits:
     if not isinstance(ports, (list, tuple)) or any(isinstance(port, bool) for port in ports):
         raise ValueError(f"ignore_listeners must be a list of ports, not {ports!r}")
     try:
-        ignored = parse_ports(",".join(map(str, ports)))
+        ignored = parse_ports(",".join(map(str, ports)), lowest=1)
     except ValueError as error:
         raise ValueError(f"ignore_listeners: {error}") from error
     return Limits(growth, floor, ignored, given.get("on_conflict", "fail") != "fail")
