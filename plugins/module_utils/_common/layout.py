@@ -40,11 +40,18 @@ def cut_end(text: str, width: int) -> str:
 
 
 def cut_middle(text: str, width: int) -> str:
-    """Of an error message the beginning says what was tried, and the end often why it failed."""
+    """Of an error message the beginning says what was tried, and the end often why it failed.
+
+    The cut is between words, but for words so long that little else would be left.
+    """
     if len(text) <= width:
         return text
     head = (width - 5) // 2
-    return f"{text[:head].rstrip()} ... {text[len(text) - (width - 5 - head) :].lstrip()}"
+    tail = len(text) - (width - 5 - head)
+    first, last = text[: head + 1].rpartition(" ")[0], text[tail - 1 :].partition(" ")[2]
+    first = first if len(first) > head // 2 else text[:head]
+    last = last if len(last) > head // 2 else text[tail:]
+    return f"{first.rstrip()} ... {last.lstrip()}"
 
 
 def one_line(line: str) -> str:

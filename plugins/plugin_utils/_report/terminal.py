@@ -48,7 +48,7 @@ from .rank import worst_first
 NARROWEST, WIDEST = 60, 120
 WORST_SHOWN = 10
 GROUPS_SHOWN = 8
-LONGEST = 4  # lines of a paragraph, whatever a host says
+LONGEST = 1_000  # characters of a paragraph, whatever a host says: a refusal with its ways out has half of that
 
 NORMAL, GOOD, POOR, BAD = "normal", "good", "poor", "bad"
 
@@ -264,5 +264,5 @@ def _and_more(groups: Sequence[object], what: str) -> list[Line]:
 
 
 def _paragraph(text: str, width: int, indent: int) -> list[Line]:
-    text = cut_middle(text, LONGEST * width)
+    text = cut_middle(text, LONGEST)
     return [Line(line) for line in wrap(text, width, " " * indent, " " * (indent + 2))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypedDict
 
+from ...module_utils._common.layout import cut_middle
 from ...module_utils._common.text import format_destination
 from ...module_utils._kernel.ports import FIRST_HALF
 from .. import _border
@@ -50,7 +51,7 @@ TRANSITIONS: Mapping[tuple[HostState, Event], HostState] = {
 
 _NAMES_SHOWN = 5
 # Of a reason, here and where the reasons of several hosts are quoted.
-_REASON, _QUOTED = 2_000, 400
+_REASON, _QUOTED = 2_000, 600
 
 LOST = "unreachable since the change began, so its state is unknown: when it is back, rerun the rollout, or roll back"
 _LEFT = "left the run since the change began, so the state is unknown: rerun the rollout, or roll back"
@@ -155,7 +156,7 @@ def end(result: StepResult, verdict: WaveVerdict | None) -> str | None:
 
 
 def _quoted(told: Told | None) -> str:
-    return _border.clean((told and told["reason"]) or "no reason given", _QUOTED)
+    return cut_middle(_border.clean((told and told["reason"]) or "no reason given", _REASON), _QUOTED)
 
 
 def _not_curable(usage: Usage, plan: Plan) -> Iterator[str]:

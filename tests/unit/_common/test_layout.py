@@ -17,6 +17,14 @@ def test_the_end_of_a_reason_stays() -> None:
     assert cut.endswith("No space left on device")
 
 
+def test_a_cut_is_between_words() -> None:
+    words = [f"word{number}" for number in range(100)]
+    for width in range(30, 90):
+        head, _cut, tail = cut_middle(" ".join(words), width).partition(" ... ")
+        assert set(head.split()) | set(tail.split()) <= set(words)
+        assert len(head) + len(tail) > width - 25
+
+
 @given(st.text(), st.integers(20, 60))
 def test_nothing_is_wider_than_asked(text: str, width: int) -> None:
     for cut in (cut_end(text, width), cut_middle(text, width)):

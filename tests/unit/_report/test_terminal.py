@@ -163,6 +163,29 @@ def test_failures_by_cause_with_few_names() -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [NARROWEST, 80, WIDEST])
+def test_a_refusal_with_its_ways_out_is_told_whole(width: int) -> None:
+    key = "net.ipv4.ip_local_port_range = 10240 65535, but systemd-sysctl sets it to '32768 60999'"
+    refusal = (
+        f"not changed, because it would not survive a reboot: {key}: /etc/sysctl.d/99-zzz-later.conf:1 decides; "
+        f"{key}: /usr/lib/sysctl.d/99-zzzz-latest.conf:12 decides. You can change /etc/sysctl.d/99-zzz-later.conf:1, "
+        "or give the drop-in a name that sorts later, path: /etc/sysctl.d/zz-ephemeral-ports.conf "
+        "(timewait_remediate_path), or accept it with on_conflict: warn (timewait_remediate_on_conflict: warn)"
+    )
+    fleet = fleet_of()
+    fleet.on_failure("web1", [], refusal, unreachable=False)
+    assert refusal in " ".join(line.strip() for line in told(fleet, width))
+
+
+def test_what_never_ends_is_cut_between_words() -> None:
+    fleet = fleet_of()
+    fleet.on_failure("web1", [], " ".join(["halfway"] * 400), unreachable=False)
+    lines = told(fleet, 80)
+    assert len(lines) < 25
+    reason = lines[lines.index("Failed: 1 host") + 1 : -1]
+    assert {word for line in reason for word in line.split()} == {"halfway", "..."}
+
+
 @given(st.text(), st.text())
 def test_nothing_steers_the_terminal(name: str, message: str) -> None:
     fleet = fleet_of()

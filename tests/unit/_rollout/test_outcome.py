@@ -212,3 +212,11 @@ def test_when_the_rollout_ends() -> None:
     assert end(reverted, failed) == "The rollout ends with wave 1, which was rolled back. a: a did."
     move(confirmed, "failed", "it could not be confirmed.")
     assert end(confirmed, passed) == "The rollout ends with wave 1: it could not be confirmed."
+
+
+def test_a_refusal_that_others_quote_is_whole_and_a_longer_one_is_cut_between_words() -> None:
+    refusal = f"not changed: {'net.ipv4.tcp_tw_reuse would not last, ' * 12}so accept it with on_conflict: warn"
+    told: Told = {"state": "failed", "reason": refusal}
+    assert wave_verdict(1, {"web1": told}, ["web1"])["reason"] == f"web1: {refusal}"
+    told = {"state": "failed", "reason": " ".join(["halfway"] * 400)}
+    assert set((wave_verdict(1, {"web1": told}, ["web1"])["reason"] or "").split()) == {"web1:", "halfway", "..."}
