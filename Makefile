@@ -34,7 +34,7 @@ demo: owner .venv/demo.stamp $(COLLECTION)  ## watch ports run out, see the fix,
 	@.venv/bin/python scripts/demo.py
 
 look: owner .venv/demo.stamp $(COLLECTION)  ## diagnose this machine, or HOST=web1.example.net over SSH; changes nothing, needs no root
-	@scripts/look $(HOST)
+	@scripts/look $(if $(HOST),'$(HOST)')
 
 # Elsewhere a test that lacks something that has to be fetched first is skipped.
 test: export TEST_EVERYTHING := 1

@@ -117,7 +117,7 @@ def execute(container: str, words: list[str], stdin: int) -> int | None:
 def main(arguments: list[str]) -> None:
     code = None
     match arguments:
-        case ["exec", "-i", container, _, *_]:
+        case ["exec", "-i", container, _, *_] if not container.startswith("-"):
             code = execute(container, arguments[3:], 0)
         case ["exec", container, _, *_] if not container.startswith("-"):
             code = execute(container, arguments[2:], os.open(os.devnull, os.O_RDONLY))

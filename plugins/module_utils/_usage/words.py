@@ -333,7 +333,7 @@ def next_steps(usage: "Usage") -> List[str]:
         own += f" To last, its sysctls are set {_WHERE_SET}."
         return [*labelled("Next", remedies[0]), *labelled("", own)]
     if remedies:
-        how = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY --check --diff"
+        how = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY -l HOST --check --diff"
         return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", how)]
     return [] if usage["findings"] else labelled("Next", "Nothing to do.")
 
