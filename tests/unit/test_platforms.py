@@ -45,6 +45,21 @@ def test_ci_has_every_core_that_is_promised() -> None:
     assert f"ansible-core {oldest} to {newest}" in (ROOT / "README.md").read_text()
 
 
+def test_pythons_of_the_controller_are_those_that_run() -> None:
+    row = "Python of the controller"
+    assert versions(HERE[row]) == {python for core in CORES.values() for python in core.pythons}
+    jobs = yaml.safe_load(WORKFLOW)["jobs"]
+    matrices = [jobs[name]["strategy"]["matrix"]["include"] for name in ("suite", "ansible-test", "docker")]
+    assert versions(CI[row]) == {one["python"] for matrix in matrices for one in matrix}
+
+
+def test_pythons_of_hosts_are_those_that_run() -> None:
+    run = versions((ROOT / "tests/integration/test_managed_pythons.py").read_text().partition("VERSIONS = ")[2][:30])
+    assert run == {"3.6", "3.9"}  # and the newest of each ansible-core
+    for where in (HERE, CI):
+        assert run <= versions(where["Python of managed hosts"])
+
+
 def test_the_kernels_are_those_of_the_recordings() -> None:
     recorded = {path.name for path in (ROOT / "tests/unit/recordings").iterdir() if path.is_dir()}
     assert versions(RECORDED["kernel"]) == {".".join(re.findall(r"\d+", name)[:2]) for name in recorded}

@@ -18,7 +18,7 @@ WHAT_IS_RIGHT = "PYTHON=/path/to/python3."
 SHIM = 'echo "pyenv: python3.9: command not found" >&2; exit 127'
 SILENT = "exit 3"
 OLD = 'case $2 in *version_info*) exit 1;; esac; echo "Python 3.9.18"'
-WITHOUT_VENV = 'case $2 in *venv*) exit 1;; esac'
+WITHOUT_VENV = "case $2 in *venv*) exit 1;; esac"
 
 
 @pytest.fixture
