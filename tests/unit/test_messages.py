@@ -106,6 +106,8 @@ def messages_of_roles() -> Iterator[tuple[str, list[str | None]]]:
     variables = yaml.safe_load((ROOT / "roles/timewait_monitor/vars/main.yml").read_text())
     for text in re.findall(r"'([^']+)'", variables["__timewait_monitor_why_not"]):
         yield "timewait_monitor", [None, text, None]
+    pieces = re.split(r"\{\{.*?\}\}", variables["__timewait_monitor_does_not_run"])
+    yield "timewait_monitor", [piece for text in pieces for piece in (text, None)]
 
 
 def all_messages() -> list[tuple[str, list[str | None]]]:

@@ -142,8 +142,11 @@ def _write_metrics(
     if given.metrics == "-":
         sys.stdout.write(text)
     else:
-        quiet.forget(given.metrics)
-        replace(given.metrics, text.encode())
+        try:
+            quiet.forget(given.metrics)
+            replace(given.metrics, text.encode())
+        except OSError as error:
+            raise Error(f"{given.metrics} cannot be written: {error.strerror}") from error
         most = most_that_prove_ok(options, usage, counts, _translates) if usage else None
         if most:
             quiet.remember(given.metrics, [version, *arguments], keys.NAMES, most)
