@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from public_names import ROOT, public_names, record_of
 from simulated_fleet import META
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import namespace_journal
@@ -69,6 +71,18 @@ def test_a_report_is_merged_compared_and_written_anew(version: Path, tmp_path: P
     assert [one["error"] for one in days["files"]] == [None]
     write_report(report, tmp_path)
     assert [look.host for look in read(tmp_path / "report.json")] == [host]
+
+
+@of_each
+def test_public_names_are_all_there_still(version: Path) -> None:
+    vanished = {*record_of(version.name).read_text().splitlines()} - {*public_names()}
+    assert not vanished, "only a major version removes or renames a public name (README, Release notes and versions)"
+
+
+def test_the_public_names_of_this_version_are_recorded() -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    recorded = record_of(version).read_text().splitlines()
+    assert recorded == public_names(), "until it is tagged: python scripts/public_names.py --record"
 
 
 @pytest.mark.parametrize(("file", "known"), [("journal.json", 3), ("namespaces.json", 1)])
