@@ -157,8 +157,11 @@ class ActionModule(RemediatingAction):
 
     def _observe(self, turn: Turn) -> None:
         read_limits(turn.options["limits"])
-        self._task.check_mode = True
-        usage, plan, predicted = self._remediate(turn, "first")
+        in_check_mode, self._task.check_mode = self._task.check_mode, True
+        try:
+            usage, plan, predicted = self._remediate(turn, "first")
+        finally:
+            self._task.check_mode = in_check_mode  # what the task is taken for, by whoever reports on it
         outcome.classify(turn.result, usage, plan, predicted)
 
     def _apply(self, turn: Turn) -> None:

@@ -821,9 +821,12 @@ class ReasonGroup(TypedDict):
 
 
 class WaveGroup(TypedDict):
-    wave: int
+    """wave: None for hosts of a rollout that were in none. names: by state."""
+
+    wave: int | None
     hosts: int
     states: dict[State, int]
+    names: dict[State, list[str]]
 
 
 class Summary(TypedDict):

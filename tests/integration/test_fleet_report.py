@@ -197,13 +197,19 @@ def test_a_rollout(controller: Controller) -> None:
     assert done.returncode == 4, done.stdout + done.stderr
     report = controller.report()
     assert states(report) == {"gone": "unreachable", "web01": "changed"}
-    assert report["summary"]["waves"] == [{"wave": 1, "hosts": 1, "states": {"changed": 1}}]
+    assert report["summary"]["waves"] == [
+        {"wave": 1, "hosts": 1, "states": {"changed": 1}, "names": {"changed": ["web01"]}},
+        {"wave": None, "hosts": 1, "states": {"unreachable": 1}, "names": {"unreachable": ["gone"]}},
+    ]
+    told = "Rollout finished: of 2 hosts 1 could not be reached, 1 is changed"
+    assert f"{told}." in " ".join(summary(done))
     host = report["hosts"][1]
     assert host["outcome"]["gate"]["passed"] is True
     assert [change["check_mode"] for change in host["changes"]] == [False]  # that it was confirmed is none
     assert host["usage"]["sysctls"]["net.ipv4.tcp_tw_reuse"] == "2"
     assert host["usage_after"]["sysctls"]["net.ipv4.tcp_tw_reuse"] == "1"
     page = (controller.reports / "report.html").read_text()
+    assert f"<h1>{told}</h1>" in page
     for check in host["outcome"]["gate"]["checks"]:
         assert check["id"] in page
 

@@ -109,7 +109,11 @@ def test_check_mode_tells_the_waves_and_changes_nothing(fleet: Fleet) -> None:
     assert {name: state_of(host) for name, host in fleet.hosts.items()} == before
     assert run.text.count("WOULD CHANGE in wave 1.") == 1
     assert run.text.count("WOULD CHANGE in wave 2.") == 2
-    assert "-net.ipv4.tcp_tw_reuse = 2" in run.text.splitlines()
+    lines = run.text.splitlines()
+    assert "-net.ipv4.tcp_tw_reuse = 2" in lines
+    assert "Rollout in check mode: all 3 hosts would change in 2 waves." in lines
+    assert {"  wave 1: 1 would change: one", "  wave 2: 2 would change: three, two"} <= set(lines)
+    assert run.text.count("WOULD CHANGE in its wave.") == 3
 
 
 def test_observe_is_a_tag_that_only_observes(fleet: Fleet) -> None:
@@ -139,6 +143,7 @@ def test_a_service_that_dies_in_the_second_wave_rolls_that_wave_back(fleet: Flee
     assert run.said("failed listeners-kept: Listener gone: TCP 9000.")
     assert run.said("ROLLED BACK in wave 2: this host is as it was before its wave.")
     assert run.said("The rollout ends with wave 2 which was rolled back. two: listeners-kept: Listener gone: TCP 9000.")
+    assert run.said("Rollout stopped at wave 2: of 3 hosts 1 was rolled back 1 is changed 1 had no turn.")
     assert fleet["one"].sysctls() == FIXED
     assert {name: state_of(fleet[name]) for name in ("two", "three")} == {
         name: earlier[name] for name in ("two", "three")

@@ -160,7 +160,7 @@ def _take_outcome(host: Host, result: object, check: bool) -> None:
             _take_steps(host, step["after"], None, None, check)
         elif step["step"] == "revert":
             _take_steps(host, None, None, step["reverted"], check)
-    host.on_outcome(outcome)
+    host.on_outcome(outcome, check)
 
 
 def _take_steps(host: Host, usage: Usage | None, plan: Plan | None, applied: ApplyResult | None, check: bool) -> None:

@@ -116,6 +116,7 @@ def host_of(report: HostReport) -> Host:
         elsewhere=report["elsewhere"],
         loads=report["stress"],
         outcome=report["outcome"],
+        foreseen=report["state"] == "would_change",
         error=report["error"],
         unreachable=report["state"] == "unreachable",
         gateway=report["gateway"],

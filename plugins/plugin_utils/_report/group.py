@@ -192,14 +192,21 @@ def _settings(host: Host) -> Iterator[tuple[How, str, str | None, str | None]]:
             yield "planned", setting["key"], setting["current"], setting["wanted"]
 
 
-def _group_waves(hosts: Iterable[Host]) -> list[WaveGroup]:
-    """Waves of a rollout, in order, with the states that their hosts came to."""
-    waves: dict[int, Counter[State]] = {}
+def _group_waves(hosts: Sequence[Host]) -> list[WaveGroup]:
+    """Waves of a rollout, in order, with the states that their hosts came to; last those that were in none."""
+    if not any(host.outcome for host in hosts):
+        return []
+    waves: dict[int | None, dict[State, list[str]]] = {}
     for host in hosts:
-        wave = host.outcome["wave"] if host.outcome else None
-        if wave is not None:
-            waves.setdefault(wave, Counter())[host.state] += 1
+        if host.outcome or _is_lost(host):
+            states = waves.setdefault(host.outcome["wave"] if host.outcome else None, {})
+            states.setdefault(host.state, []).append(host.name)
     return [
-        {"wave": wave, "hosts": sum(states.values()), "states": {name: states[name] for name in STATES if states[name]}}
-        for wave, states in sorted(waves.items())
+        {
+            "wave": wave,
+            "hosts": sum(map(len, states.values())),
+            "states": {name: len(states[name]) for name in STATES if name in states},
+            "names": {name: states[name] for name in STATES if name in states},
+        }
+        for wave, states in sorted(waves.items(), key=lambda pair: (pair[0] is None, pair[0] or 0))
     ]

@@ -57,7 +57,8 @@ def pools_before(host: HostReport) -> list[Pool]:
 class Host:
     """Takes in one result after the other. aliases: how error messages may call the host.
 
-    odd: what was wrong with a result that could not be used. gateway: as the inventory says, of a host that was lost.
+    foreseen: whether outcome is one of check mode. odd: what was wrong with a result that could not be used.
+    gateway: as the inventory says, of a host that was lost.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Host:
     elsewhere: list[ChangeElsewhere] = field(default_factory=list)
     loads: list[LoadResult] = field(default_factory=list)
     outcome: HostOutcome | None = None
+    foreseen: bool = False
     error: str | None = None
     unreachable: bool = False
     odd: str | None = None
@@ -105,8 +107,8 @@ class Host:
     def on_load(self, load: LoadResult) -> None:
         self.loads.append(load)
 
-    def on_outcome(self, outcome: HostOutcome) -> None:
-        self.outcome = outcome
+    def on_outcome(self, outcome: HostOutcome, check: bool) -> None:
+        self.outcome, self.foreseen = outcome, check
 
     def on_failure(self, reason: str, unreachable: bool, aliases: frozenset[str]) -> None:
         self.error, self.unreachable, self.aliases = reason, unreachable, aliases
@@ -134,6 +136,8 @@ class Host:
         outcome = self.outcome["state"] if self.outcome else None
         if self.unreachable:
             return "unreachable"
+        if self.foreseen and outcome in ("pending", "rolled_back"):
+            return "would_change"
         if outcome in ("failed", "rolled_back"):
             return outcome
         if self.reason is not None:

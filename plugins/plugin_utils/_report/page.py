@@ -20,6 +20,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ...module_utils._common.layout import cut_middle
 from ...module_utils._common.text import (
     format_at_most,
     format_destination,
@@ -38,15 +39,18 @@ from .._model import (
     GatewayGroup,
     HostReport,
     Level,
+    LossGroup,
     Meta,
     Pool,
     Report,
     Summary,
     Usage,
     Users,
+    WaveGroup,
 )
 from .._text.gateways import told_of
 from .._text.merged import told_of_days, told_of_merged
+from .._text.rollout import stopped_at, told_of_rollout, told_of_states, told_of_wave
 from .._text.users import users_of, users_verdict
 from .._text.wording import (
     format_answer,
@@ -73,6 +77,7 @@ DETAILED = 150
 BARS = 1000
 DESTINATIONS = 12
 NAMES = 12
+_REASON = 300
 
 _WORTH_A_LINE = 0.02
 _ARROWS = {"rising": "\u2197", "steady": "\u2192", "falling": "\u2198"}
@@ -117,7 +122,7 @@ def view(report: Report) -> View:
         "merged": told_of_merged(report["merged"]) if report["merged"] else [],
         "changed": told_of_days(report["days"]) if report["days"] else [],
         "gateways": [_gateway(group) for group in summary["gateways"]],
-        "waves": summary["waves"],
+        "waves": [{**one, "told": told_of_wave(one)} for one in summary["waves"]],
         "with_states": _acted(summary),
         "rows": rows,
         "left_out": format_hosts(len(hosts) - len(rows)) if len(hosts) > len(rows) else "",
@@ -140,48 +145,92 @@ def _gateway(group: GatewayGroup) -> View:
 
 
 def headline(summary: Summary) -> str:
-    """The one sentence to take away."""
-    levels, total = summary["levels"], summary["hosts"]
-    of = f"of {format_count(total)} hosts" if total != 1 else "of 1 host"
-    if not total:
-        return "No host took part"
+    """The one sentence to take away: that a rollout was stopped, then who is short of ports, then what was done."""
+    if stopped_at(summary["waves"]):
+        return told_of_rollout(summary["waves"])
+    return _pressing(summary) or told_of_rollout(summary["waves"]) or _losses(summary) or _levels(summary)
+
+
+def _pressing(summary: Summary) -> str:
+    """Where connects fail, or soon will; empty where none do."""
+    levels, of = summary["levels"], _of(summary["hosts"])
     if levels["exhausted"]:
         return f"{format_count(levels['exhausted'])} {of} cannot open new connections to a destination"
     if levels["critical"]:
         verb = "is" if levels["critical"] == 1 else "are"
         return f"{format_count(levels['critical'])} {of} {verb} close to having no port left for new connections"
-    gateway = _short_gateway(summary["gateways"])
-    if gateway:
-        return gateway
+    return _short_gateway(summary["gateways"])
+
+
+def _losses(summary: Summary) -> str:
+    """What went wrong in this run, without hosts that could not be reached; empty where nothing did."""
+    of = _of(summary["hosts"])
     failed = sum(group["hosts"] for group in summary["lost"] if group["state"] == "failed")
     rolled_back = sum(group["hosts"] for group in summary["lost"] if group["state"] == "rolled_back")
-    if failed or rolled_back:
-        verb = "was" if rolled_back == 1 else "were"
-        what = [f"{format_count(failed)} {of} failed"] if failed else []
-        what += [f"{format_count(rolled_back)} {'' if failed else f'{of} '}{verb} rolled back"] if rolled_back else []
-        return ", ".join(what)
+    verb = "was" if rolled_back == 1 else "were"
+    what = [f"{format_count(failed)} {of} failed"] if failed else []
+    what += [f"{format_count(rolled_back)} {'' if failed else f'{of} '}{verb} rolled back"] if rolled_back else []
+    return ", ".join(what)
+
+
+def _levels(summary: Summary) -> str:
+    """Where no host is critical."""
+    levels, total, of = summary["levels"], summary["hosts"], _of(summary["hosts"])
+    unreachable = sum(group["hosts"] for group in summary["lost"] if group["state"] == "unreachable")
+    if not total:
+        return "No host took part"
     if levels["warning"]:
         verb = "is" if levels["warning"] == 1 else "are"
         return f"{format_count(levels['warning'])} {of} {verb} getting short of ports for new connections"
+    if levels["unknown"] == total:
+        told = told_of_states(summary["states"]) if _acted(summary) else ""
+        return told[:1].upper() + told[1:] or "Nothing was observed"
     if levels["unknown"]:
-        return f"The level of {format_count(levels['unknown'])} {of} is unknown; no other is short of ports"
+        what = f"{format_count(levels['unknown'])} {of}"
+        known = (
+            f"{what} could not be reached" if unreachable == levels["unknown"] else f"The level of {what} is unknown"
+        )
+        return f"{known}; no other is short of ports"
     if total == 1:
         return "The host has enough ports for its connections"
     return f"All {format_count(total)} hosts have enough ports for their connections"
 
 
+def _of(total: int) -> str:
+    return f"of {format_count(total)} hosts" if total != 1 else "of 1 host"
+
+
 def lead(summary: Summary) -> str:
-    """What the headline means for whoever reads of ports for the first time."""
-    levels = summary["levels"]
+    """What the headline means for whoever reads of ports for the first time; under that of a rollout, why, or how the
+    hosts are now.
+    """
+    levels, waves = summary["levels"], summary["waves"]
+    stopped, pressing = stopped_at(waves), _pressing(summary)
+    if stopped:
+        again = "Run the rollout again once that is mended: hosts that are changed need nothing more."
+        return " ".join([_why_stopped(summary["lost"], stopped), again, *([f"{pressing}."] if pressing else [])])
     if levels["exhausted"]:
         return "No local port is left for them there: programs get an error (errno 99) until one is free again."
     if levels["critical"]:
         return "Every connection needs a local port. When none is left towards a destination, new ones fail (errno 99)."
-    if levels["warning"] and not summary["lost"]:
+    if waves and not pressing:
+        return f"{_levels(summary)}." if levels["unknown"] < summary["hosts"] else ""
+    if summary["lost"]:
+        return ""
+    if levels["warning"]:
         return "Nothing fails for want of a port yet. The forecast says of each host what will come of it at this rate."
     if levels["ok"] and levels["ok"] == summary["hosts"]:
         return "Each host says what was observed of it, and what was not."
     return ""
+
+
+def _why_stopped(lost: Sequence[LossGroup], stopped: WaveGroup) -> str:
+    """Of the host that did it: others of its wave only quote its reason."""
+    names = {name for members in stopped["names"].values() for name in members}
+    groups = [one for one in lost if not names.isdisjoint(one["names"])]
+    groups.sort(key=lambda one: (one["reason"].partition(": ")[0] in names, one["state"] == "rolled_back"))
+    text = f"{format_names(groups[0]['names'], 3)}: {cut_middle(groups[0]['reason'], _REASON)}" if groups else ""
+    return f"{text.rstrip('.')}." if text else ""
 
 
 def _short_gateway(groups: Sequence[GatewayGroup]) -> str:

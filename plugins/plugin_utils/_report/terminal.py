@@ -30,9 +30,11 @@ from .._model import (
     Summary,
     Usage,
     User,
+    WaveGroup,
 )
 from .._text.gateways import is_short, told_of
 from .._text.merged import told_of_days, told_of_merged
+from .._text.rollout import name_of_wave, stopped_at, told_of_rollout, told_of_wave
 from .._text.wording import (
     format_change,
     format_counts,
@@ -75,6 +77,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
         *_counts(summary, any(map(latest_usage, hosts)), report["meta"]["check_mode"], width),
         *_together(report, width),
         *_scope(hosts, width),
+        *_rollout(summary["waves"], width),
         *_worst(hosts, width),
         *_gateways(summary["gateways"], width),
         *_failing(hosts, width),
@@ -121,6 +124,19 @@ def _scope(hosts: Sequence[HostReport], width: int) -> list[Line]:
 def _unseen(usage: Usage) -> Iterator[str]:
     """Without those that there may be, for all that can be told."""
     return (one["what"] for one in usage["not_observed"] if one["number"])
+
+
+def _rollout(waves: Sequence[WaveGroup], width: int) -> list[Line]:
+    """How it went, and the first and last of its waves; of a rollout that was stopped the last one says why."""
+    if not waves:
+        return []
+    tone = BAD if stopped_at(waves) else NORMAL
+    lines = [Line(""), *(Line(line, tone) for line in wrap(f"{told_of_rollout(waves)}.", width))]
+    half, left = GROUPS_SHOWN // 2, len(waves) - GROUPS_SHOWN
+    shown = [f"{name_of_wave(one)}: {told_of_wave(one)}" for one in waves]
+    if left > 0:
+        shown[half:-half] = [f"and {format_some(left, 'more wave')}"]
+    return lines + [line for text in shown for line in _paragraph(text, width, 2)]
 
 
 def _worst(hosts: Sequence[HostReport], width: int) -> list[Line]:

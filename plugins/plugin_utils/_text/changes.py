@@ -179,7 +179,7 @@ def what_became(outcome: HostOutcome, check: bool) -> str:
     if state == "unchanged":
         return "UNCHANGED: there is nothing to change on this host."
     if state == "pending":
-        return f"WOULD CHANGE{wave}." if check and wave else "PENDING: it will be changed in its wave."
+        return f"WOULD CHANGE{wave or ' in its wave'}." if check else "PENDING: it will be changed in its wave."
     if state == "rolled_back":
         return f"WOULD ROLL BACK{wave}." if check else f"ROLLED BACK{wave}: this host is as it was before its wave."
     if not gate:

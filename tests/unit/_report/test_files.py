@@ -33,7 +33,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.fil
 )
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.host import Host
-from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import headline, lead, render
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import render
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.terminal import summary_lines
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._text.wording import format_count
 
@@ -360,34 +360,6 @@ def test_numbers(value: float, text: str) -> None:
     assert format_count(value) == text
 
 
-@pytest.mark.parametrize(
-    ("levels", "sentence"),
-    [
-        ({"exhausted": 1, "ok": 4}, "1 of 5 hosts cannot open new connections to a destination"),
-        ({"exhausted": 2, "ok": 1998}, "2 of 2,000 hosts cannot open new connections to a destination"),
-        ({"critical": 1}, "1 of 1 host is close to having no port left for new connections"),
-        ({"warning": 3, "ok": 1}, "3 of 4 hosts are getting short of ports for new connections"),
-        ({"unknown": 1, "ok": 1}, "The level of 1 of 2 hosts is unknown; no other is short of ports"),
-        ({"ok": 2}, "All 2 hosts have enough ports for their connections"),
-        ({"ok": 1}, "The host has enough ports for its connections"),
-        ({}, "No host took part"),
-    ],
-)
-def test_headline(levels: dict[str, int], sentence: str) -> None:
-    counts = {level: levels.get(level, 0) for level in ("exhausted", "critical", "warning", "ok", "unknown")}
-    assert headline({"levels": counts, "hosts": sum(counts.values()), "lost": [], "gateways": []}) == sentence
-
-
-@pytest.mark.parametrize(
-    ("level", "said"), [("exhausted", "programs get an error (errno 99)"), ("ok", "what was not"), ("unknown", "")]
-)
-def test_what_the_headline_means(level: str, said: str) -> None:
-    counts = {name: int(name == level) for name in ("exhausted", "critical", "warning", "ok", "unknown")}
-    text = lead({"levels": counts, "hosts": 1, "lost": []})
-    assert said in text
-    assert bool(text) == bool(said)
-
-
 def test_forecasts_are_sorted_by_what_comes_first() -> None:
     def key(saturation: float, critical: float | None, exhausted: float | None) -> float:
         return report_page._urgency(
@@ -405,19 +377,3 @@ def test_forecasts_are_sorted_by_what_comes_first() -> None:
         key(0.2, None, None),
     ]
     assert keys == sorted(keys, reverse=True)
-
-
-@pytest.mark.parametrize(
-    ("failed", "rolled_back", "sentence"),
-    [
-        (13, 0, "13 of 14 hosts failed"),
-        (0, 1, "1 of 14 hosts was rolled back"),
-        (0, 2, "2 of 14 hosts were rolled back"),
-        (1, 3, "1 of 14 hosts failed, 3 were rolled back"),
-    ],
-)
-def test_headline_says_what_went_wrong(failed: int, rolled_back: int, sentence: str) -> None:
-    counts = {"exhausted": 0, "critical": 0, "warning": 1, "ok": 13, "unknown": 0}
-    states = {"failed": failed, "rolled_back": rolled_back, "unreachable": 1}
-    lost = [{"state": state, "hosts": hosts} for state, hosts in states.items() if hosts]
-    assert headline({"levels": counts, "hosts": 14, "lost": lost, "gateways": []}) == sentence

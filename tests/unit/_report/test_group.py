@@ -98,10 +98,20 @@ def test_waves_and_hosts_not_curable() -> None:
         ("web3", ROLLOUT, stuck),
     )
     assert report["summary"]["waves"] == [
-        {"wave": 1, "hosts": 1, "states": {"changed": 1}},
-        {"wave": 2, "hosts": 1, "states": {"rolled_back": 1}},
+        {"wave": 1, "hosts": 1, "states": {"changed": 1}, "names": {"changed": ["web1"]}},
+        {"wave": 2, "hosts": 1, "states": {"rolled_back": 1}, "names": {"rolled_back": ["web2"]}},
+        {"wave": None, "hosts": 1, "states": {"unchanged": 1}, "names": {"unchanged": ["web3"]}},
     ]
     assert report["summary"]["not_curable"] == [{"reason": "Clients bind first.", "hosts": 1, "names": ["web3"]}]
+
+
+def test_a_host_that_was_lost_before_its_turn_is_in_no_wave_of_the_rollout() -> None:
+    fleet = fleet_of(("web1", ROLLOUT, outcome("changed", wave=1)))
+    fleet.on_failure("web2", [], "No route to host", unreachable=True)
+    assert make_report(fleet.hosts, META)["summary"]["waves"][1:] == [
+        {"wave": None, "hosts": 1, "states": {"unreachable": 1}, "names": {"unreachable": ["web2"]}}
+    ]
+    assert make_report(fleet_of(("web1", APPLY, CHANGE)).hosts, META)["summary"]["waves"] == []
 
 
 def test_counts_name_every_level_and_state() -> None:

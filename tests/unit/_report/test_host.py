@@ -102,6 +102,10 @@ def test_what_was_seen_of_a_change_is_gone_with_it() -> None:
         ([(APPLY, ROLLBACK, True)], "would_change"),
         ([(APPLY, CHANGE), (ROLLOUT, ROLLED_BACK)], "rolled_back"),
         ([(ROLLOUT, outcome("pending"))], "pending"),
+        ([(ROLLOUT, outcome("pending", wave=1), True)], "would_change"),
+        ([(ROLLOUT, outcome("pending"), True), (ROLLOUT, outcome("changed"))], "changed"),
+        ([(ROLLOUT, outcome("rolled_back"), True)], "would_change"),
+        ([(ROLLOUT, outcome("failed"), True)], "failed"),
     ],
 )
 def test_state(events: list[tuple[Any, ...]], state: str) -> None:

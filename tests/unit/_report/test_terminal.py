@@ -163,6 +163,54 @@ def test_failures_by_cause_with_few_names() -> None:
     ]
 
 
+def rollout(*outcomes: tuple[str, dict[str, Any]], check: bool = False) -> Fleet:
+    fleet = fleet_of()
+    for name, one in outcomes:
+        fleet.on_result(name, ROLLOUT, one, check)
+    return fleet
+
+
+def test_a_rollout_in_check_mode_names_the_hosts_of_each_wave() -> None:
+    pending = [(f"web{number}", outcome("pending", wave=1 if number == 1 else 2)) for number in range(1, 5)]
+    fleet = rollout(
+        *pending, ("db1", outcome("unchanged")), ("db2", outcome("failed", reason="another file decides")), check=True
+    )
+    assert told(fleet, check_mode=True)[1:6] == [
+        "",
+        "Rollout in check mode: of 6 hosts 4 would change in 2 waves, 1 failed, 1 needs no change.",
+        "  wave 1: 1 would change: web1",
+        "  wave 2: 3 would change: web[2:4]",
+        "  no wave: 1 failed: db2; 1 unchanged: db1",
+    ]
+
+
+def test_a_rollout_that_was_stopped_says_where_and_what_became_of_whom() -> None:
+    fleet = rollout(
+        ("web1", outcome("changed", wave=1)),
+        ("web2", outcome("failed", wave=2, reason="the kernel refused it")),
+        ("web3", outcome("rolled_back", wave=2, reason="web2: the kernel refused it")),
+        ("web4", outcome("pending")),
+    )
+    lines = summary_lines(make_report(fleet.hosts, META))
+    assert [line.text for line in lines[2:6]] == [
+        "Rollout stopped at wave 2: of 4 hosts 1 was rolled back, 1 failed, 1 is changed, 1 had no turn.",
+        "  wave 1: 1 changed: web1",
+        "  wave 2: 1 failed: web2; 1 rolled back: web3",
+        "  no wave: 1 pending: web4",
+    ]
+    assert lines[2].tone == BAD
+
+
+def test_of_many_waves_the_first_and_the_last_are_told() -> None:
+    lines = told(rollout(*((f"web{number}", outcome("changed", wave=number)) for number in range(1, 101))))
+    assert lines[2:12] == [
+        "Rollout finished: all 100 hosts are changed.",
+        *(f"  wave {number}: 1 changed: web{number}" for number in range(1, 5)),
+        "  and 92 more waves",
+        *(f"  wave {number}: 1 changed: web{number}" for number in range(97, 101)),
+    ]
+
+
 @pytest.mark.parametrize("width", [NARROWEST, 80, WIDEST])
 def test_a_refusal_with_its_ways_out_is_told_whole(width: int) -> None:
     key = "net.ipv4.ip_local_port_range = 10240 65535, but systemd-sysctl sets it to '32768 60999'"

@@ -533,7 +533,8 @@ CHECKS = [
     ("different", "check", "verdict"),
     [
         ({"state": "unchanged"}, False, "UNCHANGED: there is nothing to change on this host."),
-        ({"state": "pending"}, True, "PENDING: it will be changed in its wave."),
+        ({"state": "pending"}, False, "PENDING: it will be changed in its wave."),
+        ({"state": "pending"}, True, "WOULD CHANGE in its wave."),
         ({"state": "pending", "wave": 2}, True, "WOULD CHANGE in wave 2."),
         ({"state": "changed", "wave": 1, "gate": {"passed": True, "checks": CHECKS}}, False,
          "CHANGED in wave 1: of 2 checks 1 passed, 1 unknown."),
