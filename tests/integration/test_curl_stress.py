@@ -151,6 +151,59 @@ def test_too_few_open_files_is_said_before(in_namespace: InNamespace) -> None:
     assert "OptionError: concurrency 500 is too high: this process may open 300 files at most" in done.stderr
 
 
+# The load, and what the kernel counted of it: connections that were opened, whatever the module says of them, and
+# those to a second listener, to which a redirect of the first leads.
+WITNESSED = """
+import threading
+def answer(listener):
+    while True:
+        client = listener.accept()[0]
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 302 Found\\r\\nLocation: http://198.18.0.1:8083/\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        client.close()
+
+def opened():
+    names, values = [line.split() for line in open("/proc/net/snmp") if line.startswith("Tcp:")]
+    return int(values[names.index("ActiveOpens")])
+
+def others():
+    try:
+        return elsewhere.accept()[1]
+    except BlockingIOError:
+        return None
+
+def witnessed(options):
+    before = opened()
+    result = load(options)
+    return {**result, "opened": opened() - before, "others": others()}
+
+silent, redirecting, elsewhere = [socket.create_server(("198.18.0.1", port)) for port in (8081, 8082, 8083)]
+elsewhere.setblocking(False)
+threading.Thread(target=answer, args=[redirecting], daemon=True).start()
+load, stress = stress, witnessed
+"""
+ELSEWHERE = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://198.18.0.1:8083")
+
+
+@pytest.mark.parametrize(
+    ("port", "bounds", "most"),
+    [
+        (8082, {"total": 40, "time_limit": 60.0}, 40),
+        (8082, {"total": 1000000, "time_limit": 0.5, "rate": 100.0}, 51),
+        (8081, {"total": 1000000, "time_limit": 0.5, "connect_timeout": 0.5, "concurrency": 7}, 7),
+    ],
+    ids=["total", "time limit at a rate", "concurrency"],
+)
+def test_the_kernel_counts_no_more_than_the_bounds_and_nobody_else(
+    stress: Stress, port: int, bounds: dict[str, Any], most: int
+) -> None:
+    target = {"url": f"http://198.18.0.1:{port}/", "serve": None}
+    result = stress({**target, **bounds}, WITNESSED, environment=ELSEWHERE)
+    assert result["others"] is None
+    assert 0 < result["opened"] == result["attempted"] <= most
+    assert result["stopped_by"] == ("total" if bounds["total"] == most else "time_limit")
+
+
 # A server that answers with an error.
 BROKEN = """
 if not os.fork():
