@@ -201,7 +201,7 @@ def test_a_rollout(controller: Controller) -> None:
         {"wave": 1, "hosts": 1, "states": {"changed": 1}, "names": {"changed": ["web01"]}},
         {"wave": None, "hosts": 1, "states": {"unreachable": 1}, "names": {"unreachable": ["gone"]}},
     ]
-    told = "Rollout finished: of 2 hosts 1 could not be reached, 1 is changed"
+    told = "Rollout finished: of 2 hosts 1 is changed, 1 could not be reached"
     assert f"{told}." in " ".join(summary(done))
     host = report["hosts"][1]
     assert host["outcome"]["gate"]["passed"] is True

@@ -143,7 +143,7 @@ def test_a_service_that_dies_in_the_second_wave_rolls_that_wave_back(fleet: Flee
     assert run.said("failed listeners-kept: Listener gone: TCP 9000.")
     assert run.said("ROLLED BACK in wave 2: this host is as it was before its wave.")
     assert run.said("The rollout ends with wave 2 which was rolled back. two: listeners-kept: Listener gone: TCP 9000.")
-    assert run.said("Rollout stopped at wave 2: of 3 hosts 1 was rolled back 1 is changed 1 had no turn.")
+    assert run.said("Rollout stopped at wave 2: of 3 hosts 1 is changed 1 was rolled back 1 had no turn.")
     assert fleet["one"].sysctls() == FIXED
     assert {name: state_of(fleet[name]) for name in ("two", "three")} == {
         name: earlier[name] for name in ("two", "three")

@@ -157,7 +157,8 @@ def _verdict(usage: "Usage") -> str:
         if level == "critical":
             return "CRITICAL: one local port is left at most, and not every search finds it."
         if usage["method"] == "sockstat":
-            return f"OK: no destination blocks more than {usage['blocked_at_most']} of {usable} local ports."
+            most = f"more than {usage['blocked_at_most']}" if usage["blocked_at_most"] else "any"
+            return f"OK: no destination blocks {most} of {usable} local ports."
         return f"{level.upper()}: no connection blocks any of the {usable} usable ports."
     worst = pools[0]
     use, number = format_use(worst), f"{worst['blocked']} of {worst['usable']}"

@@ -177,7 +177,13 @@ def _group_settings(hosts: Iterable[Host]) -> list[SettingGroup]:
 
 
 def _settings(host: Host) -> Iterator[tuple[How, str, str | None, str | None]]:
-    """What changed, or would, with key and values."""
+    """What changed, or would, with key and values; not what was rolled back later in the run, which is told as that."""
+    rolled_back = [
+        (one["key"], one["after"], one["before"])
+        for change in host.changes
+        if change["file"] in ROLLED_BACK and not change["check_mode"]
+        for one in change["settings"]
+    ]
     for change in host.changes:
         how: How = "changed"
         if change["check_mode"]:
@@ -185,7 +191,9 @@ def _settings(host: Host) -> Iterator[tuple[How, str, str | None, str | None]]:
         elif change["file"] in ROLLED_BACK:
             how = "rolled_back"
         for one in change["settings"]:
-            if one["before"] != one["after"]:
+            if one["before"] == one["after"]:
+                continue
+            if how != "changed" or (one["key"], one["before"], one["after"]) not in rolled_back:
                 yield how, one["key"], one["before"], one["after"]
     for setting in host.plan["settings"] if host.plan and not host.changes else []:
         if setting["action"] == "set":

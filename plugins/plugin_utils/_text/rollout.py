@@ -16,10 +16,10 @@ _ENDING: tuple[State, ...] = ("failed", "rolled_back", "unreachable")
 # In the order of the sentence: of one host, and of several.
 _VERBS: Mapping[State, tuple[str, str]] = {
     "would_change": ("would change", "would change"),
+    "changed": ("is changed", "are changed"),
     "rolled_back": ("was rolled back", "were rolled back"),
     "failed": ("failed", "failed"),
     "unreachable": ("could not be reached", "could not be reached"),
-    "changed": ("is changed", "are changed"),
     "pending": ("had no turn", "had no turn"),
     "unchanged": ("needs no change", "need no change"),
     "observed": ("was observed", "were observed"),

@@ -90,6 +90,20 @@ def test_settings_are_grouped_by_what_became_of_them() -> None:
     assert all((group["before"], group["after"]) == ("2", "1") for group in reuse)
 
 
+def test_what_was_rolled_back_in_the_same_run_is_not_told_as_changed() -> None:
+    back = {
+        **ROLLBACK,
+        "settings": [{**one, "before": one["after"], "after": one["before"]} for one in CHANGE["settings"]],
+    }
+    settings = report_of(("web1", APPLY, CHANGE), ("web1", APPLY, back))["summary"]["settings"]
+    assert {group["how"] for group in settings} == {"rolled_back"}
+    kept = {**back, "settings": back["settings"][1:]}
+    settings = report_of(("web1", APPLY, CHANGE), ("web1", APPLY, kept))["summary"]["settings"]
+    assert [group["key"] for group in settings if group["how"] == "changed"] == [CHANGE["settings"][0]["key"]]
+    foreseen = report_of(("web1", APPLY, CHANGE), ("web1", APPLY, back, True))["summary"]["settings"]
+    assert {group["how"] for group in foreseen} == {"changed", "would_change"}
+
+
 def test_waves_and_hosts_not_curable() -> None:
     stuck = outcome("unchanged", not_curable="Clients bind first.")
     report = report_of(

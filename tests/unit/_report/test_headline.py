@@ -88,7 +88,7 @@ STOPPED = (
 def test_headline_of_a_rollout_that_was_stopped_says_where_and_the_lead_why() -> None:
     summary = of_rollout(*STOPPED)
     assert headline(summary) == (
-        "Rollout stopped at wave 2: of 5 hosts 3 were rolled back, 1 is changed, 1 had no turn"
+        "Rollout stopped at wave 2: of 5 hosts 1 is changed, 3 were rolled back, 1 had no turn"
     )
     assert lead(summary) == (
         "web2: listeners-kept: Listener gone: TCP 9000. "
@@ -112,7 +112,7 @@ def test_headline_of_a_rollout_that_was_stopped_says_where_and_the_lead_why() ->
             "Rollout not finished: of 2 hosts 1 is changed, 1 had no turn",
         ),
         ([outcome("pending", wave=1)] * 2, True, "Rollout in check mode: all 2 hosts would change in 1 wave"),
-        ([outcome("changed", wave=1), outcome("failed")], False, "Rollout finished: of 2 hosts 1 failed, 1 is changed"),
+        ([outcome("changed", wave=1), outcome("failed")], False, "Rollout finished: of 2 hosts 1 is changed, 1 failed"),
     ],
 )
 def test_headline_of_a_rollout(outcomes: list[dict[str, Any]], check: bool, sentence: str) -> None:

@@ -193,7 +193,7 @@ def test_a_rollout_that_was_stopped_says_where_and_what_became_of_whom() -> None
     )
     lines = summary_lines(make_report(fleet.hosts, META))
     assert [line.text for line in lines[2:6]] == [
-        "Rollout stopped at wave 2: of 4 hosts 1 was rolled back, 1 failed, 1 is changed, 1 had no turn.",
+        "Rollout stopped at wave 2: of 4 hosts 1 is changed, 1 was rolled back, 1 failed, 1 had no turn.",
         "  wave 1: 1 changed: web1",
         "  wave 2: 1 failed: web2; 1 rolled back: web3",
         "  no wave: 1 pending: web4",

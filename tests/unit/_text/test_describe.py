@@ -285,6 +285,10 @@ SAID = {
     ),
     "no next step": (usage(HARDLY), "Next: Nothing to do."),
     "findings": (usage(HARDLY, findings=[finding("recycle-on")]), "Warning: It is so. Do this. (recycle-on) Ports:"),
+    "nothing at all": (
+        usage(method="sockstat", blocked_at_most=0),
+        "OK: no destination blocks any of 500 local ports.",
+    ),
     "no need to look at sockets": (
         usage(method="sockstat", port_range={**usage()["port_range"], "held": None}),
         (
