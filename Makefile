@@ -7,7 +7,8 @@
 
 PYTHON ?=
 SCENARIO ?=
-HOST ?=
+# Not that of the environment, where some shells keep the name of this machine.
+HOST =
 
 # Molecule, ansible-lint and ansible-test call their companions by name.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

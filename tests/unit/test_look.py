@@ -37,7 +37,7 @@ def look(checkout: Path, *words: str, **variables: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("host", ["web1.example.net", "deploy@192.0.2.7", "2001:db8::7", "web1:2222"])
+@pytest.mark.parametrize("host", ["web1.example.net", "deploy@192.0.2.7", "2001:db8::7", "deploy@::7", "web1:2222"])
 def test_a_host_is_an_inventory_of_its_own(checkout: Path, host: str) -> None:
     done = look(checkout, host)
     assert done.stdout == f"netops.ephemeral_ports.diagnose --inventory {host},\npython: auto_silent\n", done.stderr
@@ -65,9 +65,37 @@ def test_an_interpreter_of_the_users_counts(checkout: Path, words: tuple[str, ..
         (("-v",), "HOST is '-v': as ssh takes it, such as web1.example.net or deploy@192.0.2.7"),
         (("web[1:9]",), "HOST is 'web[1:9]': as ssh takes it"),
         (("web1;id",), "HOST is 'web1;id': as ssh takes it"),
+        (("deploy@::1;id",), "HOST is 'deploy@::1;id': as ssh takes it"),
+        (("deploy@",), "HOST is 'deploy@': as ssh takes it"),
+        (("[2001:db8::7]:22",), "HOST is '[2001:db8::7]:22': as ssh takes it"),
+        (("web1:",), "HOST is 'web1:': a number follows the colon, the port, as in web1.example.net:2222"),
+        (("web1:ssh",), "HOST is 'web1:ssh': a number follows the colon"),
     ],
 )
 def test_what_is_no_host_is_refused_by_name(checkout: Path, words: tuple[str, ...], message: str) -> None:
     done = look(checkout, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def test_a_host_that_is_not_reached_is_one_for_ssh(checkout: Path) -> None:
+    (checkout / ".venv" / "bin" / "ansible-playbook").write_text("#!/bin/sh\nexit 4\n")
+    done = look(checkout, "web1")
+    assert done.returncode == 4
+    assert done.stderr.startswith("web1 was not reached: let ssh web1 work by itself first")
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_another_failure_is_passed_on(checkout: Path, code: int) -> None:
+    (checkout / ".venv" / "bin" / "ansible-playbook").write_text(f"#!/bin/sh\nexit {code}\n")
+    done = look(checkout, "web1")
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize(("words", "asked"), [((), "scripts/look"), (("HOST=web1",), "scripts/look 'web1'")])
+def test_the_machines_own_name_in_the_environment_is_no_host(words: tuple[str, ...], asked: str) -> None:
+    command = ["make", "--dry-run", "look", *words]
+    environment = {**os.environ, "HOST": "this-machine", "MAKEFLAGS": ""}
+    done = subprocess.run(command, cwd=LOOK.parents[1], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.splitlines()[-1].strip() == asked, done.stderr
