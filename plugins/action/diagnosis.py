@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from ansible import context
+
 from ..plugin_utils import _border, _transport
 from ..plugin_utils._host_action import TIMEOUT, VARIABLES, Answer, HostAction, Result, failed
 from ..plugin_utils._model import Usage, Users
 from ..plugin_utils._options import Options, Spec
+from ..plugin_utils._text.command import for_host
 from ..plugin_utils._text.describe import describe
 from ..plugin_utils._time_limit import OutOfTimeError, within
 
@@ -65,7 +68,7 @@ class ActionModule(HostAction):
             # The report groups hosts by what comes before the empty line.
             why = f"the level is {level}, and fail_at is {fail_at}"
             return failed("\n".join([why, "", *lines]), result, of_the_task)
-        self.say(lines, variables)
+        self.say(for_host(lines, variables["inventory_hostname"], context.CLIARGS), variables)
         return {**result, **of_the_task}
 
 

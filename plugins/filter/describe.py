@@ -72,7 +72,8 @@ EXAMPLES = r"""
 #         "           still, let the client keep its connections (HTTP keep-alive, a pool), or use",
 #         "           more destination addresses.",
 #         "           What would change on this host:",
-#         "           ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY -l HOST --check --diff"
+#         "           ansible-playbook netops.ephemeral_ports.remediate --check --diff \\",
+#         "             -i INVENTORY -l HOST"
 #     ]
 # }
 

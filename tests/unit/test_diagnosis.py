@@ -17,6 +17,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.netops.ephemeral_ports.plugins.action import diagnosis as action
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.words import HOST_OF_COMMAND
 from ansible_collections.netops.ephemeral_ports.plugins.modules import diagnosis
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils import _host_action, _model
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._border import parse
@@ -66,6 +67,15 @@ def test_one_task_observes_and_says(said: list[str]) -> None:
     assert said == ["web", *result["lines"]]
     assert (result["level"], result["users"], "failed" in result) == ("ok", None, False)
     assert parse(_model.Diagnosis, result)["usage"]["level"] == "ok"
+
+
+def test_the_command_that_it_proposes_is_for_this_host(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the terminal alone: what is kept does not tell where the inventory is."""
+    monkeypatch.setattr(action, "describe", lambda _usage: ["Next:", f"  {HOST_OF_COMMAND}"])
+    monkeypatch.setattr(action.context, "CLIARGS", {"inventory": ("hosts.yml",)})
+    result, _doing = run(said)
+    assert said == ["web", "Next:", "  -i hosts.yml -l web"]
+    assert result["lines"][-1] == f"  {HOST_OF_COMMAND}"
 
 
 def test_options_are_taken_from_variables(said: list[str]) -> None:

@@ -42,6 +42,10 @@ TOLD_BY_VERDICT = ("destination-exhausted", "destination-critical", "destination
 # Those about ports that this host gives to others: no sysctl of this collection helps.
 _OF_NAT = ("snat-exhausted", "snat-critical", "snat-warning")
 
+# The command that changes nothing yet, for one host. Its lines are pasted, so none may change anything by itself.
+HOST_OF_COMMAND = "-i INVENTORY -l HOST"
+WHAT_WOULD_CHANGE = ("ansible-playbook netops.ephemeral_ports.remediate --check --diff \\", f"  {HOST_OF_COMMAND}")
+
 _WHERE_SET = "where it is made, as by --sysctl of podman and docker or securityContext.sysctls of a pod"
 
 _WHY_NOT = {
@@ -334,8 +338,8 @@ def next_steps(usage: "Usage") -> List[str]:
         own += f" To last, its sysctls are set {_WHERE_SET}."
         return [*labelled("Next", remedies[0]), *labelled("", own)]
     if remedies:
-        how = "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY -l HOST --check --diff"
-        return [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:"), *labelled("", how)]
+        told = [*labelled("Next", remedies[0]), *labelled("", "What would change on this host:")]
+        return told + [line for part in WHAT_WOULD_CHANGE for line in labelled("", part)]
     return [] if usage["findings"] else labelled("Next", "Nothing to do.")
 
 

@@ -267,7 +267,7 @@ SAID = {
         usage(WARNING),
         (
             "Next: Keep connections alive. What would change on this host: "
-            "ansible-playbook netops.ephemeral_ports.remediate -i INVENTORY -l HOST --check --diff"
+            "ansible-playbook netops.ephemeral_ports.remediate --check --diff \\ -i INVENTORY -l HOST"
         ),
     ),
     "nobody knows": (
