@@ -144,7 +144,8 @@ _value:
         current: "2"
         wanted: "1"
         action: set
-        reason: A port is free again 1 s after its connection was closed, not 60 s.
+        reason: A port is free again 1 s after its connection was closed, not 60 s, if the peer has TCP
+          timestamps.
         purpose: Whether an outgoing connection may reuse a port that is in TIME_WAIT.
         parts: []
       - key: net.ipv4.tcp_tw_recycle
@@ -159,7 +160,8 @@ _value:
         current: "2"
         wanted: "1"
         action: set
-        reason: A port is free again 1 s after its connection was closed, not 60 s.
+        reason: A port is free again 1 s after its connection was closed, not 60 s, if the peer has TCP
+          timestamps.
         purpose: Whether an outgoing connection may reuse a port that is in TIME_WAIT.
         parts: []
     sustainable_rate:

@@ -33,6 +33,7 @@ CONNECT, BIND, BIND_ADDRESS, MAPPED = "connect", "bind", "bind address", "mapped
 PINNED = "pinned"
 _IP_BIND_ADDRESS_NO_PORT = 24
 _IP_LOCAL_PORT_RANGE = 51  # since Linux 6.3
+_TCP_CLOSE = 7
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -102,6 +103,8 @@ class Network:
         for client, peer in pairs:
             client.close()
             peer.recv(1)
+            peer.shutdown(socket.SHUT_WR)
+            _wait_until_closed(peer)
             peer.close()
         return len(pairs)
 
@@ -135,6 +138,13 @@ class Network:
             self.kept.append(client)
             done += client.connect_ex(to) == errno.EINPROGRESS
         return done
+
+
+def _wait_until_closed(peer: socket.socket) -> None:
+    """Until its last FIN is acknowledged, and so the client in TIME_WAIT: on a busy machine not at once, even on lo."""
+    deadline = time.monotonic() + 20
+    while peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE:
+        assert time.monotonic() < deadline, "the last FIN is not acknowledged"
 
 
 def _wait_for(addresses: tuple[str, ...]) -> None:

@@ -168,6 +168,7 @@ def test_short_connections_from_bound_sockets_to_three_destinations(privileged: 
     assert (evidence["ports_chosen_by_bind"], evidence["sources"]) == (share * PORTS, {HOST: share * PORTS})
     if level == "exhausted":
         assert "reuse-fails" not in findings(usage)  # these peers have timestamps
+    assert "frees ports after" not in said(usage)
 
 
 @PRIVILEGED
@@ -211,6 +212,7 @@ def test_a_peer_without_timestamps_where_reuse_is_on(privileged: bool) -> None:
         assert "A closed connection blocks its port for 60 s" in said(usage)
         for told in (said(usage), terminal(usage), page(usage)):
             assert "Switch TCP timestamps on at the peer" in told
+            assert "frees ports after" not in told
         assert "web1 exhausted*" in terminal(usage)
         assert "no port in" in page(usage)
 

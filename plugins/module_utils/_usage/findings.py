@@ -169,11 +169,19 @@ def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
         return f"Most of these connections have not ended, so no sysctl but a wider range helps: {_USE_FEWER}."
     if _is_reused(one):
         return f"Ports are reused early already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
+    if _nothing_is_reused(given, one):
+        return f"None of these ports is reused although tcp_tw_reuse is on (reuse-fails). Besides, {_IN_THE_CLIENT}."
+    if given.doubt.bound >= given.usable * _NEARLY_EVERY_PORT:
+        return _DO_NOT_BIND[0].upper() + _DO_NOT_BIND[1:]
     if given.value(keys.TW_REUSE) is None:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
     delay = f"{given.kernel['reuse_delay']['milliseconds'] / 1000:g} s"
     by = "tcp_timestamps" if given.value(keys.TW_REUSE) == "1" else "tcp_tw_reuse"
     return f"The role timewait_remediate frees ports after {delay} ({by}); better still, {_IN_THE_CLIENT}."
+
+
+def _nothing_is_reused(given: Evidence, one: Mapping[str, Any]) -> bool:
+    return any(pool.reuse_fails and other is one for pool, other in zip(given.computed, given.pools))
 
 
 def _is_reused(one: Mapping[str, Any]) -> bool:

@@ -11,6 +11,9 @@ from .decision import Decision, fixed, hidden, left_alone
 from .host import Host
 from .policy import AUTO, LEAVE, Policy
 
+# What no sysctl of this host tells.
+_IF_THE_PEER = "if the peer has TCP timestamps"
+
 
 def plan_timestamps(host: Host, wish: Policy) -> Decision:
     key, current = TIMESTAMPS, host.value("tcp_timestamps")
@@ -47,13 +50,11 @@ def plan_reuse(host: Host, wish: Policy, timestamps: Decision) -> Decision:
     if wanted != AUTO:
         return fixed(key, current, wanted)
     seconds = _seconds(host.kernel["reuse_delay"]["milliseconds"])
+    free = f"A port is free again {seconds} after its connection was closed"
     if current == "1":
-        return Decision(
-            key, current, current, "keep", f"A port is free again {seconds} after its connection was closed."
-        )
+        return Decision(key, current, current, "keep", f"{free}, {_IF_THE_PEER}.")
     whole = _seconds(reuse_in_force(host.kernel, host.sysctls).lasts_ms())
-    reason = f"A port is free again {seconds} after its connection was closed, not {whole}."
-    return Decision(key, current, "1", "set", reason)
+    return Decision(key, current, "1", "set", f"{free}, not {whole}, {_IF_THE_PEER}.")
 
 
 def plan_recycle(host: Host, wish: Policy) -> Decision:
