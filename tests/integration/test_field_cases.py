@@ -168,7 +168,19 @@ def test_short_connections_from_bound_sockets_to_three_destinations(privileged: 
     assert (evidence["ports_chosen_by_bind"], evidence["sources"]) == (share * PORTS, {HOST: share * PORTS})
     if level == "exhausted":
         assert "reuse-fails" not in findings(usage)  # these peers have timestamps
-    assert "frees ports after" not in said(usage)
+
+
+@pytest.mark.parametrize("reuse", [0, 1])
+@PRIVILEGED
+@private
+def test_nobody_promises_reuse_where_bind_has_chosen_all_ports(privileged: bool, reuse: int) -> None:
+    with Network(LOW, HIGH, HOST, OTHER, tcp_tw_reuse=reuse) as network:
+        assert network.leave_time_wait((OTHER, 443), PORTS, (HOST, 0), BIND) == PORTS
+        usage = observed(privileged)
+    assert usage["level"] == "exhausted"
+    assert "IP_BIND_ADDRESS_NO_PORT" in said(usage)
+    for promise in ("frees ports after", "reused early already"):
+        assert promise not in said(usage)
 
 
 @PRIVILEGED

@@ -30,7 +30,8 @@ def describe_pool(pool: Pool, thresholds: Thresholds, live_by: Optional[List[Dic
         "source": source and str(ipaddress.ip_address(source)),
         "address": address and str(ipaddress.ip_address(address)),
         "port": port,
-        "usable": pool.usable,
+        # Of an odd range one search passes over a port, and the next one finds it.
+        "usable": max(pool.usable, pool.blocked),
         "blocked": pool.blocked,
         "time_wait": waiting.number,
         "reusable": waiting.number - waiting.blocking,

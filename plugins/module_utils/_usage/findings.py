@@ -167,17 +167,22 @@ def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
         return f"{stuck.number(one)} of these connections {stuck.what}. {stuck.remedy}."
     if one["live"] >= one["blocked"] * LIVE_SHARE:
         return f"Most of these connections have not ended, so no sysctl but a wider range helps: {_USE_FEWER}."
+    if _bind_has_all(given):
+        return _DO_NOT_BIND[0].upper() + _DO_NOT_BIND[1:]
     if _is_reused(one):
         return f"Ports are reused early already, so no sysctl but a wider range helps: {_IN_THE_CLIENT}."
     if _nothing_is_reused(given, one):
         return f"None of these ports is reused although tcp_tw_reuse is on (reuse-fails). Besides, {_IN_THE_CLIENT}."
-    if given.doubt.bound >= given.usable * _NEARLY_EVERY_PORT:
-        return _DO_NOT_BIND[0].upper() + _DO_NOT_BIND[1:]
     if given.value(keys.TW_REUSE) is None:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
     delay = f"{given.kernel['reuse_delay']['milliseconds'] / 1000:g} s"
     by = "tcp_timestamps" if given.value(keys.TW_REUSE) == "1" else "tcp_tw_reuse"
     return f"The role timewait_remediate frees ports after {delay} ({by}); better still, {_IN_THE_CLIENT}."
+
+
+def _bind_has_all(given: Evidence) -> bool:
+    """Whether bind() has chosen next to all ports, of which none is reused."""
+    return bool(given.doubt.held) or given.doubt.bound >= given.usable * _NEARLY_EVERY_PORT > 0
 
 
 def _nothing_is_reused(given: Evidence, one: Mapping[str, Any]) -> bool:
@@ -234,7 +239,7 @@ def _in_trouble(one: Mapping[str, Any]) -> bool:
 
 
 def _reuse_fails(given: Evidence) -> Iterator[Finding]:
-    if given.doubt.held or given.doubt.bound >= given.usable * _NEARLY_EVERY_PORT:
+    if not given.usable or _bind_has_all(given):
         return  # whatever the peers have: bind-before-connect names the cause
     for pool, one in zip(given.computed, given.pools):
         if pool.reuse_fails:

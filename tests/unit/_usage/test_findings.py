@@ -173,6 +173,13 @@ def test_keep_alive_is_no_cure_for_what_is_live(states: dict[str, int], remedy: 
     assert "reuse-loopback-only" not in found
 
 
+def test_a_port_that_one_search_passes_over_is_usable_once_it_is_used() -> None:
+    """Of an odd range: 1,001 of 1,000 would be nonsense."""
+    one = described({"ESTABLISHED": 1001})
+    assert (one["blocked"], one["usable"], one["saturation"]) == (1001, 1001, 1.0)
+    assert described({"ESTABLISHED": 999})["usable"] == 1000
+
+
 def test_many_open_connections_are_usual_while_ports_are_left() -> None:
     assert find("6.18.44", pools=(described({"ESTABLISHED": 390}),)) == {}
 
