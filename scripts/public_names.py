@@ -3,8 +3,8 @@
 """The public names, one per line: what only a major version may remove or rename (README, Release notes and versions).
 
 They are those of the documentation of modules, filters, the callback and roles, of the playbooks and the variables that
-playbooks and plugins read and a guide names, and of the metrics. Without an argument they are printed; with --record
-they are written beside what else the version of galaxy.yml leaves for the ones after it.
+playbooks and plugins read and a guide names, of report.json, and of the metrics. Without an argument they are printed;
+with --record they are written beside what else the version of galaxy.yml leaves for the ones after it.
 
 usage: python scripts/public_names.py [--record]
 """
@@ -30,8 +30,17 @@ def record_of(version: str) -> Path:
     return ROOT / "tests" / "upgrade" / version / RECORD
 
 
+def records() -> list[Path]:
+    """Those of all versions, the newest last."""
+    return sorted((ROOT / "tests" / "upgrade").glob(f"*/{RECORD}"), key=_version_of)
+
+
+def _version_of(record: Path) -> list[int]:
+    return [int(number) for number in record.parent.name.split(".")]
+
+
 def public_names() -> list[str]:
-    return sorted({*_of_plugins(), *_of_roles(), *_of_playbooks(), *_of_metrics()})
+    return sorted({*_of_plugins(), *_of_roles(), *_of_playbooks(), *_of_report(), *_of_metrics()})
 
 
 def _of_plugins() -> Iterator[str]:
@@ -101,6 +110,27 @@ def _words(*paths: Path) -> set[str]:
     return {word for path in paths for word in WORD.findall(path.read_text())}
 
 
+def _of_report() -> Iterator[str]:
+    source = ast.parse((ROOT / "plugins/plugin_utils/_model.py").read_text())
+    types = {node.name: node for node in source.body if isinstance(node, ast.ClassDef)}
+    for field in _members(types, "Report"):
+        yield f"report.json {field}"
+
+
+def _members(types: Mapping[str, ast.ClassDef], name: str, above: str = "") -> Iterator[str]:
+    for base in map(ast.unparse, types[name].bases):
+        if base in types:
+            yield from _members(types, base, above)
+    for member in types[name].body:
+        if isinstance(member, ast.AnnAssign):
+            of_type = ast.unparse(member.annotation)
+            field = f"{above}{ast.unparse(member.target)}{'[]' if 'list[' in of_type else ''}"
+            yield field
+            for word in re.findall(r"\w+", of_type):
+                if word in types:
+                    yield from _members(types, word, f"{field}.")
+
+
 def _of_metrics() -> Iterator[str]:
     source = ast.parse((ROOT / "plugins/module_utils/_usage/watch/metrics.py").read_text())
     values = {ast.unparse(node.targets[0]): node.value for node in source.body if isinstance(node, ast.Assign)}
@@ -114,7 +144,9 @@ def _of_metrics() -> Iterator[str]:
 def main(arguments: list[str]) -> None:
     text = "".join(f"{name}\n" for name in public_names())
     if arguments == ["--record"]:
-        record_of(yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]).write_text(text)
+        record = record_of(yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"])
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(text)
     elif arguments:
         sys.exit(__doc__)
     else:
