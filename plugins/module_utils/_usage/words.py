@@ -68,7 +68,7 @@ def describe_usage(usage: "Usage") -> List[str]:
     first, *rest = told_places(usage)
     lines = [verdict(first), *_numbers(first)]
     for one in rest:
-        lines += [verdict(one), *_numbers(one)]
+        lines += [verdict(one, beside_others=True), *_numbers(one)]
     if at_services(usage):
         lines += labelled("Note", at_services(usage))
     if usage["complete"] is False:
@@ -144,10 +144,10 @@ def _not_observed(one: "NotObserved", namespaces_observed: int) -> str:
     return texts.get(one["what"], one["what"])
 
 
-def verdict(usage: "Usage") -> str:
-    """One line on a network namespace, with its name where it is not that of the module."""
+def verdict(usage: "Usage", beside_others: bool = False) -> str:
+    """One line on a network namespace, with its name where it is not that of the module, or stands below others."""
     level, _colon, text = _verdict(usage).partition(": ")
-    name = place_name(usage["namespace"])
+    name = place_name(usage["namespace"]) or ("this network namespace" if beside_others else "")
     return f"{level} in {name}: {text}" if name else f"{level}: {text}"
 
 

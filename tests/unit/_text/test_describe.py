@@ -415,7 +415,7 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
     assert (
         lines[0] == "EXHAUSTED in podman web1: no local port is left towards 198.18.0.1:8080: 500 of 500 are blocked."
     )
-    assert "OK: no connection blocks any of the 500 usable ports." in lines
+    assert "OK in this network namespace: no connection blocks any of the 500 usable ports." in lines
     assert not [line for line in lines if "blue" in line]
     text = " ".join(" ".join(lines).split())
     assert "TCP and UDP in this network namespace, by its sockets, and in 2 other network namespaces." in text
