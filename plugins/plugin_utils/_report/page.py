@@ -65,6 +65,7 @@ from .._text.wording import (
 )
 from .host import LEVELS, SEVERITIES, STATES, latest_usage, pools_before, worst_usage
 from .rank import is_in_trouble, worst_first
+from .well import at_most, saturation, told_of_fullest, told_of_unobserved
 
 # What the template reads.
 View = dict[str, Any]
@@ -80,6 +81,7 @@ NAMES = 12
 _REASON = 300
 
 _WORTH_A_LINE = 0.02
+_WORTH_A_BAR = 0.01
 _ARROWS = {"rising": "\u2197", "steady": "\u2192", "falling": "\u2198"}
 _SETTLED = ("observed", "unchanged")
 
@@ -106,7 +108,7 @@ def view(report: Report) -> View:
         "schema": report["schema"],
         "meta": meta,
         "title": headline(summary),
-        "lead": lead(summary),
+        "lead": lead(summary) or " ".join(filter(None, [told_of_fullest(hosts), told_of_unobserved(hosts)])),
         "when": _when(meta),
         "summary": summary,
         "levels": [(level, summary["levels"][level]) for level in LEVELS],
@@ -219,8 +221,6 @@ def lead(summary: Summary) -> str:
         return ""
     if levels["warning"]:
         return "Nothing fails for want of a port yet. The forecast says of each host what will come of it at this rate."
-    if levels["ok"] and levels["ok"] == summary["hosts"]:
-        return "Each host says what was observed of it, and what was not."
     return ""
 
 
@@ -284,7 +284,7 @@ def _row(host: HostReport, identifier: str, detailed: bool) -> View:
         "place": place_name(usage["namespace"]) if usage else "",
         "urgency": f"{_urgency(pools[0]['forecast']):.4g}" if pools else None,
         "before": before[0]["saturation"] if before and usage and usage["namespace"]["own"] else None,
-        "at_most": _at_most(usage),
+        "at_most": at_most(usage),
         "findings": len(findings),
         "severity": min((finding["severity"] for finding in findings), key=SEVERITIES.index, default="info"),
         "words": " ".join(words),
@@ -401,13 +401,6 @@ def _pool(pool: Pool, has_half: bool, before: float | None = None) -> View:
     }
 
 
-def _at_most(usage: Usage | None) -> float | None:
-    """Where the counters proved the host healthy, no more is known than this."""
-    if not usage or usage["pools"] or usage["method"] != "sockstat" or not usage["port_range"]["usable"]:
-        return None
-    return min(1.0, usage["blocked_at_most"] / usage["port_range"]["usable"])
-
-
 @dataclass
 class Bar:
     """Of a host in the chart. rises: whether the forecast is worth a line of its own."""
@@ -440,6 +433,7 @@ def _chart(hosts: Sequence[HostReport], ids: Mapping[str, str], rows: int) -> Vi
         "bars": bars,
         "highest": max((one.after for one in bars), default=0.0),
         "has_half": any(_has_half(latest_usage(host)) for host in hosts),
+        "flat": all(max(one.before, one.after, one.forecast) < _WORTH_A_BAR for one in bars),
         "width": round(width * (0.8 if len(bars) <= 200 else 1.1), 4),
         "step": step,
         "with_before": any(one.before > one.after for one in bars),
@@ -452,16 +446,10 @@ def _bar(host: HostReport, identifier: str) -> Bar | None:
     usage = worst_usage(host)
     if not usage:
         return None
-    now = _saturation(usage)
-    before = _saturation(worst_place(host["usage"])) if host["usage_after"] and host["usage"] else now
+    now = saturation(usage)
+    before = saturation(worst_place(host["usage"])) if host["usage_after"] and host["usage"] else now
     forecast = usage["pools"][0]["forecast"]["saturation"] if usage["pools"] else now
     return Bar(identifier, host["name"], host["level"], before, now, min(1.0, forecast))
-
-
-def _saturation(usage: Usage) -> float:
-    if usage["pools"]:
-        return usage["pools"][0]["saturation"]
-    return 1.0 if usage["level"] == "exhausted" else _at_most(usage) or 0.0
 
 
 @cache

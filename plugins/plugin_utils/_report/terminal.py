@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...module_utils._common.layout import cut_end, cut_middle, one_line, table, wrap
@@ -28,7 +28,6 @@ from .._model import (
     Report,
     SettingGroup,
     Summary,
-    Usage,
     User,
     WaveGroup,
 )
@@ -46,6 +45,7 @@ from .._text.wording import (
 )
 from .host import LEVELS, STATES, latest_usage, worst_usage
 from .rank import worst_first
+from .well import told_of_fullest, told_of_unobserved
 
 NARROWEST, WIDEST = 60, 120
 WORST_SHOWN = 10
@@ -58,7 +58,6 @@ SHORT = ("exhausted", "critical", "warning")
 _TONES = {"exhausted": BAD, "critical": BAD, "failed": BAD, "unreachable": BAD, "warning": POOR, "info": NORMAL}
 # Behind a level that is the kernel's.
 _KERNEL_SAYS = "*"
-_UNSEEN = {"namespaces": "other network namespaces", "udp": "UDP", "nat": "NAT"}
 _HOWS: tuple[How, ...] = ("changed", "rolled_back", "would_change", "planned")
 
 
@@ -92,6 +91,7 @@ def summary_lines(report: Report, width: int = 100) -> list[Line]:
 def _counts(summary: Summary, observed: bool, check_mode: bool, width: int) -> list[Line]:
     """Where no host was observed, there is no level to tell."""
     levels, states = format_counts(summary["levels"], LEVELS), format_counts(summary["states"], STATES)
+    levels = "all ok" if summary["levels"]["ok"] == summary["hosts"] > 1 else levels
     states += " (check mode)" if check_mode else ""
     text = f"{format_hosts(summary['hosts'])}: {levels if observed else states}."
     if observed and set(STATES) - {"observed"} & {state for state, count in summary["states"].items() if count}:
@@ -115,15 +115,9 @@ def _together(report: Report, width: int) -> list[Line]:
 
 
 def _scope(hosts: Sequence[HostReport], width: int) -> list[Line]:
-    """What no level above says anything about."""
-    left = Counter(what for host in hosts if (usage := latest_usage(host)) for what in {*_unseen(usage)})
-    text = ", ".join(f"{_UNSEEN[what]} on {format_hosts(left[what])}" for what in _UNSEEN if left[what])
-    return [Line(line) for line in wrap(f"Not observed: {text}.", width)] if text else []
-
-
-def _unseen(usage: Usage) -> Iterator[str]:
-    """Without those that there may be, for all that can be told."""
-    return (one["what"] for one in usage["not_observed"] if one["number"])
+    """How good an ok is, and what no level above says anything about."""
+    texts = told_of_fullest(hosts), told_of_unobserved(hosts)
+    return [Line(line) for text in texts for line in wrap(text, width)]
 
 
 def _rollout(waves: Sequence[WaveGroup], width: int) -> list[Line]:

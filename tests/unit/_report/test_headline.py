@@ -63,7 +63,7 @@ def test_headline_says_that_hosts_could_not_be_reached() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "said"), [("exhausted", "programs get an error (errno 99)"), ("ok", "what was not"), ("unknown", "")]
+    ("level", "said"), [("exhausted", "programs get an error (errno 99)"), ("ok", ""), ("unknown", "")]
 )
 def test_what_the_headline_means(level: str, said: str) -> None:
     text = lead(summary_of({level: 1}))
