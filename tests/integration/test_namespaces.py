@@ -133,7 +133,7 @@ def test_a_neighbour_without_ports_is_found_from_the_host() -> None:
         assert first.startswith(
             f"EXHAUSTED in {place_name(worst['namespace'])}: no local port is left towards 127.0.0.1:443"
         )
-        assert [line for line in lines if line.startswith("OK: no ")]
+        assert [line for line in lines if line.startswith("OK in this network namespace: no ")]
         assert "in 2 other network namespaces" in " ".join(" ".join(lines).split())
 
         named = observe(namespaces=[str(inode_of(process))])
