@@ -148,7 +148,7 @@ def test_axe_finds_nothing(show: Open, tmp_path: Path) -> None:
         open_rows(page, 6)
         for width in (360, 1366):
             page.set_viewport_size({"width": width, "height": 800})
-            assert axe_findings(page, contrast=False) == []
+            assert axe_findings(page) == []
 
 
 def test_nothing_sticks_out(show: Open, tmp_path: Path) -> None:

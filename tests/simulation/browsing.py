@@ -24,6 +24,31 @@ FLAGS = (
 )
 # From the smallest phone on, and on both sides of where a layout changes.
 WIDTHS = (320, 360, 390, 480, 639, 641, 768, 900, 1024, 1119, 1121, 1247, 1249, 1280, 1366, 1440, 1536, 1680, 1920)
+# Marks one text of each look, which is all that makes its contrast: its colour and size, and what it lies on.
+MARK_LOOKS = """seen => {
+  document.querySelectorAll("[data-look]").forEach(one => one.removeAttribute("data-look"));
+  const known = new Set(seen), ground = new Map([[null, ""]]), looks = [];
+  for (const one of document.documentElement.querySelectorAll("*")) {
+    const style = getComputedStyle(one), { color, fontSize, fontWeight, textShadow } = style;
+    const own = [style.backgroundColor, style.backgroundImage, style.opacity].join();
+    const below = ground.get(one.parentElement) ?? "";
+    const here = own === "rgba(0, 0, 0, 0),none,1" || below.endsWith(own) ? below : `${below} ${own}`;
+    ground.set(one, here);
+    const look = [color, fontSize, fontWeight, textShadow, here].join();
+    const says = [...one.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    if (!says || known.has(look) || !one.checkVisibility({ visibilityProperty: true })) continue;
+    known.add(look);
+    looks.push(look);
+    one.dataset.look = "";
+  }
+  return looks;
+}"""
+
+# What ends beyond the right edge, but for code and tables of guides, which can be scrolled by themselves.
+CUT_OFF = """() => [...document.querySelectorAll("article *")]
+  .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
+  .filter(one => !one.closest("pre, .table-wrapper:not(.ansible-option-table)"))
+  .map(one => one.outerHTML.slice(0, 100))"""
 
 
 @contextmanager
@@ -41,11 +66,22 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def axe_findings(page: Page, contrast: bool) -> list[str]:
-    """What axe-core has against the page. contrast: of each text, too, which takes most of the time."""
-    rules = {"color-contrast": {"enabled": contrast}}
-    found = Axe().run(page, options={"rules": rules, "resultTypes": ["violations"]}).response["violations"]
+def axe_findings(page: Page, *rules: str, within: str = "html") -> list[str]:
+    """What axe-core has against the page, by these rules; by all but the contrast of each text when none is named."""
+    which = {"runOnly": rules} if rules else {"rules": {"color-contrast": {"enabled": False}}}
+    options = {**which, "resultTypes": ["violations"]}
+    found = Axe().run(page, context=within, options=options).response["violations"]
     return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
+
+
+def hard_to_read(page: Page, seen: set[str]) -> list[str]:
+    """What axe-core has against the contrast of texts that look like none seen before.
+
+    axe-core measures each text by itself, which takes minutes for all; but a site has few ways for a text to look.
+    """
+    new = page.evaluate(MARK_LOOKS, list(seen))
+    seen.update(new)
+    return axe_findings(page, "color-contrast", within="[data-look]") if new else []
 
 
 def too_narrow(page: Page) -> list[int]:
@@ -55,4 +91,10 @@ def too_narrow(page: Page) -> list[int]:
         page.set_viewport_size({"width": width, "height": 900})
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(width)
+    return found
+
+
+def cut_off(page: Page) -> list[str]:
+    """What of the text cannot be seen on the whole in the window as it is."""
+    found: list[str] = page.evaluate(CUT_OFF)
     return found
