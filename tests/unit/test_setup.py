@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
         (SHIM, "{python} does not run (pyenv: python3.9: command not found): name Python 3.10 or newer with"),
         (SILENT, "{python} does not run (exit code 3): name Python 3.10 or newer with PYTHON=/path/to/python3."),
         (OLD, "Python 3.9.18 is too old: name Python 3.10 or newer with PYTHON=/path/to/python3."),
-        (WITHOUT_VENV, "{python} cannot make virtual environments: install the package python3-venv"),
+        (WITHOUT_VENV, "{python} cannot make virtual environments: install its package (apt-get install python3-venv)"),
     ],
 )
 def test_an_interpreter_that_cannot_do_it(checkout: Path, program: str | None, message: str) -> None:
@@ -48,6 +48,14 @@ def test_an_interpreter_that_cannot_do_it(checkout: Path, program: str | None, m
     assert message.format(python=python) in done.stderr
     assert "line " not in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+def test_one_that_is_not_executable(checkout: Path) -> None:
+    python = checkout / "python3"
+    python.write_text("#!/bin/sh\n")
+    done = set_up(checkout, str(python))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{python} is not executable: name Python 3.10 or newer with {WHAT_IS_RIGHT}" in done.stderr
 
 
 def test_one_that_is_no_program(checkout: Path) -> None:
