@@ -78,11 +78,12 @@ def test_what_is_no_host_is_refused_by_name(checkout: Path, words: tuple[str, ..
     assert message in done.stderr
 
 
-def test_a_host_that_is_not_reached_is_one_for_ssh(checkout: Path) -> None:
+@pytest.mark.parametrize(("host", "login"), [("web1", "web1"), ("web1:2222", "-p 2222 web1"), ("::7", "::7")])
+def test_a_host_that_is_not_reached_is_one_for_ssh(checkout: Path, host: str, login: str) -> None:
     (checkout / ".venv" / "bin" / "ansible-playbook").write_text("#!/bin/sh\nexit 4\n")
-    done = look(checkout, "web1")
+    done = look(checkout, host)
     assert done.returncode == 4
-    assert done.stderr.startswith("web1 was not reached: let ssh web1 work by itself first")
+    assert done.stderr.startswith(f"{host} was not reached: let ssh {login} work by itself first")
 
 
 @pytest.mark.parametrize("code", [2, 3])
