@@ -17,10 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/platforms.md").read_text()
 WORKFLOW = (ROOT / ".github/workflows/test.yml").read_text()
 ROWS = [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| .*", PAGE, re.MULTILINE)]
-HERE, CI, RECORDED = {}, {}, {}
+HOSTS = "Python of managed hosts"
+HERE, CI, RECORDED, EXPECTED = {}, {}, {}, {}
 for row in ROWS:
     if len(row) == 5 and row[0] != "what":
-        HERE[row[0]], CI[row[0]], RECORDED[row[0]] = row[1:4]
+        HERE[row[0]], CI[row[0]], RECORDED[row[0]], EXPECTED[row[0]] = row[1:]
 
 
 def versions(text: str) -> set[str]:
@@ -57,7 +58,15 @@ def test_pythons_of_hosts_are_those_that_run() -> None:
     run = versions((ROOT / "tests/integration/test_managed_pythons.py").read_text().partition("VERSIONS = ")[2][:30])
     assert run == {"3.6", "3.9"}  # and the newest of each ansible-core
     for where in (HERE, CI):
-        assert run <= versions(where["Python of managed hosts"])
+        assert run <= versions(where[HOSTS]) <= run | versions(where["Python of the controller"])
+
+
+def test_pythons_of_hosts_are_those_that_some_core_takes() -> None:
+    ranges = [re.findall(r"3\.(\d+)", row[2]) for row in ROWS if len(row) == 4 and row[0].startswith("2.")]
+    taken = {f"3.{minor}" for oldest, newest in ranges for minor in range(int(oldest), int(newest) + 1)}
+    run, expected = versions(HERE[HOSTS]) | versions(CI[HOSTS]), versions(EXPECTED[HOSTS])
+    assert run | expected == taken
+    assert not run & expected
 
 
 def test_the_kernels_are_those_of_the_recordings() -> None:
