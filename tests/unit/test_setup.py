@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 SETUP = Path(__file__).resolve().parents[2] / "scripts" / "setup"
-WHAT_IS_RIGHT = "PYTHON=/path/to/python3."
+WHAT_IS_RIGHT = "Python 3.10 or newer with PYTHON=/path/to/python3."
 # Stand in for interpreters that this machine may not have.
-SHIM = 'echo "pyenv: python3.9: command not found" >&2; exit 127'
+SHIM = 'printf "pyenv: python3.9: command not found\\n\\nThe command exists in others" >&2; exit 127'
 SILENT = "exit 3"
 OLD = 'case $2 in *version_info*) exit 1;; esac; echo "Python 3.9.18"'
 WITHOUT_VENV = "case $2 in *venv*) exit 1;; esac"
@@ -32,8 +32,8 @@ def checkout(tmp_path: Path) -> Path:
     ("program", "message"),
     [
         (None, "{python} not found: install Python 3.10 or newer, or name one with PYTHON=/path/to/python3."),
-        (SHIM, "{python} does not run (pyenv: python3.9: command not found): name Python 3.10 or newer with"),
-        (SILENT, "{python} does not run (exit code 3): name Python 3.10 or newer with PYTHON=/path/to/python3."),
+        (SHIM, "{python} does not run: name {right}. It says: pyenv: python3.9: command not found\n\nThe"),
+        (SILENT, "{python} does not run: name {right}. It says: exit code 3\n"),
         (OLD, "Python 3.9.18 is too old: name Python 3.10 or newer with PYTHON=/path/to/python3."),
         (WITHOUT_VENV, "{python} cannot make virtual environments: install its package (apt-get install python3-venv)"),
     ],
@@ -45,7 +45,7 @@ def test_an_interpreter_that_cannot_do_it(checkout: Path, program: str | None, m
         python.chmod(0o755)
     done = set_up(checkout, str(python))
     assert (done.returncode, done.stdout) == (1, "")
-    assert message.format(python=python) in done.stderr
+    assert message.format(python=python, right=WHAT_IS_RIGHT.removesuffix(".")) in done.stderr
     assert "line " not in done.stderr
     assert not (checkout / ".venv").exists()
 
@@ -55,13 +55,13 @@ def test_one_that_is_not_executable(checkout: Path) -> None:
     python.write_text("#!/bin/sh\n")
     done = set_up(checkout, str(python))
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{python} is not executable: name Python 3.10 or newer with {WHAT_IS_RIGHT}" in done.stderr
+    assert f"{python} is not executable: name {WHAT_IS_RIGHT}" in done.stderr
 
 
 def test_one_that_is_no_program(checkout: Path) -> None:
     done = set_up(checkout, str(checkout))
     assert done.returncode == 1
-    assert f"{checkout} does not run (" in done.stderr
+    assert f"{checkout} does not run: name" in done.stderr
     assert WHAT_IS_RIGHT in done.stderr
 
 
