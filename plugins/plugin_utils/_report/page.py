@@ -215,8 +215,9 @@ def lead(summary: Summary) -> str:
         return "No local port is left for them there: programs get an error (errno 99) until one is free again."
     if levels["critical"]:
         return "Every connection needs a local port. When none is left towards a destination, new ones fail (errno 99)."
-    if waves and not pressing:
-        return f"{_levels(summary)}." if levels["unknown"] < summary["hosts"] else ""
+    if waves and not pressing and levels["unknown"] < summary["hosts"]:
+        all_well = levels["unknown"] and not levels["warning"]
+        return "No host that was observed is short of ports." if all_well else f"{_levels(summary)}."
     if summary["lost"]:
         return ""
     if levels["warning"]:

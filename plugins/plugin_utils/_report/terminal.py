@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...module_utils._common.layout import cut_end, cut_middle, one_line, table, wrap
@@ -58,7 +58,12 @@ SHORT = ("exhausted", "critical", "warning")
 _TONES = {"exhausted": BAD, "critical": BAD, "failed": BAD, "unreachable": BAD, "warning": POOR, "info": NORMAL}
 # Behind a level that is the kernel's.
 _KERNEL_SAYS = "*"
-_HOWS: tuple[How, ...] = ("changed", "rolled_back", "would_change", "planned")
+_HOWS: Mapping[How, str] = {
+    "changed": "Settings changed",
+    "rolled_back": "Settings rolled back",
+    "would_change": "Settings that would change",
+    "planned": "Settings planned, not applied",
+}
 
 
 class Line(NamedTuple):
@@ -242,10 +247,10 @@ def _groups(title: str, groups: Sequence[LossGroup | ReasonGroup], width: int, t
 
 def _settings(settings: Sequence[SettingGroup], width: int) -> list[Line]:
     lines: list[Line] = []
-    for how in _HOWS:
+    for how, title in _HOWS.items():
         groups = [setting for setting in settings if setting["how"] == how]
         if groups:
-            lines += [Line(""), Line(format_word(how).capitalize())]
+            lines += [Line(""), Line(title)]
             for group in groups[:GROUPS_SHOWN]:
                 values = format_change(group["before"], group["after"])
                 lines += _paragraph(f"{format_hosts(group['hosts'])}: {group['key']}: {values}", width, 2)

@@ -7,12 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulated_fleet import ROLLOUT
+from simulated_fleet import META, ROLLOUT
 
+from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.group import make_report
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.host import STATES
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.page import headline, lead
 
-from .hearing import EXHAUSTED, IDLE, LOOK, outcome, report_of
+from .hearing import EXHAUSTED, IDLE, LOOK, fleet_of, outcome, report_of
 
 
 def summary_of(levels: dict[str, int], lost: dict[str, int] | None = None, **different: Any) -> Any:
@@ -97,6 +98,14 @@ def test_headline_of_a_rollout_that_was_stopped_says_where_and_the_lead_why() ->
     exhausted = of_rollout(*STOPPED, usage=EXHAUSTED)
     assert headline(exhausted) == headline(summary)
     assert lead(exhausted) == f"{lead(summary)} 5 of 5 hosts cannot open new connections to a destination."
+
+
+def test_the_lead_of_a_rollout_does_not_say_again_who_was_lost() -> None:
+    fleet = fleet_of(("web1", LOOK, IDLE), ("web1", ROLLOUT, outcome("changed", wave=1)))
+    fleet.on_failure("web2", [], "No route to host", unreachable=True)
+    summary = make_report(fleet.hosts, META)["summary"]
+    assert headline(summary) == "Rollout finished: of 2 hosts 1 is changed, 1 could not be reached"
+    assert lead(summary) == "No host that was observed is short of ports."
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_check_mode_is_said() -> None:
     fleet.on_result("web1", "netops.ephemeral_ports.sysctl_dropin", RECORDED["remediated"]["changes"][0], True)
     lines = told(fleet, check_mode=True)
     assert lines[0] == "1 host: 1 exhausted. In this run: 1 would change (check mode)."
-    assert lines[lines.index("Would change") + 1] == (
+    assert lines[lines.index("Settings that would change") + 1] == (
         "  1 host: net.ipv4.ip_local_port_range: 32768 33267 -> 10240 65535"
     )
 
@@ -199,6 +199,17 @@ def test_a_rollout_that_was_stopped_says_where_and_what_became_of_whom() -> None
         "  no wave: 1 pending: web4",
     ]
     assert lines[2].tone == BAD
+
+
+def test_settings_that_were_rolled_back_are_not_taken_for_hosts() -> None:
+    fleet = rollout(("web1", outcome("rolled_back", wave=1, reason="listeners-kept: Listener gone: TCP 9000.")))
+    fleet.on_result(
+        "web1", "netops.ephemeral_ports.sysctl_dropin", {**RECORDED["remediated"]["changes"][0], "file": "removed"}
+    )
+    assert [line for line in told(fleet) if "olled back" in line][-2:] == [
+        "Rolled back: 1 host",
+        "Settings rolled back",
+    ]
 
 
 def test_of_many_waves_the_first_and_the_last_are_told() -> None:
