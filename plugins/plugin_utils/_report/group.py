@@ -191,10 +191,9 @@ def _settings(host: Host) -> Iterator[tuple[How, str, str | None, str | None]]:
         elif change["file"] in ROLLED_BACK:
             how = "rolled_back"
         for one in change["settings"]:
-            if one["before"] == one["after"]:
-                continue
-            if how != "changed" or (one["key"], one["before"], one["after"]) not in rolled_back:
-                yield how, one["key"], one["before"], one["after"]
+            told = one["key"], one["before"], one["after"]
+            if one["before"] != one["after"] and (how != "changed" or told not in rolled_back):
+                yield how, *told
     for setting in host.plan["settings"] if host.plan and not host.changes else []:
         if setting["action"] == "set":
             yield "planned", setting["key"], setting["current"], setting["wanted"]
