@@ -77,7 +77,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser(version: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ephemeral-ports",
-        description="Say which destinations use up the ephemeral ports of this host. Nothing is changed.",
+        description="Say which destinations use up the ephemeral ports of this host. No setting is changed.",
         epilog="Exit status: 0 ok, 1 warning, 2 critical or exhausted, 3 unknown. Root sees and asks more.",
     )
     way = parser.add_mutually_exclusive_group()
