@@ -26,6 +26,13 @@ KINDS = (
 # What depends on what a page says, and not on how pages are made.
 WRITTEN = ("page-has-heading-one", "heading-order", "empty-heading", "empty-table-header", "image-alt", "link-name")
 
+# The texts of a heading that the browser may keep in one line, each of which has to be in one.
+LINES_OF_NAME = """h1 => [...h1.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => {
+  const range = document.createRange();
+  range.selectNode(node);
+  return range.getClientRects().length === 1 ? node.data : "broken";
+})"""
+
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
@@ -82,6 +89,9 @@ def test_the_front_page(show: Open) -> None:
     assert [one.get_attribute("src") for one in page.locator("figure img").all() if one.is_visible()] == [
         "_images/fleet-report-dark.png"
     ]
+    # A smaller one has it in two, and no word broken.
+    page.set_viewport_size({"width": 320, "height": 900})
+    assert page.locator("h1").evaluate(LINES_OF_NAME) == ["netops.", "ephemeral_ports"]
 
 
 def test_commands_can_be_copied(show: Open) -> None:

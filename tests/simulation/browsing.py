@@ -44,10 +44,10 @@ MARK_LOOKS = """seen => {
   return looks;
 }"""
 
-# What ends beyond the right edge, but for code and tables of guides, which can be scrolled by themselves.
+# What ends beyond the right edge, but for code, and tables of more than two columns: these are scrolled by themselves.
 CUT_OFF = """() => [...document.querySelectorAll("article *")]
   .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
-  .filter(one => !one.closest("pre, .table-wrapper:not(.ansible-option-table)"))
+  .filter(one => !one.closest("pre, .table-wrapper:not(.ansible-option-table):has(td:nth-child(3))"))
   .map(one => one.outerHTML.slice(0, 100))"""
 
 
