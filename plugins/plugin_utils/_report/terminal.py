@@ -150,7 +150,8 @@ def _worst(hosts: Sequence[HostReport], width: int) -> list[Line]:
     tones = [NORMAL, *(_TONES[host["level"]] for host in shown)]
     lines = [Line(""), Line("Short of ports, the worst first"), *map(Line, texts, tones)]
     if any(_KERNEL_SAYS in str(row[1]) for row in rows):
-        lines.append(Line(f"  {_KERNEL_SAYS} as the kernel says, the others as counted"))
+        others = "" if all(_KERNEL_SAYS in str(row[1]) for row in rows[1:]) else ", the others as counted"
+        lines.append(Line(f"  {_KERNEL_SAYS} as the kernel says{others}"))
     if len(troubled) > len(shown):
         rest = format_counts(Counter(host["level"] for host in troubled[WORST_SHOWN:]), LEVELS)
         lines.append(Line(f"  and {len(troubled) - len(shown)} more ({rest})"))

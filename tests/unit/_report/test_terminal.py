@@ -111,7 +111,9 @@ def test_whose_word_a_level_is() -> None:
     usage["pools"][0]["probe"] = ANSWER
     (line,) = (line for line in told(fleet_of(web1=usage)) if line.startswith("  web1"))
     assert line.split()[:2] == ["web1", "exhausted*"]
-    assert "  * as the kernel says, the others as counted" in told(fleet_of(web1=usage))
+    assert "  * as the kernel says" in told(fleet_of(web1=usage))  # there are no others
+    counted = copy.deepcopy(RECORDED["usage"]["exhausted"])
+    assert "  * as the kernel says, the others as counted" in told(fleet_of(web1=usage, web2=counted))
 
 
 def test_check_mode_is_said() -> None:
