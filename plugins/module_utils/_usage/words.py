@@ -66,7 +66,7 @@ def describe_usage(usage: "Usage") -> List[str]:
     to say than that they are well.
     """
     first, *rest = told_places(usage)
-    lines = [verdict(first), *_numbers(first)]
+    lines = [verdict(first, beside_others=bool(rest)), *_numbers(first)]
     for one in rest:
         lines += [verdict(one, beside_others=True), *_numbers(one)]
     if at_services(usage):
@@ -145,7 +145,7 @@ def _not_observed(one: "NotObserved", namespaces_observed: int) -> str:
 
 
 def verdict(usage: "Usage", beside_others: bool = False) -> str:
-    """One line on a network namespace, with its name where it is not that of the module, or stands below others."""
+    """One line on a network namespace, with its name where it is not that of the module, or stands beside others."""
     level, _colon, text = _verdict(usage).partition(": ")
     name = place_name(usage["namespace"]) or ("this network namespace" if beside_others else "")
     return f"{level} in {name}: {text}" if name else f"{level}: {text}"

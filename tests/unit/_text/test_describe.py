@@ -423,6 +423,15 @@ def test_another_network_namespace_is_named_and_the_worst_comes_first() -> None:
     assert "--check --diff" not in text
 
 
+def test_the_own_network_namespace_is_named_where_it_is_the_worst_of_several() -> None:
+    blue = {"own": False, "inode": 8, "cookie": None, "name": "blue", "owner": None, "pid": None, "program": None}
+    troubled = {**usage(destination()), "namespace": blue}
+    one = usage(destination())
+    lines = describe({**one, "namespaces": [troubled], "namespaces_observed": 1})
+    assert lines[0].startswith("EXHAUSTED in this network namespace: no local port is left towards 198.18.0.1:8080")
+    assert describe(one)[0].startswith("EXHAUSTED: ")  # there is nothing beside it
+
+
 @pytest.mark.parametrize(
     ("different", "name"),
     [
