@@ -215,7 +215,7 @@ def _reuse(given: Evidence) -> Iterator[Finding]:
             tcp_tw_reuse=value,
             kernel=given.kernel["release"],
         )
-    elif value == 2:
+    elif value == 2 and not _bind_has_all(given):
         missed = [
             one
             for one in given.destinations

@@ -18,7 +18,7 @@ from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.desc
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.findings import Evidence, Finding
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.nat import Nat
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.options import check_thresholds
-from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, Pool
+from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.pools import CONNECT, SURE, Doubt, Pool
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._usage.waiting import Waiting
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report import gateways
 
@@ -35,6 +35,7 @@ def find(
     conntrack: Conntrack | None = None,
     counted: dict[str, int] | None = None,
     port_lines: tuple[dict[str, Any], ...] = (),
+    doubt: Doubt = SURE,
     **sysctls: str,
 ) -> dict[str, Finding]:
     values = {**recorded.sysctls(kernel), **{f"net.ipv4.{key}": value for key, value in sysctls.items()}}
@@ -52,6 +53,7 @@ def find(
         counted=counted or {},
         recycle_lines=recycle_lines,
         port_lines=port_lines,
+        doubt=doubt,
     )
     return {one["id"]: one for one in findings.find(evidence)}
 
@@ -171,6 +173,18 @@ def test_keep_alive_is_no_cure_for_what_is_live(states: dict[str, int], remedy: 
     assert "(HTTP keep-alive, a pool)" not in " ".join(one["remedy"] for one in found.values())
     assert ("too-many-open" in found) is (states == {"ESTABLISHED": 900})
     assert "reuse-loopback-only" not in found
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_no_wider_reuse_is_advised_where_bind_has_chosen_all_ports(held: bool) -> None:
+    """A bound socket reuses no port in TIME_WAIT, whatever tcp_tw_reuse is."""
+    key = (b"\xc6\x12\0\1", b"\xc6\x12\0\2", 443)
+    waiting = Waiting({59000: 1000}, 60000)
+    pool = describe_pool(Pool(CONNECT, key, 1000, 0, {}, waiting), check_thresholds(0.4, 0.5))
+    found = find("6.18.44", pools=(pool,), doubt=SURE._replace(held=held), tcp_tw_reuse="2")
+    assert ("reuse-loopback-only" in found) is not held
+    remedies = " ".join(one["remedy"] for one in found.values())
+    assert ("frees ports after" in remedies) is not held
 
 
 def test_a_port_that_one_search_passes_over_is_usable_once_it_is_used() -> None:
