@@ -68,9 +68,9 @@ EXAMPLES = r"""
 #         "           198.18.0.1:8080. Set it to 1; the role timewait_remediate does.",
 #         "           (reuse-loopback-only)",
 #         "Ports:     32768-33267, 500 of 500 usable (0 reserved, 0 held by bound sockets).",
-#         "Next:      The role timewait_remediate frees ports after 1 s (tcp_tw_reuse); better",
-#         "           still, let the client keep its connections (HTTP keep-alive, a pool), or use",
-#         "           more destination addresses.",
+#         "Next:      The role timewait_remediate frees ports after 1 s (tcp_tw_reuse) if the peer",
+#         "           has TCP timestamps; better still, let the client keep its connections (HTTP",
+#         "           keep-alive, a pool), or use more destination addresses.",
 #         "           What would change on this host:",
 #         "           ansible-playbook netops.ephemeral_ports.remediate --check --diff \\",
 #         "             -i INVENTORY -l HOST"

@@ -177,7 +177,8 @@ def _remedy(given: Evidence, one: Mapping[str, Any]) -> str:
         return f"Set tcp_tw_reuse on the host, this container cannot; or {_IN_THE_CLIENT}."
     delay = f"{given.kernel['reuse_delay']['milliseconds'] / 1000:g} s"
     by = "tcp_timestamps" if given.value(keys.TW_REUSE) == "1" else "tcp_tw_reuse"
-    return f"The role timewait_remediate frees ports after {delay} ({by}); better still, {_IN_THE_CLIENT}."
+    freed = f"frees ports after {delay} ({by}) if the peer has TCP timestamps"
+    return f"The role timewait_remediate {freed}; better still, {_IN_THE_CLIENT}."
 
 
 def _bind_has_all(given: Evidence) -> bool:

@@ -58,9 +58,9 @@ def test_five_hosts() -> None:
         "  critical destination-exhausted, 1 host: web001.example.net",
         "  critical destination-critical, 1 host: web001.example.net",
         "  warning  destination-warning, 2 hosts: proxy001.example.net, web001.example.net",
-        "           The role timewait_remediate frees ports after 1 s (tcp_tw_reuse); better still, let the",
-        "             client keep its connections (HTTP keep-alive, a pool), or use more destination",
-        "             addresses.",
+        "           The role timewait_remediate frees ports after 1 s (tcp_tw_reuse) if the peer has TCP",
+        "             timestamps; better still, let the client keep its connections (HTTP keep-alive, a",
+        "             pool), or use more destination addresses.",
         "  warning  reuse-loopback-only, 2 hosts: proxy001.example.net, web001.example.net",
         "           Set it to 1; the role timewait_remediate does.",
     ]
