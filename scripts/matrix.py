@@ -212,6 +212,7 @@ def examine(version: str, stages: Sequence[str]) -> Iterator[tuple[str, Row]]:
         say(f"{used}: {name}")
         start = time.monotonic()
         for row in STAGES[name](environment):
+            say(f"{row.outcome}: {row.what}")  # what is broken off has not run for nothing
             yield used, row if row.seconds else row._replace(seconds=time.monotonic() - start)
 
 

@@ -152,7 +152,7 @@ def test_facts(fleet: Fleet) -> None:
     user.run(*REMEMBER, "--limit", "proxy1")
     (user.directory / "inventory" / "zz_private_hosts.yml").unlink()
     recalled = user.play(*RECALL[1:]).passed()
-    assert recalled.said("ok: [proxy1] => { msg : ok }"), recalled.text
+    assert recalled.said("ok: [proxy1] => msg: ok"), recalled.text
     assert recalled.text.count("never seen") == len(hosts) - 1
     kept = [file.read_text() for file in (user.directory / ".facts").iterdir() if "proxy1" in file.name]
     assert len(kept) == 1
