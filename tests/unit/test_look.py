@@ -96,7 +96,7 @@ def test_another_failure_is_passed_on(checkout: Path, code: int) -> None:
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 @pytest.mark.parametrize(("words", "asked"), [((), "scripts/look"), (("HOST=web1",), "scripts/look 'web1'")])
 def test_the_machines_own_name_in_the_environment_is_no_host(words: tuple[str, ...], asked: str) -> None:
-    command = ["make", "--dry-run", "look", *words]
+    command = ["make", "--no-print-directory", "--dry-run", "look", *words]
     environment = {**os.environ, "HOST": "this-machine", "MAKEFLAGS": ""}
     done = subprocess.run(command, cwd=LOOK.parents[1], capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.splitlines()[-1].strip() == asked, done.stderr
