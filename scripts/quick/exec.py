@@ -28,7 +28,8 @@ KEEPER = r"""
 import array, os, signal, socket, sys
 
 def run(words, streams):
-    for number in signal.SIGPIPE, signal.SIGXFSZ:  # which Python ignores, and an ignored one stays it
+    # An ignored one stays it: Python ignores two, and whoever started this process may have ignored SIGHUP.
+    for number in signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
     for number, stream in enumerate(streams):
