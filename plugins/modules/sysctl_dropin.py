@@ -72,9 +72,9 @@ options:
   on_conflict:
     description:
       - What to do when a value would not survive a reboot, because another file decides, because no loader reads
-        O(path), because O(path) is below C(/run), which a reboot empties, or because the loader, or a kernel before
-        5.2, takes only part of a long list. Found out by the rules of the programs of this host, in check mode too,
-        before anything is changed.
+        O(path), because O(path) is below C(/run) or C(/dev/shm), which a reboot empties, or because the loader, or a
+        kernel before 5.2, takes only part of a long list. Found out by the rules of the programs of this host, in check
+        mode too, before anything is changed.
       - V(fail) refuses, and names the key, the values, the line that decides, and the ways out. V(warn) goes on with
         warnings, V(ignore) without.
       - The loader is C(systemd-sysctl) where it is installed. What ufw, ifup, NetworkManager, cloud-init, tuned and
@@ -88,7 +88,8 @@ options:
       - A directory for the journal and a lock. It is created with mode C(0700) when needed, and removed with the last
         journal. The directory above it must exist. One that other users can read gets mode C(0700).
       - It, its files and the directories above must belong to root, or to whoever runs this, and others must not be
-        able to write them. Otherwise it is refused, as is a link, because a rollback writes what the journal says.
+        able to write them. Otherwise it is refused, as is a link, because a rollback writes what the journal says. Nor
+        may it be below C(/run) or C(/dev/shm), which a reboot empties.
     type: path
     default: /var/lib/netops.ephemeral_ports
   lock_timeout:

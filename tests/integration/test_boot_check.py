@@ -124,6 +124,16 @@ def test_a_file_that_a_reboot_takes_away(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @private
+def test_a_link_to_where_a_reboot_takes_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, NEW_SYSTEMD)
+    own_directory(Path("/dev/shm"))
+    Path("/dev/shm/a.conf").touch()
+    DROPIN.symlink_to("/dev/shm/a.conf")
+    with refused("a reboot empties /dev/shm, and /dev/shm/a.conf with it"):
+        apply()
+
+
+@private
 def test_links(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, NEW_SYSTEMD)
     elsewhere = Path("/var/lib/netops.ephemeral_ports/a.conf")

@@ -39,6 +39,12 @@ from .dropin import (
 from .inside import in_child, namespaces, private
 
 BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
+    "asked port that is none": ({"asked_ports": "8080,junk"}, "asked_ports: 'junk' is not a port"),
+    "asked port that nobody means": ({"asked_ports": "0,8080"}, "asked_ports: port 0 is outside 1 to 65535"),
+    "journal that a reboot takes away": (
+        {"state_dir": "/run/a"},
+        "state_dir /run/a is below /run, which a reboot empties",
+    ),
     "range upside down": ({"content": f"{RANGE} = 60999 32768"}, f"content line 1: {RANGE} = 60999 32768: "),
     "range of one number": ({"content": f"{RANGE} = 1024"}, "give two numbers"),
     "range below the unprivileged ports": ({"content": f"#\n{RANGE} = 1000 65535"}, f"{START}, which is 1024"),

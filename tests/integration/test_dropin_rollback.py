@@ -58,6 +58,10 @@ def test_another_dropin_that_stays_applied_is_named() -> None:
     for check in (True, False):
         forgotten = absent(check=check)
         assert (forgotten["changed"], forgotten["warnings"]) == (False, [still])
+    third = ADMIN.with_name("97-third.conf")
+    present(f"{FIN} = 30\n", path=str(third))
+    assert [words.partition(" ")[0] for words in absent()["warnings"]] == [str(third), str(ADMIN)]
+    absent(path=str(third))
     present(f"{REUSE} = 1\n")
     assert absent(keys=[REUSE])["warnings"] == []
     present(f"{REUSE} = 1\n")

@@ -10,6 +10,8 @@ from .lines import SysctlFile
 
 # Of files with the same name, the one in the earlier directory is read alone.
 DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+# What a reboot empties, everywhere.
+VOLATILE = ("/run", "/dev/shm")
 _LAST_OF_PROCPS = "/etc/sysctl.conf"
 
 Changes = Mapping[str, Optional[str]]
@@ -29,6 +31,11 @@ def read_files(directories: Sequence[str], as_systemd: bool, root: str, changes:
     paths = [found[name] for name in sorted(found, key=os.fsencode)]
     paths += [] if as_systemd else [_LAST_OF_PROCPS]
     return [SysctlFile(path, read_text(below(root, path), changes)) for path in paths]
+
+
+def emptied_above(path: str) -> Optional[str]:
+    """Which directory above it a reboot empties, None for none. path: a real one."""
+    return next((above for above in VOLATILE if path.startswith(f"{above}/")), None)
 
 
 def read_every_file(root: str = "/", changes: Optional[Changes] = None) -> List[SysctlFile]:

@@ -10,7 +10,7 @@ from .._kernel.features import Version
 from .._kernel.ports import FIRST_UNPRIVILEGED, KERNEL_RANGE
 from .._kernel.sysctl_value import LONG_LISTS, RefusedError, value_after
 from .dialects import Loader
-from .files import DIRECTORIES
+from .files import DIRECTORIES, emptied_above
 from .late_writers import LateWriters, find_late_writers
 from .loaders import read_files
 from .precedence import UNSET, BootValue, Stage, boot_values, loader_stage, still_unknown
@@ -18,7 +18,6 @@ from .precedence import UNSET, BootValue, Stage, boot_values, loader_stage, stil
 # What the kernel starts with, of the two keys that bound each other; the second one came with this version.
 _RANGE, _START = str(KERNEL_RANGE), str(FIRST_UNPRIVILEGED)
 _START_CAME = (4, 11)
-_VOLATILE = "/run"
 _LATER_NAMES = ("zz-ephemeral-ports.conf", "zzz-ephemeral-ports.conf", "zzzz-ephemeral-ports.conf")
 
 
@@ -45,7 +44,8 @@ def predict_boot(
     """
     host = _Host(features.parse_version(features.release()), os.sysconf("SC_PAGE_SIZE"), target)
     start = host.start(wanted)
-    text = None if _is_volatile(target) else text
+    lasts = emptied_above(target) is None
+    text = text if lasts else None
     late = find_late_writers(loaders, start, changes={target: text})
     known = [stage for stage in late.stages if stage.writes or stage.unknown or stage.name in ("tuned", "ufw")]
     names = sorted({stage.name for stage in known})
@@ -55,7 +55,7 @@ def predict_boot(
     results: List[Tuple[Dict[str, BootValue], List[str]]] = []
     for loader in loaders:
         files = read_files(loader, changes={target: text})
-        is_read = any(os.path.realpath(file.path) == target for file in files)
+        is_read = lasts and any(os.path.realpath(file.path) == target for file in files)
         # The others set values when somebody runs them, not at boot.
         stages = [loader_stage(loader, files, start)] + ([] if results else late.stages)
         values = host.values(stages, start)
@@ -76,7 +76,7 @@ def ways_out(
     wanted: Mapping[str, Optional[str]],
 ) -> List[str]:
     """What one can do about the conflicts, each way as the end of "you can ...". target: as for predict_boot()."""
-    lasts = not _is_volatile(target)
+    lasts = emptied_above(target) is None
     ways = [f"change {' and '.join(outlook.deciding)}"] if outlook.deciding else []
     directory = os.path.dirname(target)
     directory = directory if directory in DIRECTORIES and lasts else DIRECTORIES[0]
@@ -129,8 +129,10 @@ class _Host(NamedTuple):
             yield f"{key} = {_short(wanted[key] or '')}, but {boot.writer or loader} {result}: {why}"
 
     def _not_read(self) -> str:
-        gone = f"a reboot empties {_VOLATILE}, and {self.target} with it"
-        return gone if _is_volatile(self.target) else f"it does not read {self.target}"
+        emptied = emptied_above(self.target)
+        return (
+            f"a reboot empties {emptied}, and {self.target} with it" if emptied else f"it does not read {self.target}"
+        )
 
     def _cut(self) -> str:
         who = "this kernel takes" if self.version < LONG_LISTS else "it writes"
@@ -168,11 +170,6 @@ def _unknown(late: LateWriters, wanted: Mapping[str, Optional[str]]) -> Iterator
             f'tuned does not apply sysctl files again with reapply_sysctl = 0, so its profile "{tuned.profile}" wins '
             "where they differ, and that is not found here"
         )
-
-
-def _is_volatile(target: str) -> bool:
-    """Whether the file is gone when the boot begins. target: its real path."""
-    return target.startswith(f"{_VOLATILE}/")
 
 
 def _place(boot: BootValue) -> str:

@@ -5,6 +5,7 @@
 import os
 from typing import Optional
 
+from .._boot.files import emptied_above
 from .._common.errors import Error, OptionError
 from .._kernel import sysctl
 from .journal import journal_path
@@ -43,4 +44,9 @@ def check_state_dir(path: str) -> str:
     above = os.path.dirname(os.path.normpath(path))
     if not os.path.isdir(above):
         raise OptionError(f"state_dir {path} needs the directory {above}, which does not exist")
+    emptied = emptied_above(os.path.realpath(path))
+    if emptied:
+        raise OptionError(
+            f"state_dir {path} is below {emptied}, which a reboot empties; nothing could be rolled back then"
+        )
     return os.path.normpath(path)

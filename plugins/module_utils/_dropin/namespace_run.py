@@ -17,6 +17,7 @@ from .dropin import ApplyError, check_state_dir
 from .lock import lock_kernel, lock_state
 from .namespace_journal import Entry
 from .namespace_transaction import Change, Place, Start, commit, prepare, recover
+from .preflight import check_asked
 
 _VALUE = re.compile(r"[0-9 ,\t-]*\Z")
 
@@ -46,14 +47,13 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     if params["state"] == "absent" and params["namespaces"]:
         raise OptionError("namespaces go with state: present alone: all that were set are rolled back")
     wishes = [_read_wish(one) for one in params["namespaces"] or ()]
-    state_dir = check_state_dir(params["state_dir"])
+    asked, state_dir = check_asked(params["asked_ports"]), check_state_dir(params["state_dir"])
     with lock_state(state_dir, params["lock_timeout"], check), contextlib.ExitStack() as stack:
         entries, boot = namespace_journal.load(state_dir), namespace_journal.boot_id()
         known = know() if entries or wishes else []
         places = list(_open(stack, known, _choose(known, wishes), entries, boot, params["lock_timeout"]))
         is_recovered = any(place.entry and place.entry.pending is not None for place in places)
         start = recover(Start(state_dir, boot, entries, places, check, {}))
-        asked = params["asked_ports"] or ""
         changes = commit(start, lambda place, kept: prepare(start, place, asked, only, kept))
     held = [place.entry for place in places]
     gone = [entry.namespace for entry in entries if entry not in held]

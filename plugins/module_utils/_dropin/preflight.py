@@ -57,6 +57,15 @@ def what_is_wrong(
     return None if sysctl.same(one.key, one.value, taken) else f"the kernel takes that for {taken}"
 
 
+def check_asked(ports: Optional[str]) -> str:
+    """The option asked_ports, which the journal keeps. Raises OptionError."""
+    try:
+        parse_ports(ports or "", lowest=1)
+    except ValueError as error:
+        raise OptionError(f"asked_ports: {error}") from error
+    return ports or ""
+
+
 class Taken(NamedTuple):
     """values: as the kernel will have them. refused: the keys whose value it does not take, with the reason."""
 

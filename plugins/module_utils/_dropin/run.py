@@ -16,6 +16,7 @@ from .._kernel import sysctl
 from . import namespace_journal
 from .dropin import ApplyError, Dropin
 from .durable_file import FileState
+from .preflight import check_asked
 from .result import describe_result
 from .transaction import Change, begin, commit, prepare_apply, prepare_confirmation, prepare_rollback
 
@@ -27,12 +28,13 @@ def run(params: Dict[str, Any], check: bool) -> Dict[str, Any]:
     keys = [sysctl.canonical(key) for key in params.get("keys") or ()]
     if keys and (params["state"] != "absent" or params["trial"]):
         raise OptionError("keys go with state: absent alone: they say what is rolled back")
+    asked_ports = check_asked(params.get("asked_ports"))
     loaders = boot_loaders.find_loaders()
     named = Dropin(params["path"], params["state_dir"])
     with begin(named, params["lock_timeout"], check, partial(_set_elsewhere, loaders, named)) as start:
         dropin = start.dropin
         if params["state"] == "present":
-            change = prepare_apply(start, params["content"], params["trial"], params.get("asked_ports") or "")
+            change = prepare_apply(start, params["content"], params["trial"], asked_ports)
             if params["on_conflict"] == "fail":
                 asked = [key for key in change.target.values if change.wanted[key] is not None]
                 applied = {key: change.target.values[key] for key in asked}

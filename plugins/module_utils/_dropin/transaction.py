@@ -70,6 +70,7 @@ class Start(NamedTuple):
 
     journal: without pending. assumed: running values that check mode has to take instead of the real ones. recovered:
     an interrupted run was rolled back first (in check mode: would be). others: the keys that other drop-ins have set.
+    beside: those drop-ins.
     """
 
     dropin: Dropin
@@ -80,6 +81,7 @@ class Start(NamedTuple):
     recovered: bool
     others: Mapping[str, Other]
     answers: Answers
+    beside: Sequence[str] = ()
 
 
 class Change(NamedTuple):
@@ -131,7 +133,9 @@ def begin(
         journals = load_journals(dropin.state_dir)
         dropin = _where_it_was(dropin, journals)
         others = other_owners(journals, dropin.target)
-        yield (_assume_recovered if check else _recover)(dropin, others, answers)
+        start = (_assume_recovered if check else _recover)(dropin, others, answers)
+        applied = (target for target, (_path, journal) in journals.items() if journal.history)
+        yield start._replace(beside=sorted(target for target in applied if target != dropin.target))
 
 
 def _where_it_was(dropin: Dropin, journals: Mapping[str, Tuple[str, Journal]]) -> Dropin:
@@ -267,7 +271,7 @@ def _still_applied(start: Start) -> List[str]:
     return [
         f"{path} is another drop-in of this collection, and stays applied; to roll it back too, name it, path: {path} "
         "(timewait_remediate_path)"
-        for path in sorted({other.dropin for other in start.others.values()})
+        for path in start.beside
     ]
 
 
