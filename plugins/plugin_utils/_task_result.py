@@ -35,6 +35,8 @@ _LEADS = re.compile(r"See stdout/stderr|deserialization failed|\AMODULE FAILURE|
 # What ansible-core puts before each reason from 2.19 on.
 _PREFIX = re.compile(r"\A(?:(?:Task|Action|Module) failed: )+(?=\S)")
 _SSH = "Failed to connect to the host via ssh: "
+# Where a play runs on the controller itself, what becomes root is a child of ansible-core.
+_NO_STREAM = re.compile(r"Premature end of stream waiting for become success|privilege output closed while waiting")
 # Lines of ssh about itself, and warnings of what starts a module: never the reason while there is another.
 _NOISE = re.compile(
     r"(?:Shared c|C)onnection to .* closed|ControlSocket .* already exists|mux_client_|OpenSSH_|debug\d: "
@@ -213,10 +215,21 @@ def _of_a_message(message: str, stderr: str, interpreter: str | None) -> str:
         if full:
             return f"{full}; {_NO_ROOM}"
         return f"the module could not be copied to the host: {_lasting((lines or [message])[-1])}"
+    if _NO_STREAM.match(message):
+        return _of_become([line for line in _lines(message)[1:] if not line.startswith(">>> ")]) or message
     if message.startswith(_SSH):
         lines = [line for line in _lines(message.removeprefix(_SSH)) if not _NOISE.match(line)]
         return f"{_SSH}{' '.join(lines)}" if lines else message
     return message
+
+
+def _of_become(said: Sequence[str]) -> str | None:
+    """From what was said before it ended."""
+    found = (match["what"] for match in map(_NOT_FOUND.search, said) if match and _BECOME.match(match["what"]))
+    what = next(found, None)
+    if what:
+        return f"{what} was not found on the host: {_NO_BECOME}"
+    return f"become failed: {said[-1]}" if said else None
 
 
 def _no_directory(message: str, stderr: str) -> str:

@@ -147,6 +147,9 @@ NO_DIRECTORY = (
 )
 
 
+NO_STREAM = "Premature end of stream waiting for become success."
+
+
 @pytest.mark.parametrize(
     ("message", "stderr", "reason"),
     [
@@ -189,6 +192,24 @@ NO_DIRECTORY = (
             ),
             "",
             "Failed to connect to the host via ssh: ssh: connect to host web1 port 22: Connection refused",
+        ),
+        (
+            f"{NO_STREAM}\n>>> Standard Error\n/bin/sh: 1: sudo: not found",
+            "",
+            (
+                "sudo was not found on the host: install it, or log in as root without become "
+                "(ephemeral_ports_become=false)"
+            ),
+        ),
+        (
+            f"{NO_STREAM}\n>>> Standard Error\n/bin/sh: 1: sudo: Permission denied",
+            "",
+            "become failed: /bin/sh: 1: sudo: Permission denied",
+        ),
+        (
+            NO_STREAM,
+            "",
+            NO_STREAM,
         ),
         (
             "Ansible requires Python 3.9 or newer on the target. Current version: 3.8.18",
