@@ -29,6 +29,12 @@ class Dropin:
         self.target = target or os.path.realpath(path)
         self.directory = os.path.dirname(self.target)
         self.state_dir = check_state_dir(state_dir)
+        # Unlike running values, which end with the boot as well.
+        emptied = emptied_above(os.path.realpath(state_dir))
+        if emptied:
+            raise OptionError(
+                f"state_dir {state_dir} is below {emptied}, which a reboot empties; nothing could be rolled back then"
+            )
         self.journal = journal_path(self.state_dir, self.target)
         self.root = root
         if self.target == os.devnull:
@@ -44,9 +50,4 @@ def check_state_dir(path: str) -> str:
     above = os.path.dirname(os.path.normpath(path))
     if not os.path.isdir(above):
         raise OptionError(f"state_dir {path} needs the directory {above}, which does not exist")
-    emptied = emptied_above(os.path.realpath(path))
-    if emptied:
-        raise OptionError(
-            f"state_dir {path} is below {emptied}, which a reboot empties; nothing could be rolled back then"
-        )
     return os.path.normpath(path)
