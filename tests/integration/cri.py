@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pods as kubelet makes them, without Kubernetes and without a registry: containerd, runc and CNI of Debian, over CRI.
 
-CRI is gRPC, of which three calls are needed: HTTP/2 and protobuf are written out here as far as those want them.
+CRI is gRPC, of which four calls are needed: HTTP/2 and protobuf are written out here as far as those want them.
 """
 
 from __future__ import annotations
@@ -89,12 +89,13 @@ class Cri:
         linux = _text(1, f"/kubepods/besteffort/pod{uid}")
         linux += b"".join(_bytes(3, _text(1, key) + _text(2, value)) for key, value in sysctls.items())
         pod = _bytes(1, metadata) + _text(2, name) + _text(3, str(logs)) + _bytes(8, linux)
-        sandbox = _field_1(call("RunPodSandbox", _bytes(1, pod)))
+        sandbox = _field_1(call("RuntimeService/RunPodSandbox", _bytes(1, pod)))
         files = _text(1, "/machine") + _text(2, "/") + _number(3, 1)
         container = _bytes(1, _text(1, "app")) + _bytes(2, _text(1, IMAGE))
         container += b"".join(_text(3, word) for word in command) + _bytes(7, files) + _text(11, f"{name}.log")
-        made = _field_1(call("CreateContainer", _bytes(1, sandbox) + _bytes(2, container) + _bytes(3, pod)))
-        call("StartContainer", _bytes(1, made))
+        request = _bytes(1, sandbox) + _bytes(2, container) + _bytes(3, pod)
+        made = _field_1(call("RuntimeService/CreateContainer", request))
+        call("RuntimeService/StartContainer", _bytes(1, made))
         return Pod(uid, logs / f"{name}.log")
 
 
@@ -120,6 +121,7 @@ def containerd(root: Path, unpacked: Path) -> Iterator[Cri]:
         image.write_bytes(_image(busybox.read_bytes()))
         ctr = [f"{unpacked}/usr/bin/ctr", "--address", SOCKET, "--namespace", "k8s.io"]
         subprocess.run([*ctr, "images", "import", "--no-unpack", image], check=True, env=environment)
+        wait_until(_has_image, log)
         yield Cri(root)
     except BaseException:
         print(log.read_text()[-6000:])
@@ -149,12 +151,20 @@ def wait_until(condition: Callable[[], bool], log: Path) -> None:
         time.sleep(0.05)
 
 
+def _has_image() -> bool:
+    """CRI learns by an event what ctr has imported; RunPodSandbox before that asks a registry for it."""
+    try:
+        return bool(call("ImageService/ImageStatus", _bytes(1, _text(1, IMAGE))))
+    except AssertionError:  # it is not initialized yet
+        return False
+
+
 def call(method: str, message: bytes) -> bytes:
-    """One call of the runtime service (gRPC over HTTP/2). Its answer; AssertionError where it is an error."""
+    """One call of CRI (gRPC over HTTP/2), as Service/Method. Its answer; AssertionError where it is an error."""
     headers = {
         ":method": "POST",
         ":scheme": "http",
-        ":path": f"/runtime.v1.RuntimeService/{method}",
+        ":path": f"/runtime.v1.{method}",
         ":authority": "localhost",
         "content-type": "application/grpc",
         "te": "trailers",
