@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,15 @@ RECORD = "public-names.txt"
 
 def record_of(version: str) -> Path:
     return ROOT / "tests" / "upgrade" / version / RECORD
+
+
+def version_to_record(tree: Path) -> str:
+    """That of galaxy.yml. Ends the program where it is released: its names are those that it had."""
+    version = str(yaml.safe_load((tree / "galaxy.yml").read_text())["version"])
+    tags = subprocess.run(["git", "-C", tree, "tag", "--list", f"v{version}"], check=True, capture_output=True)
+    if tags.stdout:
+        sys.exit(f"galaxy.yml: version is {version}, which is released; a later one has names of its own")
+    return version
 
 
 def records() -> list[Path]:
@@ -144,7 +154,7 @@ def _of_metrics() -> Iterator[str]:
 def main(arguments: list[str]) -> None:
     text = "".join(f"{name}\n" for name in public_names())
     if arguments == ["--record"]:
-        record = record_of(yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"])
+        record = record_of(version_to_record(ROOT))
         record.parent.mkdir(exist_ok=True)
         record.write_text(text)
     elif arguments:

@@ -12,6 +12,7 @@ from ..plugin_utils._model import Usage, Users
 from ..plugin_utils._options import Options, Spec
 from ..plugin_utils._text.command import for_host
 from ..plugin_utils._text.describe import describe
+from ..plugin_utils._text.users import failing_elsewhere
 from ..plugin_utils._time_limit import OutOfTimeError, within
 
 # Once, before there are workers.
@@ -57,7 +58,9 @@ class ActionModule(HostAction):
             users = self.call("port_users_info", tracing, Users, variables)
             if users.error is not None:
                 return _failed(users)
-        lines = [*describe(usage.result), *(describe(users.result) if users.result else [])]
+        lines = describe(usage.result)
+        if users.result:
+            lines += [*describe(users.result), *failing_elsewhere(users.result, usage.result)]
         # A program that finds no port, in whichever network namespace was asked for, is as bad as it gets.
         level = "exhausted" if users.result and users.result["no_port"] else usage.result["level"]
         result: Result = {"kind": "diagnosis", "changed": False, "level": level, "lines": lines}

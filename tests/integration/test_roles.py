@@ -34,6 +34,8 @@ FIXED_TEXT = """\
 #
 # Ansible managed
 #
+# Written by the role netops.ephemeral_ports.timewait_remediate. What was set before is kept, and
+# ansible-playbook netops.ephemeral_ports.rollback sets it again.
 
 # Local ports for outgoing connections; this many for each destination.
 net.ipv4.ip_local_port_range = 10240 65535

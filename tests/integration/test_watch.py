@@ -80,6 +80,8 @@ BESIDE_ANOTHER = 'coproc unshare --net sh -c "echo; exec sleep infinity"; read -
 
 def test_a_user_without_privilege_is_told_what_was_not_asked(host: Host) -> None:
     # Other tests have namespaces, too.
+    if not Path(EVERYBODYS_PYTHON).exists():
+        pytest.skip("without a Python of the system, a user without privilege may have none")
     alone = ["unshare", "--pid", "--mount", "--mount-proc", "--fork", "bash", "-c", BESIDE_ANOTHER, "bash"]
     nobody = [*alone, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as directory:
@@ -87,7 +89,7 @@ def test_a_user_without_privilege_is_told_what_was_not_asked(host: Host) -> None
         command = make_command(Path(directory), EVERYBODYS_PYTHON if nobody else sys.executable)
         done = host.run(*nobody, str(command), "--namespaces", "all", check=False)
     assert done.returncode in (0, 3), done.stdout + done.stderr
-    assert not nobody or "Observe as root (become: true)" in done.stdout
+    assert not nobody or "root with CAP_SYS_ADMIN" in done.stdout
 
 
 def test_the_live_view_draws_ends_and_leaves_the_screen(host: Host, command: Path) -> None:

@@ -156,6 +156,30 @@ def test_a_connect_without_a_port_is_as_bad_as_it_gets(said: list[str]) -> None:
     assert (result["level"], result["usage"]["level"]) == ("exhausted", "ok")
 
 
+@pytest.mark.parametrize(
+    ("namespace", "no_port", "observed", "told"),
+    [
+        (7, 1, 0, True),
+        (7, 0, 0, False),
+        (None, 1, 0, False),
+        (USAGE["namespace"]["inode"], 1, 0, False),
+        (7, 1, 101, False),
+    ],
+)
+def test_who_finds_no_port_where_nobody_looked_is_told(
+    said: list[str], namespace: int | None, no_port: int, observed: int, told: bool
+) -> None:
+    user = {
+        "program": "curl", "owner": None, "namespace": namespace, "pid": 1, "processes": 1, "address": "198.51.100.1",
+        "port": 80, "connects": 9, "no_port": no_port, "rate": 1.8,
+    }  # fmt: skip
+    users = {**USERS, "no_port": no_port, "users_found": 1, "users": [user]}
+    usage = {**USAGE, "level": "ok", "namespaces_observed": observed}
+    doing = Diagnosis(said, {"port_usage_info": usage, "port_users_info": users}, who=1)
+    lines = doing.run(None, {"inventory_hostname": "web"})["lines"]
+    assert any("timewait_diagnose_namespaces: all" in line for line in lines) is told
+
+
 @pytest.mark.parametrize("fail_at", ["never", "warning", "critical", "exhausted"])
 @pytest.mark.parametrize("level", ["unknown", "ok", "warning", "critical", "exhausted"])
 def test_it_fails_at_a_level(said: list[str], level: str, fail_at: str) -> None:

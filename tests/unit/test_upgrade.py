@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from public_names import public_names, records
+from public_names import public_names, records, version_to_record
 from simulated_fleet import META
 
 from ansible_collections.netops.ephemeral_ports.plugins.module_utils._dropin import namespace_journal
@@ -76,6 +77,17 @@ def test_a_report_is_merged_compared_and_written_anew(version: Path, tmp_path: P
 def test_public_names_are_all_there_still(record: Path) -> None:
     vanished = {*record.read_text().splitlines()} - {*public_names()}
     assert not vanished, "only a major version removes or renames a public name (README, Release notes and versions)"
+
+
+def test_the_names_of_a_released_version_are_not_recorded_anew(tmp_path: Path) -> None:
+    (tmp_path / "galaxy.yml").write_text("version: 1.0.0\n")
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=release"], check=True)
+    assert version_to_record(tmp_path) == "1.0.0"
+    subprocess.run([*git, "tag", "v1.0.0"], check=True)
+    with pytest.raises(SystemExit, match=r"version is 1\.0\.0, which is released"):
+        version_to_record(tmp_path)
 
 
 def test_the_public_names_are_recorded() -> None:

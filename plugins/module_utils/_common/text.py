@@ -69,7 +69,9 @@ def format_duration(microseconds: float) -> str:
 
 
 def format_forecast_time(seconds: float, between: Optional[Sequence[Optional[float]]]) -> str:
-    """In how many seconds, and within which bounds where that is not sure."""
+    """In how many seconds, and within which bounds where that is not sure. As in "in 40 s (30 to 60)"."""
+    if seconds < 0.5 and (not between or not between[1] or between[1] < 0.5):
+        return "less than 1 s"
     if not between or between[0] is None:
         return f"{seconds:.0f} s"
     if between[1] is None:

@@ -123,7 +123,7 @@ def _failures(nat: Nat, table: Conntrack, near: List[Mapping[str, Any]]) -> Find
         )
     if nat.unread:
         summary += "no free port for NAT, or two packets clashed. Only root can read which destination it was."
-        text = "Observe as root (become: true). Such connects hang, they never fail with errno 99."
+        text = "Observe as root with CAP_NET_ADMIN (become: true). Such connects hang, they never fail with errno 99."
     else:
         summary += "no free port or address for NAT, or two packets clashed. No destination is short of ports now."
         text = "Such connects hang, they never fail with errno 99. If the number grows, "

@@ -56,7 +56,8 @@ _WHY_NOT = {
 
 # How an unknown level gets known, by what the kernel was asked.
 _ASK = {
-    "not_allowed": "Observe as root (become: true), so that the kernel tells.",
+    "hidden": "Observe as root with CAP_SYS_ADMIN (become: true), so that the kernel tells.",
+    "not_allowed": "Observe as root with CAP_NET_ADMIN (become: true), so that the kernel tells.",
     "never": "Let the kernel be asked (timewait_diagnose_probe: auto).",
 }
 
@@ -185,7 +186,7 @@ def _verdict(usage: "Usage") -> str:
 def what_was_asked(usage: "Usage") -> str:
     """What the kernel said about the worst destination, or why it was not asked although that would have told more."""
     if usage["level"] == "unknown" and usage["probe"] == "not_allowed":
-        return "nothing: only root may ask the kernel (become: true)."
+        return "nothing: only root with CAP_NET_ADMIN may ask the kernel (become: true)."
     answer = usage["pools"][0]["probe"] if usage["pools"] else None
     if not answer:
         return ""
@@ -324,7 +325,7 @@ def _reason_of_nat(worst: "Pool", nat: "Translation") -> str:
 def next_steps(usage: "Usage") -> List[str]:
     if usage["level"] == "unknown":
         hidden = usage["sysctls"].get(PORT_RANGE) is None
-        asked = "not_allowed" if hidden else usage["probe"]
+        asked = "hidden" if hidden else usage["probe"]
         return labelled("Next", _ASK[asked]) if asked in _ASK else []
     of_binders = bool(usage["pools"]) and usage["pools"][0]["kind"] == "bind"
     remedies = [one["remedy"] for one in usage["findings"] if of_binders and one["id"] == "bind-before-connect"]

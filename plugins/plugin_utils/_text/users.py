@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ...module_utils._common.layout import cut_end, labelled, table
 from ...module_utils._common.text import format_destination, format_number, format_who
-from .._model import NamespaceUsage, Pool, User, Users
+from .._model import NamespaceUsage, Pool, Usage, User, Users
 
 USERS_SHOWN = 10
 
@@ -39,6 +39,16 @@ def users_verdict(users: Users) -> str:
     if not connects:
         return f"QUIET: no program called connect() {time}."
     return f"CONNECTING: {connects} connects {time}, none of them failed for want of a local port."
+
+
+def failing_elsewhere(users: Users, usage: Usage) -> list[str]:
+    """A line where programs find no port in a network namespace that was not observed: beside OK, that needs a word."""
+    observed = {one["namespace"]["inode"] for one in (usage, *usage["namespaces"])} | {None}
+    all_told = usage["namespaces_observed"] <= len(usage["namespaces"])
+    if not all_told or not any(user["no_port"] and user["namespace"] not in observed for user in users["users"]):
+        return []
+    text = "Programs also find no port in network namespaces that were not observed."
+    return labelled("Note", f"{text} To observe them, too: timewait_diagnose_namespaces: all.")
 
 
 def _row(user: User) -> tuple[object, ...]:

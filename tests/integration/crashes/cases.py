@@ -153,6 +153,13 @@ CRASHES = (
         variables=become("{home}/not-in-sudoers"),
     ),
     Crash(
+        "no home directory",
+        "no directory for temporary files on the host (/proc/deploy/.ansible/tmp): mkdir: cannot create directory "
+        f"'/proc/deploy': No such file or directory; {NO_ROOM}",
+        variables={"ansible_remote_tmp": "/proc/deploy/.ansible/tmp"},
+        piped=None,
+    ),
+    Crash(
         "no space for the directory of Ansible",
         f"no space left on the host: {{home}}/full/tmp; {NO_ROOM}",
         variables={"ansible_remote_tmp": "{home}/full/tmp"},

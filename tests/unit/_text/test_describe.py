@@ -272,7 +272,7 @@ SAID = {
     ),
     "nobody knows": (
         usage({**WARNING, "level": "unknown"}, findings=[], probe="not_allowed"),
-        "Next: Observe as root (become: true), so that the kernel tells.",
+        "Next: Observe as root with CAP_NET_ADMIN (become: true), so that the kernel tells.",
     ),
     "nobody was to know": (
         usage(
