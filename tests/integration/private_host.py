@@ -174,9 +174,18 @@ def private_host(home: Path) -> Iterator[Host]:
         if keeper.stdout.readline() != "ready\n":
             pytest.skip("neither user namespaces nor root: no private host")
         try:
-            yield Host(keeper, home)
+            host = Host(keeper, home)
+            require_its_root(host, keeper.pid)
+            yield host
         finally:
             keeper.stdin.close()
+
+
+def require_its_root(host: Host, keeper: int) -> None:
+    """Entering a mount namespace leaves a chroot, and then the files of the machine itself would be written."""
+    root = Path(f"/proc/{keeper}/root").stat()
+    if host.run("stat", "--format=%d:%i", "/").stdout != f"{root.st_dev}:{root.st_ino}\n":
+        pytest.fail("this is a chroot, which a private host would leave: run the tests in a container or without it")
 
 
 @contextlib.contextmanager

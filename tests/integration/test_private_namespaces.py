@@ -10,7 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import private_namespaces as namespaces
 import pytest
+
+from .inside import in_child
+from .private_host import private_host
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "scripts" / "private_namespaces.py"
@@ -144,3 +148,26 @@ def test_where_user_namespaces_are_switched_off() -> None:
     assert process.returncode == 1
     assert "User namespaces are switched off for ordinary users here (user.max_user_namespaces = 0)." in errors
     assert "as root instead" in errors
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a chroot")
+def test_no_private_host_in_a_chroot(tmp_path: Path) -> None:
+    def body() -> None:
+        namespaces.check(namespaces.libc.unshare(namespaces.CLONE_NEWNS), "unshare")
+        namespaces.mount("none", Path("/"), flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+        inner = tmp_path / "root"
+        inner.mkdir()
+        namespaces.mount(str(inner), inner, flags=namespaces.MS_BIND)
+        for one in Path("/").iterdir():
+            if one.is_symlink():
+                (inner / one.name).symlink_to(one.readlink())
+            elif one.is_dir():
+                (inner / one.name).mkdir()
+                beyond = 0 if one in inner.parents else namespaces.MS_REC
+                namespaces.mount(str(one), inner / one.name, flags=namespaces.MS_BIND | beyond)
+        os.chroot(inner)
+        with pytest.raises(pytest.fail.Exception, match="this is a chroot"), private_host(tmp_path):
+            pass
+
+    code, text = in_child(body)
+    assert not code, text
