@@ -271,8 +271,17 @@ SAID = {
         ),
     ),
     "nobody knows": (
-        usage({**WARNING, "level": "unknown"}, findings=[], probe="not_allowed"),
+        usage(
+            {**WARNING, "level": "unknown"},
+            findings=[],
+            probe="not_allowed",
+            sysctls={REUSE: "1", "net.ipv4.ip_local_port_range": "32768 33267"},
+        ),
         "Next: Observe as root with CAP_NET_ADMIN (become: true), so that the kernel tells.",
+    ),
+    "nobody could enter": (
+        usage({**WARNING, "level": "unknown"}, findings=[], probe="not_allowed"),
+        "Next: Observe as root with CAP_SYS_ADMIN (become: true), so that the kernel tells.",
     ),
     "nobody was to know": (
         usage(
