@@ -55,7 +55,7 @@ def test_waiting_is_bounded() -> None:
         started = time.monotonic()
         with nothing_changes(), pytest.raises(LockedError, match=rf"{STATE}/lock for more than 1 s"):
             present(lock_timeout=1)
-        assert 1 <= time.monotonic() - started < 5
+        assert 1 <= time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -139,7 +139,8 @@ def test_fin_wait2_held_by_a_slow_peer(provoke: Provoke) -> None:
 server = listen("198.18.0.1", 8080)
 for _ in range(60):
     client = socket.socket(); client.connect(("198.18.0.1", 8080)); kept.append(server.accept()[0]); client.close()
-time.sleep(0.2)
+while sum(line.split()[3] == "05" for line in open("/proc/net/tcp")) < 60:  # FIN_WAIT2
+    time.sleep(0.01)
 {QUIET}"""
     )
     assert found["fin-wait2-held"]["evidence"]["number"] == 60
