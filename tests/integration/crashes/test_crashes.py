@@ -160,7 +160,7 @@ def test_the_reason(run: Run, number: int) -> None:
 def _reason(groups: list[dict[str, Any]], name: str) -> str | None:
     """By which the report groups the host. Programs quote as the locale has it."""
     reason = next((group["reason"] for group in groups if name in group["names"]), None)
-    return reason and str(reason).translate(str.maketrans("‘’", "''"))
+    return reason and str(reason).translate(str.maketrans("\u2018\u2019", "''"))
 
 
 def test_a_host_without_a_fault_answers(run: Run) -> None:
