@@ -18,6 +18,7 @@ import argparse
 import ctypes
 import fcntl
 import os
+import pwd
 import socket
 import struct
 import sys
@@ -61,19 +62,28 @@ def mount(source: Path | str, target: Path | str, kind: str = "", flags: int = 0
     check(libc.mount(*arguments, ctypes.c_ulong(flags), os.fsencode(options)), f"mount on {target}")
 
 
-def enter() -> None:
-    """Move this process into new namespaces: without a user namespace if root, in one otherwise.
+def enter() -> bool:
+    """Move this process into new namespaces: without a user namespace if root, in one otherwise, which returns true.
 
     Root keeps its own user namespace because it could not write a checkout of another user from a new one.
     """
     spaces = CLONE_NEWNET | CLONE_NEWNS
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0 and libc.unshare(spaces) == 0:
-        return
+        return False
     check(libc.unshare(spaces | CLONE_NEWUSER), "unshare")
     Path("/proc/self/setgroups").write_text("deny")  # without this, gid_map is refused
     Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    return True
+
+
+def bring_home() -> None:
+    """An ordinary user is root inside, and programs look for root's home: it is the user's, if that is another one."""
+    own, of_root = Path(os.environ.get("HOME", "")), Path(pwd.getpwuid(0).pw_dir)
+    elsewhere = own.is_absolute() and of_root not in (own, *own.parents)
+    if elsewhere and os.access(own, os.W_OK) and of_root.is_dir():
+        mount(own, of_root, flags=MS_BIND | MS_REC)
 
 
 def make_private(parent: Path, names: Sequence[str]) -> None:
@@ -135,8 +145,10 @@ def write_sysctl(assignment: str) -> None:
 
 def prepare(addresses: Sequence[str], sysctls: Sequence[str]) -> None:
     try:
-        enter()
+        is_ordinary = enter()
         mount("none", "/", flags=MS_REC | MS_PRIVATE)
+        if is_ordinary:
+            bring_home()
         for parent, names in PRIVATE.items():
             make_private(parent, names)
         bring_up(addresses)

@@ -209,7 +209,7 @@ def _of_a_message(message: str, stderr: str, interpreter: str | None) -> str:
         return _python_too_old(interpreter)
     if message.startswith("Failed to create temporary directory"):
         return _no_directory(message, stderr)
-    if re.match(r"failed to transfer file to |mkdir: .*/ansible-tmp-", message):
+    if re.match(r"[Ff]ailed to transfer file to |mkdir: .*/ansible-tmp-", message):
         lines = [line for line in _lines(message)[1:] or [message] if not _NOISE.match(line)]
         full = next((reason for line in lines if (reason := _out_of_space(line))), None)
         if full:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import private_namespaces as namespaces
@@ -55,6 +56,21 @@ def test_inside_is_private(launcher: list[str]) -> None:
     done = run(*launcher, "--sysctl", "net.ipv4.tcp_tw_reuse=1", "--", "sh", "-c", LOOK)
     assert (done.returncode, done.stdout.split()) == (0, ["0", "1"]), done.stderr
     assert (RANGE.read_text(), sorted(SYSCTL_D.iterdir())) == before
+
+
+LOOK_HOME = "ls -A ~root; [ ! -e ~root/mine ] || touch ~root/written"
+
+
+def test_root_inside_has_the_home_of_the_user_outside(launcher: list[str]) -> None:
+    """Else Ansible could not write there. Root itself keeps its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        (home / "mine").touch()
+        home.chmod(0o777)
+        done = run("env", f"HOME={home}", *launcher, "--", "sh", "-c", LOOK_HOME)
+        seen, written = "mine" in done.stdout.split(), (home / "written").exists()
+    is_root = os.geteuid() == 0 and launcher[0] not in NOBODY
+    assert (seen, written) == (not is_root, not is_root), done.stderr
 
 
 # Inside: waits until the one outside has removed or replaced what it has of its own, and changes everything.

@@ -172,6 +172,12 @@ CRASHES = (
         piped=None,
     ),
     Crash(
+        "no space for the module on the controller itself",
+        f"no space left on the host: {{home}}/small/tmp; {NO_ROOM}",
+        variables={"ansible_remote_tmp": "{home}/small/tmp", "ansible_connection": "local"},
+        piped=None,
+    ),
+    Crash(
         "no space to unpack the module",
         "no space left on the host: its directory for temporary files (TMPDIR, else /tmp)",
         f"export TMPDIR={{home}}/small; {OWN}",
