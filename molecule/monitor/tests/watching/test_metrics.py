@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 FILE = "/var/lib/prometheus/node-exporter/ephemeral_ports.prom"
-PATIENCE = 60
+PATIENCE = 300
 
 
 def read(host: Host) -> str:
