@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._gateway import behind_nat, read_gateway
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._model import Gateway
 from ansible_collections.netops.ephemeral_ports.plugins.plugin_utils._report.collect import Fleet
@@ -86,8 +88,10 @@ def test_saturation_and_forecast_are_those_of_the_router() -> None:
             for one in going:
                 one.open(CLIENTS[turn % len(CLIENTS)])
             time.sleep(max(0.0, begun + 1 / RATE - time.monotonic()))
-        errors = [one.error() for one in fleets]
-        assert sorted(errors)[2] < 0.1, errors
+        errors = [error for one in fleets if (error := one.error()) is not None]
+        if len(errors) < 3:
+            pytest.skip("this machine is too busy to open connections at a steady rate")
+        assert sorted(errors)[len(errors) // 2] < 0.1, errors
         assert max(errors) < 0.25, errors
 
 
@@ -109,8 +113,8 @@ class Filling:
             self.found = added_up(usages(self.fleet))
             self.observed_at = time.monotonic()
 
-    def error(self) -> float:
-        """By how much the forecast was off, as a share of the time that it took."""
+    def error(self) -> float | None:
+        """By how much the forecast was off, as a share of the time that it took; None without a steady rate."""
         one, before = self.found, [when for when in self.closed if when < self.observed_at]
         assert off(one["held"], self.held) < 0.1, (one, self.held)
         assert off(one["saturation"], self.held / PORTS) < 0.1
@@ -118,7 +122,12 @@ class Filling:
         assert all(off(share["share"], 0.25) < 0.1 for share in one["shares"])
         recent = [when for when in before if when > self.observed_at - 10]
         rate = len(recent) / (self.observed_at - recent[0])
-        return off(one["forecast"]["seconds_to_exhausted"], (len(self.closed) - len(before)) / rate)
+        later = [when for when in recent if when > self.observed_at - 5]
+        seconds = one["forecast"]["seconds_to_exhausted"]
+        if off(2 * len(later), len(recent)) > 0.1 or rate < RATE / 2:
+            return None
+        assert seconds is not None, one
+        return off(seconds, (len(self.closed) - len(before)) / rate)
 
 
 @private
