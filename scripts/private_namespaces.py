@@ -6,10 +6,10 @@
 
 The command sees a network of its own with only lo (127.0.0.1 and the given addresses), the kernel's default net.*
 settings, an empty /etc/sysctl.d and state directory, and a copy of /etc/sysctl.conf. Nothing that it does there reaches
-the machine's, whatever is done to those meanwhile. No privilege is needed: an ordinary user is root inside. Root gets
-the same without a user namespace, and so can use machines that switch those off. The script replaces itself by the
-command, so signals and the exit code are the command's, and nothing stays behind. unshare(1) does a part of that: it
-makes no directory that is missing, and does not say why it may not.
+the machine's, whatever is done to those meanwhile. No privilege is needed: an ordinary user is root inside, whose home
+is the user's own. Root gets the same without a user namespace, and so can use machines that switch those off. The
+script replaces itself by the command, so signals and the exit code are the command's, and nothing stays behind.
+unshare(1) does a part of that: it makes no directory that is missing, and does not say why it may not.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def enter() -> bool:
 
 
 def bring_home() -> None:
-    """An ordinary user is root inside, and programs look for root's home: it is the user's, if that is another one."""
+    """Root's home becomes that of the user, who is root inside: Ansible finds it by name, and writes there."""
     own, of_root = Path(os.environ.get("HOME", "")), Path(pwd.getpwuid(0).pw_dir)
     elsewhere = own.is_absolute() and of_root not in (own, *own.parents)
     if elsewhere and os.access(own, os.W_OK) and of_root.is_dir():

@@ -11,7 +11,7 @@ from .lines import SysctlFile
 # Of files with the same name, the one in the earlier directory is read alone.
 DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 # What a reboot empties, everywhere.
-VOLATILE = ("/run", "/dev/shm")
+_VOLATILE = ("/run", "/dev/shm")
 _LAST_OF_PROCPS = "/etc/sysctl.conf"
 
 Changes = Mapping[str, Optional[str]]
@@ -35,7 +35,7 @@ def read_files(directories: Sequence[str], as_systemd: bool, root: str, changes:
 
 def emptied_above(path: str) -> Optional[str]:
     """Which directory above it a reboot empties, None for none. path: a real one."""
-    return next((above for above in VOLATILE if path.startswith(f"{above}/")), None)
+    return next((above for above in _VOLATILE if path.startswith(f"{above}/")), None)
 
 
 def read_every_file(root: str = "/", changes: Optional[Changes] = None) -> List[SysctlFile]:

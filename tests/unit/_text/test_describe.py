@@ -140,6 +140,8 @@ def applied(
 SLOW_HALF = "The half that connect() tries first is used up: it now takes milliseconds instead of microseconds."
 CRITICAL = destination(blocked=300, time_wait=300, saturation=0.6, level="critical")
 PROBE = {"errno": 0, "lacks": None, "source": "198.18.0.1", "port": 32769, "search_us": 2104.0, "asked": 1}
+# Of a network namespace that could be entered.
+READABLE = {REUSE: "1", "net.ipv4.ip_local_port_range": "32768 33267"}
 WARNING = destination(blocked=200, time_wait=200, saturation=0.4, level="warning")
 HARDLY = destination(blocked=1, time_wait=1, saturation=0.002, level="ok")
 
@@ -275,7 +277,7 @@ SAID = {
             {**WARNING, "level": "unknown"},
             findings=[],
             probe="not_allowed",
-            sysctls={REUSE: "1", "net.ipv4.ip_local_port_range": "32768 33267"},
+            sysctls=READABLE,
         ),
         "Next: Observe as root with CAP_NET_ADMIN (become: true), so that the kernel tells.",
     ),
@@ -288,7 +290,7 @@ SAID = {
             {**WARNING, "level": "unknown"},
             findings=[],
             probe="never",
-            sysctls={REUSE: "1", "net.ipv4.ip_local_port_range": "32768 33267"},
+            sysctls=READABLE,
         ),
         "Next: Let the kernel be asked (timewait_diagnose_probe: auto).",
     ),

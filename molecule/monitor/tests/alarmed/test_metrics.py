@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 
 FILE = "/var/lib/prometheus/node-exporter/ephemeral_ports.prom"
 EXHAUSTED = 'ephemeral_ports_level{namespace="own",inventory_hostname="host"} 3'
+DESTINATION = "198.18.0.1:8641"
 PATIENCE = 300
 
 # Connections that live: those that a load has closed block their ports for a minute, which a busy machine may need to
 # begin these tests. The unit has started once all ports are taken.
 HOLD = """
 import os, signal, socket
-server = socket.create_server(("198.18.0.1", 8641), backlog=1024)
+there = ("198.18.0.1", 8641)
+server = socket.create_server(there, backlog=1024)
 held = []
 while True:
     client = socket.socket()
     try:
-        client.connect(("198.18.0.1", 8641))
+        client.connect(there)
     except OSError:
         break
     held += [client, server.accept()[0]]
@@ -40,7 +42,7 @@ signal.pause()
 
 @pytest.fixture(scope="module")
 def taken(host: Host) -> Iterator[None]:
-    """All ports towards 198.18.0.1:8641."""
+    """All ports towards DESTINATION."""
     unit = ["systemd-run", "--unit=all-ports", "--property=Type=forking", "--property=LimitNOFILE=4096"]
     started = host.run(shlex.join([*unit, "/usr/bin/python3", "-c", HOLD]))
     assert started.rc == 0, started.stderr
@@ -55,11 +57,11 @@ def test_the_load_has_used_up_all_ports(stress: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("taken")
 def test_the_metrics_say_so_while_it_lasts(host: Host) -> None:
     end = time.monotonic() + PATIENCE
-    while EXHAUSTED not in (text := host.file(FILE).content_string) or "198.18.0.1:8641" not in text:
+    while EXHAUSTED not in (text := host.file(FILE).content_string) or DESTINATION not in text:
         assert time.monotonic() < end, text
         time.sleep(0.5)
     assert 'finding="destination-exhausted"' in text
-    assert 'destination="198.18.0.1:8641"' in text
+    assert f'destination="{DESTINATION}"' in text
 
 
 @pytest.mark.usefixtures("taken")
